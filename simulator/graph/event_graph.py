@@ -1,0 +1,162 @@
+"""EventGraph: ops, dependencies, streams and durations as arrays; what an engine runs and nothing more.
+
+Ids are topological: an op's successors have higher ids. Program order on a stream is edges like any other. An engine
+never sees the model, the plan or the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simulator import kinds
+
+FULL_RATE = 2**20
+"""Work is counted in ns * 2^20: an op alone on its rank runs at FULL_RATE units each nanosecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One CUDA stream (or the host) of one rank: ops in launch order, one at a time."""
+
+    rank: int
+    name: str
+
+
+@dataclass(frozen=True)
+class EventGraph:
+    """A priced program. n ops, e edges, s streams.
+
+    duration_ns[n] int64: time of the op when nothing slows it.
+    stream[n] int32: index into `streams`. Ops of one stream are chained by edges in launch order.
+    kind[n] uint8: code in `kinds.KINDS`. source[n] uint8: code in `costs.price.SOURCES`.
+    action[n] int32: index into `actions`, -1 for none.
+    first_successor[n+1] int64, successor[e] int32: edges in CSR form, sorted.
+    meeting[n] int32: -1, or the id of the rendezvous this op is a member of: all members start together, when the last
+        is ready, and end together after the longest of their durations.
+    compute_rate[n] int64: on a communication op, the rate (of FULL_RATE) that a compute op of the same rank runs at
+        while this op runs; own_rate[n] int64: the rate of this op while a compute op of its rank runs.
+        Both FULL_RATE: the op is fixed. A meeting runs at the lowest rate among its members.
+    part_first[n+1] int64, part_kind[p] uint8, part_ns[p] int64: what a contracted op is made of (empty for a plain op);
+        parts sum to duration_ns.
+    multiplicity[r]: how many real ranks each of `ranks` stands for.
+    """
+
+    duration_ns: np.ndarray
+    stream: np.ndarray
+    kind: np.ndarray
+    source: np.ndarray
+    action: np.ndarray
+    first_successor: np.ndarray
+    successor: np.ndarray
+    meeting: np.ndarray
+    compute_rate: np.ndarray
+    own_rate: np.ndarray
+    part_first: np.ndarray
+    part_kind: np.ndarray
+    part_ns: np.ndarray
+    streams: tuple[Stream, ...]
+    ranks: tuple[int, ...]
+    multiplicity: tuple[int, ...]
+    actions: tuple[str, ...] = ()
+    op_names: tuple[str, ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.duration_ns)
+
+    @property
+    def is_fixed(self) -> bool:
+        """True when no op can change another's rate."""
+        return bool((self.compute_rate == FULL_RATE).all() and (self.own_rate == FULL_RATE).all())
+
+
+class GraphBuilder:
+    """Builds a small graph op by op, for tests and for pieces that no template covers.
+
+    >>> graph = GraphBuilder()
+    >>> first = graph.op(0, "compute", 5)
+    >>> second = graph.op(0, "data", 7, after=[first], kind=kinds.DATA)
+    >>> len(graph.build())
+    2
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, int, int, int, int, int, int]] = []
+        self._edges: list[tuple[int, int]] = []
+        self._streams: dict[Stream, int] = {}
+        self._last: dict[int, int] = {}
+        self._actions: dict[str, int] = {}
+        self._parts: dict[int, tuple[tuple[str, int], ...]] = {}
+        self._names: list[str] = []
+
+    def op(
+        self,
+        rank: int,
+        stream: str,
+        duration_ns: int,
+        *,
+        after: Iterable[int] = (),
+        kind: str = kinds.COMPUTE,
+        meeting: int = -1,
+        compute_rate: int = FULL_RATE,
+        own_rate: int = FULL_RATE,
+        source: int = 0,
+        action: str | None = None,
+        name: str = "",
+        parts: tuple[tuple[str, int], ...] = (),
+    ) -> int:
+        """Appends an op to the end of a stream and returns its id; `after` are ids of ops it depends on."""
+        op = len(self._rows)
+        lane = self._streams.setdefault(Stream(rank, stream), len(self._streams))
+        before = dict.fromkeys(after)
+        if lane in self._last:
+            before.setdefault(self._last[lane])
+        self._edges.extend((other, op) for other in before)
+        self._last[lane] = op
+        act = -1 if action is None else self._actions.setdefault(action, len(self._actions))
+        self._rows.append((duration_ns, lane, kinds.CODE[kind], source, act, meeting, compute_rate, own_rate))
+        if parts:
+            self._parts[op] = parts
+        self._names.append(name or action or "")
+        return op
+
+    def build(self, multiplicity: dict[int, int] | None = None) -> EventGraph:
+        """The graph so far. `multiplicity` maps a rank to the number of ranks it stands for (default 1)."""
+        count = len(self._rows)
+        table = np.array(self._rows, dtype=np.int64).reshape(count, 8)
+        edges = np.array(self._edges, dtype=np.int64).reshape(len(self._edges), 2)
+        order = np.lexsort((edges[:, 1], edges[:, 0]))
+        ranks = tuple(sorted({stream.rank for stream in self._streams}))
+        part_counts = [len(self._parts.get(op, ())) for op in range(count)]
+        parts = [part for op in range(count) for part in self._parts.get(op, ())]
+        return EventGraph(
+            duration_ns=table[:, 0].copy(),
+            stream=table[:, 1].astype(np.int32),
+            kind=table[:, 2].astype(np.uint8),
+            source=table[:, 3].astype(np.uint8),
+            action=table[:, 4].astype(np.int32),
+            meeting=table[:, 5].astype(np.int32),
+            compute_rate=table[:, 6].copy(),
+            own_rate=table[:, 7].copy(),
+            first_successor=np.searchsorted(edges[order, 0], np.arange(count + 1)).astype(np.int64),
+            successor=edges[order, 1].astype(np.int32),
+            part_first=np.concatenate([[0], np.cumsum(part_counts, dtype=np.int64)]).astype(np.int64),
+            part_kind=np.array([kinds.CODE[kind] for kind, _ in parts], dtype=np.uint8),
+            part_ns=np.array([ns for _, ns in parts], dtype=np.int64),
+            streams=tuple(self._streams),
+            ranks=ranks,
+            multiplicity=tuple((multiplicity or {}).get(rank, 1) for rank in ranks),
+            actions=tuple(self._actions),
+            op_names=tuple(self._names),
+        )
+
+
+def predecessors(graph: EventGraph) -> Sequence[np.ndarray]:
+    """For each op, the ids of the ops it waits for, ascending (for messages and checks; not a hot path)."""
+    counts = np.diff(graph.first_successor)
+    sources = np.repeat(np.arange(len(graph)), counts)
+    order = np.argsort(graph.successor, kind="stable")
+    bounds = np.searchsorted(graph.successor[order], np.arange(len(graph) + 1))
+    return [sources[order[bounds[op] : bounds[op + 1]]] for op in range(len(graph))]

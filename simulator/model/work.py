@@ -1,0 +1,71 @@
+"""What a rank does inside an action: kernels and collectives in the order the host launches them.
+
+A block of the model writes its forward and backward pass as a tuple of steps, the way the training code itself reads:
+launch a kernel, launch a collective (at once, or under a handle), wait for a handle. From this one list come FLOPs,
+bytes, times and, later, what the executor must do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from simulator import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel on the compute stream of one rank.
+
+    op: the kernel's family, a key of the cost profile: gemm, batched_gemm, attention_forward, attention_backward,
+        hstu_attention_forward, hstu_attention_backward, or a memory-bound family (elementwise, layernorm, softmax,
+        cross_entropy, embedding_lookup, embedding_update, optimizer, cast, topk, orthogonalize, copy, ...).
+    shape: what the family is keyed by; gemm (m, n, k) for C[m,n] = A[m,k] B[k,n]; batched_gemm (batch, m, n, k);
+        attention (batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal 0|1); memory-bound (elements,).
+    flops: FLOPs counted by the convention of the block (2 m n k for a GEMM, 0 for memory-bound kernels).
+    bytes_moved: bytes read and written in device memory (host memory where op ends in `_host`).
+    kind: the breakdown's label: compute, recompute, compression or optimizer.
+    """
+
+    op: str
+    shape: tuple[int, ...]
+    dtype: str
+    flops: int = 0
+    bytes_moved: int = 0
+    kind: str = kinds.COMPUTE
+
+    def as_recompute(self) -> Kernel:
+        """The same kernel, run again in the backward pass because its result was not kept."""
+        return replace(self, kind=kinds.RECOMPUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Collective:
+    """One collective of a group of ranks, launched after the kernels before it.
+
+    op: all_reduce, all_gather, reduce_scatter, all_to_all, broadcast.
+    group: tensor, context, table, data: which of this rank's groups.
+    size_bytes: the full message, as NCCL counts it: the whole buffer of an all_reduce, the gathered result of an
+        all_gather, the input of a reduce_scatter, what one rank sends to all (itself included) in an all_to_all.
+    handle: None blocks the steps that follow; a name lets them run until `Wait(name)`.
+    """
+
+    op: str
+    group: str
+    size_bytes: int
+    kind: str = kinds.TENSOR
+    handle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The steps after this one need the collective launched under `handle`."""
+
+    handle: str
+
+
+Step = Kernel | Collective | Wait
+
+
+def forward_flops(steps: tuple[Step, ...]) -> int:
+    """FLOPs counted in a list of steps (kernels only; lookups and collectives count nothing)."""
+    return sum(step.flops for step in steps if isinstance(step, Kernel))

@@ -1,0 +1,110 @@
+"""Action: one thing a rank does, small enough to be written on one line and read back.
+
+    1F3                             forward of stage 1, microbatch 3 (also B, and its halves I and W)
+    1B3.2                           segment 2 of that backward: the piece up to a gradient bucket's boundary
+    recv 1F3 <p0 4MiB               the input of 1F3 arrives from pipeline rank 0
+    send 0F3 >p1 4MiB               the output of 0F3 leaves for pipeline rank 1
+    reduce b7 25MiB topk            gradient bucket 7 is reduced, compressed by top-k
+    encode b7 topk, decode b7 topk  what the compressor does on the compute stream before and after
+    reduce b7.1 4KiB powersgd       the second collective of a two-phase compressor
+    reduce_scatter b7 25MiB none    the same bucket under ZeRO; all_gather b7 12MiB none brings parameters back
+    exchange ids 0F3 1MiB           embedding tables: ids to their owners, vectors (or gradients) back
+    gather vectors 0F3 8MiB         ... and the vectors of all positions to every tensor rank
+    lookup 0F3, lookup 0B3          rows are read; their gradients are accumulated
+    optimizer, table_optimizer      the dense and the sparse update
+
+Any action may end in ` after X, Y`: names of actions of the same rank, on other streams, that must be over first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from simulator.units import format_bytes, parse_bytes
+
+COMPUTE_VERBS = ("F", "B", "I", "W")
+STAGE_VERBS = ("recv", "send", "exchange ids", "exchange vectors", "exchange gradients", "gather vectors",
+               "scatter gradients", "lookup")  # fmt: skip
+BUCKET_VERBS = ("reduce", "reduce_scatter", "all_gather", "encode", "decode")
+STEP_VERBS = ("optimizer", "table_optimizer")
+
+_COMPUTE = re.compile(r"(?P<stage>\d+)(?P<verb>[FBIW])(?P<microbatch>\d+)(?:\.(?P<segment>\d+))?$")
+_STAGED = re.compile(
+    rf"(?P<verb>{'|'.join(STAGE_VERBS)}) (?P<stage>\d+)(?P<of>[FB])(?P<microbatch>\d+)"
+    r"(?: [<>]p(?P<peer>\d+))?(?: (?P<size>\d+[KMG]?i?B))?$"
+)
+_BUCKET = re.compile(
+    rf"(?P<verb>{'|'.join(sorted(BUCKET_VERBS, key=len, reverse=True))}) (?P<bucket>b\d+|tied)(?:\.(?P<phase>\d+))?"
+    r"(?: (?P<size>\d+[KMG]?i?B))?(?: (?P<method>[a-z]\w*))?$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B).
+
+    segment: which piece of a split F or B. bucket: "b7" or "tied"; phase: which collective of a multi-phase compressor.
+    size_bytes: the message, as `model.work.Collective` counts it. peer: a pipeline rank. method: the compressor.
+    after: names of actions of this rank, on other streams, that must be over first.
+    """
+
+    verb: str
+    stage: int | None = None
+    microbatch: int | None = None
+    segment: int | None = None
+    of: str | None = None
+    bucket: str | None = None
+    phase: int = 0
+    size_bytes: int | None = None
+    peer: int | None = None
+    method: str | None = None
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What other actions call it: unique within its rank and step."""
+        if self.verb in COMPUTE_VERBS:
+            tail = "" if self.segment is None else f".{self.segment}"
+            return f"{self.stage}{self.verb}{self.microbatch}{tail}"
+        if self.of is not None:
+            return f"{self.verb} {self.stage}{self.of}{self.microbatch}"
+        if self.bucket is not None:
+            return f"{self.verb} {self.bucket}" + (f".{self.phase}" if self.phase else "")
+        return self.verb
+
+    @property
+    def text(self) -> str:
+        """One line that `from_text` reads back."""
+        words = [self.name]
+        if self.peer is not None:
+            words.append(f"{'<' if self.verb == 'recv' else '>'}p{self.peer}")
+        if self.size_bytes is not None:
+            words.append(format_bytes(self.size_bytes))
+        if self.method is not None:
+            words.append(self.method)
+        if self.after:
+            words.append("after " + ", ".join(self.after))
+        return " ".join(words)
+
+    __str__ = text.fget
+
+    @classmethod
+    def from_text(cls, text: str) -> Action:
+        """The action that a line describes. Raises ValueError with the grammar's examples for any other text."""
+        head, _, tail = text.partition(" after ")
+        after = tuple(name.strip() for name in tail.split(",")) if tail else ()
+        if head in STEP_VERBS:
+            return cls(head, after=after)
+        for pattern in (_COMPUTE, _STAGED, _BUCKET):
+            if match := pattern.match(head):
+                found = match.groupdict()
+                integers = {
+                    key: int(found[key])
+                    for key in ("stage", "microbatch", "segment", "peer", "phase")
+                    if found.get(key) is not None
+                }
+                words = {key: found[key] for key in ("of", "bucket", "method") if found.get(key) is not None}
+                size = parse_bytes(found["size"]) if found.get("size") else None
+                return cls(found["verb"], size_bytes=size, after=after, **integers, **words)
+        raise ValueError(f"{text!r} is not an action such as '1F3', 'recv 1F3 <p0 4MiB' or 'reduce b7 25MiB topk'")
