@@ -6,15 +6,21 @@ model and a cluster is said with numbers and a remedy (`simulator/scenario/legal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from simulator.values import MAX_INTEGER, Natural, Positive, PositiveReal, Value, Variant
 
 GROUP_KINDS = ("tensor", "context", "data", "table", "tied", "tensor_context", "pipeline")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The order of ranks: rank = ((pipeline_rank * data + data_rank) * context + context_rank) * tensor + tensor_rank."""
+    """rank = ((pipeline_rank * data + data_rank) * context + context_rank) * tensor + tensor_rank."""
 
     tensor: int
     context: int
@@ -66,3 +72,203 @@ class Layout:
         if kind == "tied":
             return (column, column + (self.pipeline - 1) * stage_ranks) if self.pipeline > 1 else (column,)
         raise ValueError(f"unknown group {kind!r}; one of {', '.join(GROUP_KINDS)}")
+
+
+class Aggregation(Value):
+    """How gradients are summed over their group."""
+
+    algorithm: Literal["auto", "ring", "tree", "hierarchical", "in_switch"] = Field(
+        "auto", description="all-reduce algorithm; auto takes the fastest that the profile knows"
+    )
+    order: Literal["backward", "priority"] = Field(
+        "backward", description="buckets leave as backward fills them, or those the next forward needs first"
+    )
+    sparse: Literal["allgather", "balanced"] = Field("allgather", description="how sparse payloads are combined")
+
+
+class Overlap(Value):
+    """Which communication may run beside compute."""
+
+    grad_reduce: bool = Field(True, description="gradient buckets are reduced while backward goes on")
+    param_gather: bool = Field(True, description="zero 1-3: parameters are gathered while other work goes on")
+    tensor: bool = Field(False, description="tensor-parallel collectives are split and overlapped with their GEMMs")
+    pipeline: bool = Field(True, description="pipeline sends and receives are posted ahead of the compute")
+
+
+class Servers(Value):
+    """Parameter servers of the asynchronous modes."""
+
+    count: Positive = Field(1, description="number of servers, each with an equal share of the parameters")
+    placement: Literal["colocated", "dedicated"] = Field("colocated", description="on the workers' nodes, or beside")
+
+
+class Sync(Variant):
+    """How data-parallel replicas keep their parameters together."""
+
+    TAG: ClassVar[str] = "mode"
+    COMMON: ClassVar[tuple[str, ...]] = ("servers",)
+    KEYS: ClassVar[dict[str, dict[str, Any]]] = {
+        "synchronous": {},
+        "async": {"staleness": None},
+        "ssp": {"staleness": 4},
+        "local_sgd": {"period": 16},
+    }
+
+    mode: Literal["synchronous", "async", "ssp", "local_sgd"] = "synchronous"
+    staleness: Natural | None = Field(None, description="steps a worker may be ahead of the slowest; null: no bound")
+    period: Positive | None = Field(None, description="local steps between two averagings")
+    servers: Servers | None = None
+
+
+DENSITY_DEFAULT = 0.01
+"""Assumed where a plan names a sparse compressor without `density`: 1 % of the entries, the setting of Aji & Heafield
+(arXiv 1704.05021) and Lin et al. (DGC, arXiv 1712.01887, 0.1-1 %)."""
+
+RANK_DEFAULT = 4
+"""Assumed where a plan names powersgd without `rank`: Vogels et al. (arXiv 1905.13727) evaluate ranks 1, 2 and 4."""
+
+_CAST: dict[str, Any] = {"error_feedback": False}
+_SPARSE: dict[str, Any] = {"density": DENSITY_DEFAULT, "error_feedback": True}
+
+
+class Compression(Variant):
+    """What is done to a dense gradient bucket before it is sent."""
+
+    TAG: ClassVar[str] = "method"
+    KEYS: ClassVar[dict[str, dict[str, Any]]] = {
+        "none": {},
+        "fp16": _CAST,
+        "bf16": _CAST,
+        "int8": {"error_feedback": True},
+        "onebit": {"error_feedback": True},
+        "topk": _SPARSE,
+        "topk_sampled": _SPARSE,
+        "randomk": _SPARSE,
+        "dgc": _SPARSE,
+        "powersgd": {"rank": RANK_DEFAULT, "error_feedback": True},
+        "adaptive": {"density": DENSITY_DEFAULT, "rank": RANK_DEFAULT, "error_feedback": True},
+    }
+
+    method: Literal[
+        "none", "fp16", "bf16", "int8", "onebit", "topk", "topk_sampled", "randomk", "dgc", "powersgd", "adaptive"
+    ] = "none"
+    density: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="share of the entries that is sent")
+    rank: Positive | None = Field(None, description="rank of the low-rank factors")
+    error_feedback: bool | None = Field(None, description="what was not sent is added to the next step's gradient")
+
+
+class Balancer(Variant):
+    """What evens out the work of replicas."""
+
+    KEYS: ClassVar[dict[str, dict[str, Any]]] = {
+        "none": {},
+        "static": {},
+        "adaptive": {"window": 10, "threshold": 0.05},
+        "length": {},
+    }
+
+    kind: Literal["none", "static", "adaptive", "length"] = "none"
+    window: Positive | None = Field(None, description="steps observed before a decision")
+    threshold: Annotated[float, Field(ge=0)] | None = Field(None, description="relative imbalance that is tolerated")
+
+
+def _partition(value: Any) -> Any:
+    if value in ("uniform", "balanced"):
+        return value
+    whole = isinstance(value, list | tuple) and all(type(x) is int and 0 <= x <= MAX_INTEGER for x in value)
+    if not whole or not value:
+        raise ValueError(f"{_shown(value)} is not uniform, balanced or a list of layers, one number for each stage")
+    return tuple(value)
+
+
+SHARDINGS = ("data_parallel", "table_wise", "row_wise", "column_wise", "table_row_wise", "grid")
+
+
+def _sharding(value: Any) -> Any:
+    if value == "auto" or value in SHARDINGS:
+        return value
+    if isinstance(value, Mapping):
+        value = tuple(value.items())
+    pairs = isinstance(value, tuple | list) and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in value)
+    if not pairs or not value:
+        raise ValueError(f"{_shown(value)} is not one of auto, {', '.join(SHARDINGS)} or a mapping {{table: kind}}")
+    for table, kind in value:
+        if kind not in SHARDINGS:
+            raise ValueError(f"table {table} cannot be sharded as {_shown(kind)}; one of {', '.join(SHARDINGS)}")
+    return tuple(tuple(pair) for pair in value)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(value)
+
+
+Partition = Annotated[
+    Literal["uniform", "balanced"] | tuple[int, ...],
+    BeforeValidator(_partition),
+    WithJsonSchema({
+        "anyOf": [{"enum": ["uniform", "balanced"]},
+                  {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}}],
+        "default": "uniform",
+    }),
+]  # fmt: skip
+EmbeddingSharding = Annotated[
+    str | tuple[tuple[str, str], ...],
+    BeforeValidator(_sharding),
+    PlainSerializer(lambda value: dict(value) if isinstance(value, tuple) else value),
+    WithJsonSchema({
+        "anyOf": [{"enum": ["auto", *SHARDINGS]},
+                  {"type": "object", "minProperties": 1, "additionalProperties": {"enum": list(SHARDINGS)}}],
+        "default": "auto",
+    }),
+]  # fmt: skip
+
+
+class Plan(Value):
+    """How one step is spread over the ranks. `data` is None only in a file; a loaded scenario has the number.
+
+    Degrees are Megatron-LM's; tensor * context * data * pipeline = GPUs. Samples: one data-parallel rank runs
+    `microbatches` of `microbatch` samples each, and all of them together make `global_batch`.
+    """
+
+    tensor: Positive = Field(1, description="ranks that share every layer (Megatron-LM tensor parallelism)")
+    pipeline: Positive = Field(1, description="stages of the layer pipeline")
+    data: Positive | None = Field(None, description="replicas; left out: gpus / (tensor * pipeline * context)")
+    context: Positive = Field(1, description="slices of the sequence")
+    context_kind: Literal["ring", "all_to_all"] = "ring"
+    sequence_parallel: bool = Field(False, description="norms and dropout split over the sequence (arXiv 2205.05198)")
+    schedule: Literal["gpipe", "1f1b", "interleaved_1f1b", "zb_h1", "zb_h2", "zb_v"] = "1f1b"
+    virtual_stages: Positive = Field(1, description="model chunks for each pipeline rank")
+    microbatch: Positive = Field(description="samples in a microbatch of one data-parallel rank")
+    global_batch: Positive = Field(description="samples in a step, over all data-parallel ranks")
+    recompute: Literal["none", "selective", "selective_op", "full"] = Field(
+        "none", description="activations that are computed again in backward; selective: the attention core"
+    )
+    zero: Literal[0, 1, 2, 3] = Field(0, description="1 shards optimizer states, 2 gradients too, 3 parameters too")
+    shard_group: Positive | None = Field(None, description="zero shards over this many consecutive members; null: all")
+    reshard_after_forward: bool = Field(True, description="zero 3: drop a block's parameters after its forward")
+    bucket_mib: PositiveReal | None = Field(
+        25.0, description="gradient fusion size in MiB (zero 0-2); null, and only null, with zero 3"
+    )
+    aggregation: Aggregation = Aggregation()
+    overlap: Overlap = Overlap()
+    partition: Partition = "uniform"
+    embedding_sharding: EmbeddingSharding = "auto"
+    sync: Sync = Sync()
+    compression: Compression = Compression()
+    balancer: Balancer = Balancer()
+
+    @property
+    def layout(self) -> Layout:
+        """Where each rank is. Needs `data`."""
+        return Layout(tensor=self.tensor, context=self.context, data=self.data, pipeline=self.pipeline)
+
+    @property
+    def microbatches(self) -> int:
+        """m: microbatches that one data-parallel rank runs in a step. Needs `data`."""
+        return self.global_batch // (self.microbatch * self.data)
+
+    def sharding_of(self, table: str) -> str:
+        """How the embedding table of that name is sharded; "auto" where the plan leaves it open."""
+        if isinstance(self.embedding_sharding, str):
+            return self.embedding_sharding
+        return dict(self.embedding_sharding).get(table, "auto")
