@@ -1,0 +1,13 @@
+"""Machine rooms: one file each, functions that return a Cluster. Adding one is a file and a line in this table."""
+
+TOPOLOGIES = {
+    "single_gpu": "topologies.single_gpu",
+    "cpu_host": "topologies.cpu_host",
+    "dgx_a100": "topologies.dgx_a100",
+    "dgx_a100_40gb": "topologies.dgx_a100",
+    "dgx_h100": "topologies.dgx_h100",
+}
+"""Name of a function -> the module that holds it; imported when asked for."""
+
+NOT_BUILT_YET = ("dgx_h200", "p4d", "p5", "dgx_b200", "dgx2_v100", "rail_optimized", "fat_tree")
+"""Named so that they are refused as not supported yet rather than as misspelt."""

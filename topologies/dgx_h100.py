@@ -1,0 +1,44 @@
+"""DGX H100: eight H100 behind NVSwitch, eight NDR InfiniBand NICs.
+
+NVIDIA DGX H100 datasheet (2023): 8x H100-SXM5-80GB, 4 NVSwitch, NVLink 900 GB/s a GPU both ways together (450e9 bytes/s
+each way), 8x ConnectX-7 NDR 400 Gb/s for compute.
+"""
+
+from __future__ import annotations
+
+from simulator.cluster import Cluster, Device, Fabric, NodeFabric
+from topologies.devices import H100_SXM5_80GB, find_device
+from topologies.keywords import node_type, whole
+
+NVLINK4_BYTES_PER_S = 450 * 10**9
+"""18 links of 25 GB/s in each direction."""
+
+NVSWITCH_LATENCY_S = 1.0e-6
+"""Assumed: one NVSwitch hop, GPU to GPU; the software's start-up time is in the profile, not here."""
+
+FABRIC_LATENCY_S = 2.5e-6
+"""Assumed: NIC to NIC, three-level fat tree (about 0.6 us a ConnectX-7, 0.13 us a Quantum-2 switch, cables)."""
+
+NDR_GBIT_PER_S = 400
+
+
+def dgx_h100(
+    nodes: int = 1,
+    gpus_per_node: int = 8,
+    nic_gbit_per_s: float | None = None,
+    nics_per_node: int | None = None,
+    device: str | Device = H100_SXM5_80GB,
+) -> Cluster:
+    """`nodes` DGX H100 on a nonblocking InfiniBand fabric; see `topologies.keywords.node_type` for the NICs.
+
+    NVLS in-switch reduction is there (third-generation NVSwitch) but not modelled yet.
+    """
+    node = node_type(
+        find_device(device),
+        NodeFabric("nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, in_switch_reduction=True),
+        gpus_per_node=gpus_per_node,
+        nics_per_node=nics_per_node,
+        nic_gbit_per_s=nic_gbit_per_s,
+        nic_gbit_each=NDR_GBIT_PER_S,
+    )
+    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="dgx_h100")
