@@ -235,7 +235,7 @@ class Cluster:
         )
 
     def graph(self) -> networkx.DiGraph:
-        """Every device, switch, NIC port and link (`network/routes.py`); built on each call, so ask only when needed."""
+        """Every device, switch, NIC port and link (`network/routes.py`); built on each call: ask only if needed."""
         from simulator.network.routes import cluster_graph
 
         return cluster_graph(self)
