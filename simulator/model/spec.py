@@ -167,13 +167,9 @@ class Head(Value):
     @model_validator(mode="after")
     def _check(self) -> Head:
         if self.kind == "lm" and self.table is not None:
-            raise ValueError(
-                "a head of kind lm reads the token vocabulary; table belongs to the softmax heads and binary"
-            )
+            raise ValueError("a head of kind lm reads trunk.vocab; table belongs to the softmax heads and binary")
         if self.kind in ("lm", "full_softmax") and self.negatives:
-            raise ValueError(
-                f"a head of kind {self.kind} scores every row; negatives belongs to sampled_softmax or binary"
-            )
+            raise ValueError(f"a head of kind {self.kind} scores every row; negatives is for sampled_softmax or binary")
         if self.kind == "sampled_softmax" and not self.negatives:
             raise ValueError("a head of kind sampled_softmax needs negatives, at least 1")
         if self.kind == "binary" and self.negatives and self.table is None:

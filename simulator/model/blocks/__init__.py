@@ -1,0 +1,134 @@
+"""The model as units in forward order, and what each unit launches, keeps and hands on.
+
+    for unit in units(model):
+        forward(model, unit, cut), backward(model, unit, cut)     tuples of steps (model/work.py), one tensor rank's
+        recompute(model, unit, cut, mode)                         what runs again before that backward
+        parameters(model, unit)                                   dense weights and how they are sharded
+        kept_bytes(model, unit, cut, mode)                        activations from forward to backward
+
+A block family is one file and one line in STYLES.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from simulator.errors import NotSupportedYet
+from simulator.model.blocks import bert, embedding, gpt, head, hstu, llama, sasrec
+from simulator.model.blocks.cut import MODES, Cut, Parameter, Unit
+from simulator.model.blocks.embedding import sparse_tables
+from simulator.model.blocks.head import tied_parameter
+from simulator.model.spec import ModelSpec
+from simulator.model.work import Kernel, Step, forward_flops
+
+__all__ = ["MODES", "Cut", "Parameter", "Unit", "backward", "boundary_bytes", "forward", "kept_bytes", "model_flops",
+           "num_parameters", "parameters", "recompute", "sparse_tables", "tied_parameter", "transient_bytes",
+           "units"]  # fmt: skip
+
+STYLES = {"gpt": gpt.STYLE, "llama": llama.STYLE, "bert": bert.STYLE, "sasrec": sasrec.STYLE, "hstu": hstu.STYLE}
+
+
+def units(model: ModelSpec) -> tuple[Unit, ...]:
+    """Embedding, the layers' units, head. Raises NotSupportedYet for what no block builds yet."""
+    trunk = model.trunk
+    if trunk.block not in STYLES:
+        raise NotSupportedYet(
+            f"block {trunk.block} is not supported yet; use one of {', '.join(STYLES)}", key="model.trunk.block"
+        )
+    if model.adapter is not None:
+        raise NotSupportedYet("adapters are not supported yet; leave adapter out", key="model.adapter")
+    if model.dense is not None and (model.dense.bottom or model.dense.interaction != "none"):
+        raise NotSupportedYet(
+            "DLRM's bottom MLP and interaction are not supported yet; only dense.top behind a trunk is",
+            key="model.dense",
+        )
+    kinds = ("hstu",) if trunk.block == "hstu" else ("attention", "mlp")
+    layers = (Unit(kind, layer) for layer in range(trunk.num_layers) for kind in kinds)
+    return (Unit("embedding"), *layers, Unit("head"))
+
+
+def parameters(model: ModelSpec, unit: Unit) -> tuple[Parameter, ...]:
+    """The unit's dense weights; a head tied to the embedding has no logits' matrix of its own (`tied_parameter`)."""
+    if unit.kind == "embedding":
+        return embedding.parameters(model)
+    if unit.kind == "head":
+        return head.parameters(model)
+    return STYLES[model.trunk.block].parameters(model.trunk, unit)
+
+
+def forward(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    """What the unit launches in its forward pass, in launch order."""
+    if unit.kind == "embedding":
+        return embedding.forward(model, cut)
+    if unit.kind == "head":
+        return head.forward(model, cut)
+    return STYLES[model.trunk.block].forward(model.trunk, unit, cut)
+
+
+def backward(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    """What the unit launches in its backward pass: input gradients and weight gradients."""
+    if unit.kind == "embedding":
+        return embedding.backward(model, cut)
+    if unit.kind == "head":
+        return head.backward(model, cut)
+    return STYLES[model.trunk.block].backward(model.trunk, unit, cut)
+
+
+def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, ...]:
+    """What runs again before the unit's backward: nothing, the attention core (selective), or its forward (full).
+
+    Under full the layer is one checkpoint: the recompute of both its units comes before the backward of the second.
+    """
+    _check_mode(mode)
+    if mode == "none" or unit.layer < 0:
+        return ()
+    style = STYLES[model.trunk.block]
+    steps = style.core(model.trunk, unit, cut) if mode == "selective" else style.forward(model.trunk, unit, cut)
+    return tuple(step.as_recompute() if isinstance(step, Kernel) else step for step in steps)
+
+
+def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> int:
+    """Activation bytes that a rank keeps from this unit's forward to its backward, for one microbatch."""
+    _check_mode(mode)
+    if unit.kind == "embedding":
+        return embedding.kept_bytes(model, cut)
+    if unit.kind == "head":
+        return head.kept_bytes(model, cut)
+    if mode == "full":  # the layer's input, once for the layer
+        return boundary_bytes(model, cut) if unit.kind in ("attention", "hstu") else 0
+    return STYLES[model.trunk.block].kept_bytes(model.trunk, unit, cut, core=mode == "none")
+
+
+def transient_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> int:
+    """Bytes that are alive only while this unit's recomputed activations are: one layer at a time."""
+    return kept_bytes(model, unit, cut, "none") - kept_bytes(model, unit, cut, mode) if unit.layer >= 0 else 0
+
+
+def boundary_bytes(model: ModelSpec, cut: Cut) -> int:
+    """The layer's output that one rank hands to the next stage: b s h activations, 1/tensor under sequence parallelism.
+
+    Without it Megatron-LM's scatter/gather sends 1/tensor of this from each rank and gathers on arrival.
+    """
+    return cut.shard_tokens * model.trunk.hidden * cut.bytes
+
+
+def num_parameters(model: ModelSpec) -> int:
+    """Dense parameters of the whole model; sparse tables are counted by `model/tables.py`."""
+    return sum(parameter.count for unit in units(model) for parameter in parameters(model, unit))
+
+
+@lru_cache(maxsize=256)
+def model_flops(model: ModelSpec, samples: int, lengths: tuple[int, ...] = ()) -> int:
+    """Model FLOPs of a step of `samples`: three times the forward pass, from the same steps that are priced.
+
+    `lengths`: the real lengths of those samples, where they are not all `trunk.seq`.
+    """
+    cut = Cut(samples, model.trunk.seq, lengths=lengths)
+    return 3 * sum(forward_flops(forward(model, unit, cut)) for unit in units(model))
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise NotSupportedYet(
+            f"recompute {mode} is not supported yet; use one of {', '.join(MODES)}", key="plan.recompute"
+        )

@@ -1,0 +1,112 @@
+"""The words that all blocks share: a unit of the model, a parameter, and one rank's cut of the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt, prod
+
+from simulator.errors import NotSupportedYet
+from simulator.units import DTYPE_BYTES
+
+MODES = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of the model that gradients buckets and stages never split.
+
+    kind: embedding, attention, mlp, hstu or head. layer: its place in the trunk, -1 for embedding and head.
+    """
+
+    kind: str
+    layer: int = -1
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.layer < 0 else f"layer{self.layer}.{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A dense weight. axis: how tensor parallelism shards it.
+
+    column: output features, the first dimension (Megatron-LM's ColumnParallelLinear; torch keeps weights as
+    [out, in]). row: input features, the second. vocab: rows of an embedding. none: every tensor rank holds all of it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    axis: str = "none"
+
+    @property
+    def count(self) -> int:
+        return prod(self.shape)
+
+    def local_shape(self, tensor: int) -> tuple[int, ...]:
+        """The shard of one of `tensor` ranks; what does not divide is padded up, as Megatron-LM pads the vocabulary."""
+        if self.axis == "none":
+            return self.shape
+        place = 1 if self.axis == "row" else 0
+        return tuple(-(-size // tensor) if i == place else size for i, size in enumerate(self.shape))
+
+    def local_count(self, tensor: int) -> int:
+        return prod(self.local_shape(tensor))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What one rank works on in one microbatch.
+
+    batch: samples. seq: positions of each sample. lengths: real lengths of those samples, where they differ (packed
+    without padding, as HSTU's jagged kernels and variable-length attention do); empty means `seq` each.
+    tensor, context, sequence_parallel: the plan's degrees. dtype: of activations and GEMMs.
+    attention: flash (one kernel, nothing of size seq^2 in memory) or unfused (2021: batched GEMMs and softmax).
+    fused_accumulation: weight gradients are added into the accumulated gradient by the GEMM itself (Megatron-LM since
+    2022); False adds a pass over memory for each weight. gradient_bytes: bytes of an accumulated gradient element.
+    """
+
+    batch: int
+    seq: int
+    tensor: int = 1
+    context: int = 1
+    sequence_parallel: bool = False
+    dtype: str = "bf16"
+    attention: str = "flash"
+    lengths: tuple[int, ...] = ()
+    fused_accumulation: bool = True
+    gradient_bytes: int = 4
+
+    def __post_init__(self) -> None:
+        if self.context > 1:
+            raise NotSupportedYet("context parallelism is not supported yet; set plan.context to 1", key="plan.context")
+        if self.lengths and len(self.lengths) != self.batch:
+            raise ValueError(f"{len(self.lengths)} lengths for {self.batch} samples")
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of an activation element. fp8 is the GEMMs' operand type: activations stay 16 bits wide."""
+        return max(2, DTYPE_BYTES[self.dtype])
+
+    @property
+    def tokens(self) -> int:
+        """Positions in this rank's samples."""
+        return sum(self.lengths) or self.batch * self.seq
+
+    @property
+    def shard_tokens(self) -> int:
+        """Positions that norms, dropouts and residuals work on: 1/tensor of them under sequence parallelism."""
+        return -(-self.tokens // self.tensor) if self.sequence_parallel else self.tokens
+
+    @property
+    def square_lengths(self) -> int:
+        """Sum over samples of length^2: what attention's work is proportional to."""
+        return sum(length * length for length in self.lengths) or self.batch * self.seq * self.seq
+
+    @property
+    def attention_seq(self) -> int:
+        """The one length at which `batch` equal samples do the same attention work (seq itself when all are equal)."""
+        return isqrt(self.square_lengths // self.batch) if self.lengths else self.seq
+
+    def share(self, width: int) -> int:
+        """One tensor rank's part of a width."""
+        return -(-width // self.tensor)

@@ -1,0 +1,188 @@
+"""The last unit: final norm, logits and loss.
+
+lm and full_softmax: a vocabulary-sharded GEMM and a cross-entropy over shards with three small all-reduces (Megatron-LM's
+vocab_parallel_cross_entropy). sampled_softmax and binary are not sharded: every tensor rank scores all of its positions.
+The rows they sample come from the tables' exchange (`model/tables.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from simulator.model.blocks.cut import Cut, Parameter
+from simulator.model.blocks.kernels import batched_gemm, gemm, memory_bound, tensor_collective
+from simulator.model.blocks.linear import column_backward, column_forward
+from simulator.model.spec import ModelSpec
+from simulator.model.work import Kernel, Step
+
+FINAL_NORM = {"gpt": 2, "llama": 1, "sasrec": 2}
+"""Weights of the norm in front of the head: LayerNorm has two vectors, RMSNorm one."""
+
+NORM_BACKWARD = {"gpt": 5, "llama": 3, "sasrec": 5}
+LOSS_BYTES = 4
+"""The loss is computed in fp32."""
+
+EAGER_LOSS = ("gpt", "bert")
+"""Blocks whose stack runs the loss as separate kernels (Megatron-LM 2021); the others' is fused in one pass each way."""
+
+
+def output_rows(model: ModelSpec) -> tuple[int, int] | None:
+    """(rows, width) of the logits' matrix, or None where the head does not score every row."""
+    if model.head.kind == "lm":
+        return model.trunk.vocab, model.trunk.hidden
+    if model.head.kind == "full_softmax":
+        table = model.table(model.head.table)
+        return table.rows, table.dim
+    return None
+
+
+def is_tied(model: ModelSpec) -> bool:
+    """Whether the logits' matrix is the first unit's embedding."""
+    return (
+        model.trunk.tied_embeddings
+        if model.head.kind == "lm"
+        else model.head.kind == "full_softmax" and model.head.tied
+    )
+
+
+def tied_parameter(model: ModelSpec) -> Parameter | None:
+    """The embedding that first and last stage share; each holds a copy and their gradients are added."""
+    rows = output_rows(model)
+    return Parameter("embedding.tokens.weight", rows, "vocab") if rows and is_tied(model) else None
+
+
+def parameters(model: ModelSpec) -> tuple[Parameter, ...]:
+    """Weights of the head's own; a tied matrix belongs to the first unit."""
+    trunk, rows, found = model.trunk, output_rows(model), []
+    for part in ("weight", "bias")[: FINAL_NORM.get(trunk.block, 0)]:
+        found.append(Parameter(f"head.norm.{part}", (trunk.hidden,)))
+    if trunk.block == "bert" and rows:  # the masked-item head: dense, GELU, norm
+        found += [Parameter("head.transform.weight", (trunk.hidden, trunk.hidden)),
+                  Parameter("head.transform.bias", (trunk.hidden,)),
+                  Parameter("head.transform.norm.weight", (trunk.hidden,)),
+                  Parameter("head.transform.norm.bias", (trunk.hidden,))]  # fmt: skip
+    if _out_width(model) != trunk.hidden:
+        found.append(Parameter("head.projection.weight", (_out_width(model), trunk.hidden)))
+    if rows and not is_tied(model):
+        found.append(Parameter("head.logits.weight", rows, "vocab"))
+    if rows and trunk.block == "bert":
+        found.append(Parameter("head.logits.bias", rows[:1], "vocab"))
+    for place, (width, before) in enumerate(_mlp(model)):
+        found += [Parameter(f"head.mlp{place}.weight", (width, before)), Parameter(f"head.mlp{place}.bias", (width,))]
+    return tuple(found)
+
+
+def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
+    trunk, steps = model.trunk, []
+    tokens, elements = cut.shard_tokens, cut.shard_tokens * trunk.hidden
+    if trunk.block in FINAL_NORM:
+        steps.append(memory_bound("layernorm", elements, 2 * cut.bytes, cut))
+    if trunk.block == "bert" and output_rows(model):
+        steps += [gemm(tokens, trunk.hidden, trunk.hidden, cut),
+                  memory_bound("elementwise", elements, 2 * cut.bytes, cut),
+                  memory_bound("layernorm", elements, 2 * cut.bytes, cut)]  # fmt: skip
+    if _out_width(model) != trunk.hidden:
+        steps.append(gemm(tokens, _out_width(model), trunk.hidden, cut))
+    if rows := output_rows(model):
+        steps += column_forward(rows[1], rows[0], cut)
+        steps += _cross_entropy_forward(model, cut, cut.tokens, cut.share(rows[0]))
+    elif model.head.table is not None:
+        scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
+        steps.append(batched_gemm(tokens, 1, scored, width, cut))
+        steps.append(_loss(cut, tokens * scored))
+    else:
+        for width, before in _mlp(model):  # the activation (the last one's: the loss) reads and writes
+            steps.append(gemm(tokens, width, before, cut))
+            steps.append(memory_bound("elementwise", tokens * width, 2 * cut.bytes, cut))
+    return tuple(steps)
+
+
+def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
+    trunk, steps = model.trunk, []
+    tokens, elements = cut.shard_tokens, cut.shard_tokens * trunk.hidden
+    if rows := output_rows(model):
+        # eager: scales the fp32 probabilities in place (read, write), casts them down. fused: the forward pass has
+        # left the gradient in place of the logits; it is scaled once (read, write)
+        each = 3 * LOSS_BYTES + cut.bytes if trunk.block in EAGER_LOSS else 2 * cut.bytes
+        steps.append(memory_bound("cross_entropy", cut.tokens * cut.share(rows[0]), each, cut))
+        steps += column_backward(rows[1], rows[0], cut, bias=trunk.block == "bert")
+    elif model.head.table is not None:
+        scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
+        steps += [_loss(cut, tokens * scored),
+                  batched_gemm(tokens, 1, width, scored, cut),  # gradient of the trunk's output
+                  batched_gemm(tokens, scored, width, 1, cut)]  # gradient of the rows  # fmt: skip
+    else:
+        for width, before in reversed(_mlp(model)):  # activation: reads the gradient and its input, writes
+            steps.append(memory_bound("elementwise", tokens * width, 3 * cut.bytes, cut))
+            steps += _replicated_backward(tokens, width, before, cut)
+    if _out_width(model) != trunk.hidden:
+        steps += _replicated_backward(tokens, _out_width(model), trunk.hidden, cut)
+    if trunk.block == "bert" and output_rows(model):
+        steps += [memory_bound("layernorm", elements, 5 * cut.bytes, cut),
+                  memory_bound("elementwise", elements, 3 * cut.bytes, cut),
+                  *_replicated_backward(tokens, trunk.hidden, trunk.hidden, cut)]  # fmt: skip
+    if trunk.block in FINAL_NORM:
+        steps.append(memory_bound("layernorm", elements, NORM_BACKWARD[trunk.block] * cut.bytes, cut))
+    return tuple(steps)
+
+
+def kept_bytes(model: ModelSpec, cut: Cut) -> int:
+    """The norm's input, the GEMM's input and the fp32 probabilities: 4 sbh (1 + v/h) / t (arXiv 2205.05198)."""
+    trunk, tokens = model.trunk, cut.shard_tokens
+    kept = cut.bytes * tokens * trunk.hidden * (2 if trunk.block in FINAL_NORM else 1)
+    if trunk.block == "bert" and output_rows(model):
+        kept += 3 * cut.bytes * tokens * trunk.hidden  # of the transform: GELU's input, the norm's, the GEMM's
+    if _out_width(model) != trunk.hidden:
+        kept += cut.bytes * tokens * _out_width(model)
+    if rows := output_rows(model):
+        each = LOSS_BYTES if trunk.block in EAGER_LOSS else cut.bytes
+        return kept + each * cut.tokens * cut.share(rows[0])
+    if model.head.table is not None:
+        scored = 1 + model.head.negatives
+        return kept + tokens * scored * (cut.bytes * model.table(model.head.table).dim + LOSS_BYTES)
+    return kept + sum(2 * cut.bytes * tokens * width for width, _ in _mlp(model))
+
+
+def _out_width(model: ModelSpec) -> int:
+    """Width in which the trunk's output meets the rows of a table."""
+    return model.trunk.hidden if model.head.table is None else model.table(model.head.table).dim
+
+
+def _mlp(model: ModelSpec) -> list[tuple[int, int]]:
+    """(width, width before) of a binary head's layers; one logit where `dense` names none."""
+    if output_rows(model) or model.head.table is not None:
+        return []
+    widths = (model.trunk.hidden, *(model.dense.top if model.dense and model.dense.top else (1,)))
+    return list(zip(widths[1:], widths[:-1], strict=True))
+
+
+def _replicated_backward(tokens: int, width: int, before: int, cut: Cut) -> tuple[Step, ...]:
+    """Bias gradient, input gradient and weight gradient of a linear layer that every tensor rank holds whole."""
+    whole = replace(cut, tensor=1, sequence_parallel=False, batch=1, seq=tokens, lengths=())
+    return column_backward(before, width, whole)
+
+
+def _cross_entropy_forward(model: ModelSpec, cut: Cut, tokens: int, columns: int) -> tuple[Step, ...]:
+    """Three all-reduces of one fp32 number a position: the maximum, the target's logit, the sum of exponentials."""
+    reduce = tensor_collective("all_reduce", LOSS_BYTES * tokens, cut)
+    elements = tokens * columns
+    if model.trunk.block not in EAGER_LOSS:
+        # fused: reads the logits for maximum and sum, then reads them again and writes the gradient in their place
+        return (memory_bound("cross_entropy", elements, cut.bytes, cut), *reduce, *reduce, *reduce,
+                memory_bound("cross_entropy", elements, 2 * cut.bytes, cut))  # fmt: skip
+    return (
+        # cast to fp32 (read, write 4), maximum (read 4)
+        memory_bound("cross_entropy", elements, cut.bytes + 2 * LOSS_BYTES, cut),
+        *reduce,
+        # subtract the maximum in place (read, write), exponential (read, write), sum (read)
+        memory_bound("cross_entropy", elements, 5 * LOSS_BYTES, cut),
+        *reduce,
+        *reduce,
+        # divide in place (read, write)
+        memory_bound("cross_entropy", elements, 2 * LOSS_BYTES, cut),
+    )
+
+
+def _loss(cut: Cut, scores: int) -> Kernel:
+    """Loss over the sampled scores, in fp32: reads, writes."""
+    return memory_bound("cross_entropy", scores, 2 * LOSS_BYTES, cut)

@@ -1,0 +1,86 @@
+"""HSTU (Zhai et al. 2024, arXiv 2402.17152), as NVIDIA/recsys-examples trains it.
+
+One unit a layer: norm; one GEMM for U, V, Q, K with SiLU; pointwise attention silu(QK^T + bias) V / n without softmax;
+norm of its output times U; output projection; residual. Heads are sharded over the tensor group. The norm over all heads
+needs each position's sum and sum of squares from every shard: an all-reduce of two fp32 numbers a position.
+Samples are jagged: padding does no work. Attention counts the causal half of 4 b a s^2 d at real lengths.
+"""
+
+from __future__ import annotations
+
+from simulator.model.blocks.attention import product_flops
+from simulator.model.blocks.cut import Cut, Parameter, Unit
+from simulator.model.blocks.kernels import memory_bound, tensor_collective
+from simulator.model.blocks.linear import column_backward, column_forward, row_backward, row_forward
+from simulator.model.spec import Trunk
+from simulator.model.work import Kernel, Step
+
+PARTS = 4
+"""U, V, Q and K, each heads * head_dim wide."""
+
+STATISTICS_BYTES = 8
+
+
+class Hstu:
+    """The family's rules; stateless, with the same methods as `transformer.Style`."""
+
+    def parameters(self, trunk: Trunk, unit: Unit) -> tuple[Parameter, ...]:
+        width, hidden, prefix = trunk.query_width, trunk.hidden, unit.name
+        return (
+            Parameter(f"{prefix}.norm.weight", (hidden,)),
+            Parameter(f"{prefix}.norm.bias", (hidden,)),
+            Parameter(f"{prefix}.uvqk.weight", (PARTS * width, hidden), "column"),
+            Parameter(f"{prefix}.uvqk.bias", (PARTS * width,), "column"),
+            Parameter(f"{prefix}.output_norm.weight", (width,), "column"),
+            Parameter(f"{prefix}.output_norm.bias", (width,), "column"),
+            Parameter(f"{prefix}.proj.weight", (hidden, width), "row"),
+        )
+
+    def forward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+        size, outside = cut.bytes, cut.shard_tokens * trunk.hidden
+        inside = cut.tokens * cut.share(trunk.query_width)
+        return (
+            memory_bound("layernorm", outside, 2 * size, cut),
+            *column_forward(trunk.hidden, PARTS * trunk.query_width, cut),
+            memory_bound("elementwise", PARTS * inside, 2 * size, cut),  # SiLU: reads, writes
+            # reads Q, K, V; writes the output
+            _attention("hstu_attention_forward", trunk, cut, 2 * product_flops(trunk, cut), 4 * size * inside),
+            *tensor_collective("all_reduce", STATISTICS_BYTES * cut.tokens, cut),
+            memory_bound("layernorm", inside, 3 * size, cut),  # norm times U: reads both, writes
+            *row_forward(trunk.query_width, trunk.hidden, cut),
+            memory_bound("elementwise", outside, 3 * size, cut),  # residual: reads two, writes one
+        )
+
+    def backward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+        size, outside = cut.bytes, cut.shard_tokens * trunk.hidden
+        inside = cut.tokens * cut.share(trunk.query_width)
+        return (
+            *row_backward(trunk.query_width, trunk.hidden, cut),
+            *tensor_collective("all_reduce", STATISTICS_BYTES * cut.tokens, cut),
+            memory_bound("layernorm", inside, 5 * size, cut),  # reads dY, the attention's output, U; writes two
+            # reads Q, K, V, dO; writes dQ, dK, dV
+            _attention("hstu_attention_backward", trunk, cut, 4 * product_flops(trunk, cut), 7 * size * inside),
+            # SiLU of all four parts: reads the gradient and the GEMM's output, writes into one tensor
+            memory_bound("elementwise", PARTS * inside, 3 * size, cut),
+            *column_backward(trunk.hidden, PARTS * trunk.query_width, cut),
+            memory_bound("layernorm", outside, 5 * size, cut),  # dX, then the weights' gradient in a second kernel
+            memory_bound("elementwise", outside, 3 * size, cut),  # the residual path's gradient is added
+        )
+
+    def core(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+        """The attention kernel keeps nothing of size s^2: selective recomputation has nothing to do."""
+        return ()
+
+    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, core: bool = True) -> int:
+        """Norm's input and output; the GEMM's output and its SiLU (U, V, Q, K each); attention's output; proj's input."""
+        inside = cut.tokens * cut.share(trunk.query_width)
+        return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside)
+
+
+def _attention(op: str, trunk: Trunk, cut: Cut, flops: int, bytes_moved: int) -> Kernel:
+    heads, seq = cut.share(trunk.heads), cut.attention_seq
+    shape = (cut.batch, heads, heads, seq, seq, trunk.head_dim, int(trunk.causal))
+    return Kernel(op, shape, cut.dtype, flops, bytes_moved)
+
+
+STYLE = Hstu()

@@ -1,0 +1,67 @@
+"""Megatron-LM's two linear layers, forward and backward, with their collectives (arXiv 1909.08053, 2205.05198).
+
+Backward order is that of Megatron-LM's LinearWithGradAccumulationAndAsyncCommunication: the input's all-gather (under
+sequence parallelism) runs beside the input-gradient GEMM, the input gradient's reduction beside the weight-gradient GEMM.
+`in_width` and `out_width` are the whole layer's; the GEMM shapes are one tensor rank's.
+"""
+
+from __future__ import annotations
+
+from simulator.model.blocks.cut import Cut
+from simulator.model.blocks.kernels import gemm, memory_bound, tensor_collective, weight_gradient
+from simulator.model.work import Step, Wait
+
+
+def column_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
+    """Y = X A with A's output features sharded; under sequence parallelism X's positions are gathered first.
+
+    The bias is added in the GEMM's epilogue or in the next fused kernel: no pass of its own.
+    """
+    steps: list[Step] = []
+    if cut.sequence_parallel:
+        steps += tensor_collective("all_gather", cut.tokens * in_width * cut.bytes, cut)
+    return (*steps, gemm(cut.tokens, cut.share(out_width), in_width, cut))
+
+
+def column_backward(in_width: int, out_width: int, cut: Cut, bias: bool = True) -> tuple[Step, ...]:
+    """Input gradient [tokens, in] = dY A^T, weight gradient [out, in] = dY^T X, bias gradient by a read of dY."""
+    tokens, out, size = cut.tokens, cut.share(out_width), cut.tokens * in_width * cut.bytes
+    overlapped = cut.tensor > 1
+    steps: list[Step] = []
+    if bias:  # sum over positions: reads dY once
+        steps.append(memory_bound("reduction", tokens * out, cut.bytes, cut))
+    if overlapped and cut.sequence_parallel:
+        steps += tensor_collective("all_gather", size, cut, handle="input")
+    steps.append(gemm(tokens, in_width, out, cut))
+    if overlapped and cut.sequence_parallel:
+        steps.append(Wait("input"))
+    steps += tensor_collective(_reduction(cut), size, cut, handle="grad")
+    steps += weight_gradient(out, in_width, tokens, cut)
+    if overlapped:
+        steps.append(Wait("grad"))
+    return tuple(steps)
+
+
+def row_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
+    """Y = X A with A's input features sharded: a partial sum, reduced over the tensor group."""
+    size = cut.tokens * out_width * cut.bytes
+    return (
+        gemm(cut.tokens, out_width, cut.share(in_width), cut),
+        *tensor_collective(_reduction(cut), size, cut),
+    )
+
+
+def row_backward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
+    """Under sequence parallelism dY's positions are gathered first, exposed; then both GEMMs are local.
+
+    The bias of a row-parallel layer is added after the reduction; its gradient belongs to that kernel.
+    """
+    tokens, width = cut.tokens, cut.share(in_width)
+    steps: list[Step] = []
+    if cut.sequence_parallel:
+        steps += tensor_collective("all_gather", tokens * out_width * cut.bytes, cut)
+    return (*steps, gemm(tokens, width, out_width, cut), *weight_gradient(out_width, width, tokens, cut))
+
+
+def _reduction(cut: Cut) -> str:
+    return "reduce_scatter" if cut.sequence_parallel else "all_reduce"
