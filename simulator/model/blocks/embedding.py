@@ -1,7 +1,7 @@
 """The first unit: token embedding, positions and dropout, or the way from looked-up item vectors into the trunk.
 
 A token embedding is sharded by vocabulary rows over the tensor group: each rank looks up the ids it owns, zeros the
-others, and the group adds (Megatron-LM's VocabParallelEmbedding). An item table that is tied to a full_softmax head gets
+others, and the group adds (Megatron-LM's VocabParallelEmbedding). An item table tied to a full_softmax head gets
 a gradient in every row at every step, so it is trained as a token embedding; other tables are `model/tables.py`'s.
 """
 

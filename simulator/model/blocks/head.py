@@ -1,8 +1,8 @@
 """The last unit: final norm, logits and loss.
 
-lm and full_softmax: a vocabulary-sharded GEMM and a cross-entropy over shards with three small all-reduces (Megatron-LM's
-vocab_parallel_cross_entropy). sampled_softmax and binary are not sharded: every tensor rank scores all of its positions.
-The rows they sample come from the tables' exchange (`model/tables.py`).
+lm and full_softmax: a vocabulary-sharded GEMM and a cross-entropy over shards with three small all-reduces
+(Megatron-LM's vocab_parallel_cross_entropy). sampled_softmax and binary are not sharded: every tensor rank scores all
+of its positions. The rows they sample come from the tables' exchange (`model/tables.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOSS_BYTES = 4
 """The loss is computed in fp32."""
 
 EAGER_LOSS = ("gpt", "bert")
-"""Blocks whose stack runs the loss as separate kernels (Megatron-LM 2021); the others' is fused in one pass each way."""
+"""Blocks whose stack runs the loss as separate kernels (Megatron-LM 2021); the others' is fused."""
 
 
 def output_rows(model: ModelSpec) -> tuple[int, int] | None:

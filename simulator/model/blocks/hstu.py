@@ -1,8 +1,8 @@
 """HSTU (Zhai et al. 2024, arXiv 2402.17152), as NVIDIA/recsys-examples trains it.
 
 One unit a layer: norm; one GEMM for U, V, Q, K with SiLU; pointwise attention silu(QK^T + bias) V / n without softmax;
-norm of its output times U; output projection; residual. Heads are sharded over the tensor group. The norm over all heads
-needs each position's sum and sum of squares from every shard: an all-reduce of two fp32 numbers a position.
+norm of its output times U; output projection; residual. Heads are sharded over the tensor group. The norm over all
+heads needs each position's sum and sum of squares from every shard: an all-reduce of two fp32 numbers a position.
 Samples are jagged: padding does no work. Attention counts the causal half of 4 b a s^2 d at real lengths.
 """
 
@@ -72,7 +72,7 @@ class Hstu:
         return ()
 
     def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, core: bool = True) -> int:
-        """Norm's input and output; the GEMM's output and its SiLU (U, V, Q, K each); attention's output; proj's input."""
+        """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input."""
         inside = cut.tokens * cut.share(trunk.query_width)
         return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside)
 

@@ -18,7 +18,7 @@ def gemm(m: int, n: int, k: int, cut: Cut, out_bytes: int | None = None) -> Kern
 
 
 def weight_gradient(out_width: int, in_width: int, tokens: int, cut: Cut) -> tuple[Step, ...]:
-    """dW[out, in] = dY^T X, summed over microbatches: by the GEMM itself (reads and writes C), or in a pass of its own."""
+    """dW[out, in] = dY^T X, summed over microbatches by the GEMM (reads and writes C) or in a pass of its own."""
     if cut.fused_accumulation:
         return (gemm(out_width, in_width, tokens, cut, 2 * cut.gradient_bytes),)
     return (gemm(out_width, in_width, tokens, cut), *accumulate(out_width * in_width, cut))

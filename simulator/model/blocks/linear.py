@@ -1,7 +1,7 @@
 """Megatron-LM's two linear layers, forward and backward, with their collectives (arXiv 1909.08053, 2205.05198).
 
 Backward order is that of Megatron-LM's LinearWithGradAccumulationAndAsyncCommunication: the input's all-gather (under
-sequence parallelism) runs beside the input-gradient GEMM, the input gradient's reduction beside the weight-gradient GEMM.
+sequence parallelism) runs beside the input-gradient GEMM, the input gradient's reduction beside the weight gradient's.
 `in_width` and `out_width` are the whole layer's; the GEMM shapes are one tensor rank's.
 """
 

@@ -1,4 +1,4 @@
-"""LLaMA (arXiv 2302.13971, 2407.21783): RMSNorm, rotary positions, grouped-query attention, SwiGLU; no bias, no dropout.
+"""LLaMA (arXiv 2302.13971, 2407.21783): RMSNorm, rotary positions, grouped-query attention, SwiGLU; no bias or dropout.
 
 The norm's backward is one fused kernel (Transformer Engine), unlike the 2021 stack's two.
 """
