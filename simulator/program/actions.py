@@ -35,7 +35,8 @@ _STAGED = re.compile(
     r"(?: [<>]p(?P<peer>\d+))?(?: (?P<size>\d+[KMG]?i?B))?$"
 )
 _BUCKET = re.compile(
-    rf"(?P<verb>{'|'.join(sorted(BUCKET_VERBS, key=len, reverse=True))}) (?P<bucket>b\d+|tied)(?:\.(?P<phase>\d+))?"
+    rf"(?P<verb>{'|'.join(sorted(BUCKET_VERBS, key=len, reverse=True))}) (?P<bucket>b\d+|tied|tables)"
+    r"(?:\.(?P<phase>\d+))?"
     r"(?: (?P<size>\d+[KMG]?i?B))?(?: (?P<method>[a-z]\w*))?$"
 )
 
@@ -44,8 +45,10 @@ _BUCKET = re.compile(
 class Action:
     """verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B).
 
-    segment: which piece of a split F or B. bucket: "b7" or "tied"; phase: which collective of a multi-phase compressor.
-    size_bytes: the message, as `model.work.Collective` counts it. peer: a pipeline rank. method: the compressor.
+    segment: which piece of a split F or B. bucket: "b7", "tied" or "tables"; phase: which collective of a compressor
+        that needs several.
+    size_bytes: the message, as `model.work.Collective` counts it; of a compressed reduction, what one rank puts on the
+        wire. peer: a pipeline rank. method: the compressor.
     after: names of actions of this rank, on other streams, that must be over first.
     """
 

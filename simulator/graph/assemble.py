@@ -1,0 +1,166 @@
+"""Tiling: places templates in one graph, all at once, with numpy.
+
+Nothing here knows what an action means: it sees templates, the rank each copy belongs to, which copies precede which,
+and which ops meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simulator import kinds
+from simulator.costs.price import SOURCE_CODE
+from simulator.graph.event_graph import EventGraph, Stream
+from simulator.graph.templates import Template
+
+
+@dataclass
+class Tiling:
+    """Collects placements; `build` makes the arrays. Placement ids are handed out in order and must be topological."""
+
+    templates: list[Template] = field(default_factory=list)
+    _template_ids: dict[int, int] = field(default_factory=dict)
+    _placed: list[int] = field(default_factory=list)
+    _rank: list[int] = field(default_factory=list)
+    _action: list[int] = field(default_factory=list)
+    _lane: list[str | None] = field(default_factory=list)
+    _edges: list[tuple[int, int]] = field(default_factory=list)
+    _meetings: list[tuple[int, int, tuple]] = field(default_factory=list)
+    _op_count: int = 0
+
+    def place(
+        self, template: Template, rank: int, action: int, after: Sequence[tuple[int, ...]], lane: str | None = None
+    ) -> tuple[int, tuple[int, ...]]:
+        """Adds a copy. after: exits (global op ids) of the copies that precede it. lane: the stream that its single op
+        runs on, where the template leaves it open. Returns its first op's id and its exits."""
+        key = id(template)
+        if key not in self._template_ids:
+            self._template_ids[key] = len(self.templates)
+            self.templates.append(template)
+        first = self._op_count
+        self._placed.append(self._template_ids[key])
+        self._rank.append(rank)
+        self._action.append(action)
+        self._lane.append(lane)
+        entries = [first + local for local in template.entries]
+        self._edges += [(other, entry) for exits in after for other in exits for entry in entries]
+        self._op_count += len(template.ops)
+        return first, tuple(first + local for local in template.exits)
+
+    def meet(self, op: int, key: tuple) -> None:
+        """Op joins the rendezvous of this key."""
+        self._meetings.append((op, len(self._meetings), key))
+
+    def build(self, multiplicity: dict[int, int], actions: tuple[str, ...]) -> EventGraph:
+        """The whole graph."""
+        columns = _Columns(self.templates)
+        placed = np.array(self._placed, dtype=np.int64)
+        counts = columns.count[placed]
+        offsets = np.cumsum(counts) - counts
+        owner = np.repeat(np.arange(len(placed)), counts)
+        source_op = np.arange(self._op_count) - offsets[owner] + columns.first[placed][owner]
+        streams, stream = self._streams(columns, owner, source_op)
+        edges = np.array(self._edges, dtype=np.int64).reshape(-1, 2)
+        inner_count = columns.edge_count[placed]
+        inner_owner = np.repeat(np.arange(len(placed)), inner_count)
+        inner = (
+            np.arange(len(inner_owner))
+            - (np.cumsum(inner_count) - inner_count)[inner_owner]
+            + columns.edge_first[placed][inner_owner]
+        )
+        edges = np.concatenate([edges, columns.edges[inner] + offsets[inner_owner, None]])
+        first_successor, successor = _csr(edges, self._op_count)
+        part_count = columns.part_count[source_op]
+        part_owner = np.repeat(np.arange(self._op_count), part_count)
+        part = (
+            np.arange(len(part_owner))
+            - (np.cumsum(part_count) - part_count)[part_owner]
+            + columns.part_first[source_op][part_owner]
+        )
+        names = columns.names
+        return EventGraph(
+            duration_ns=columns.duration[source_op],
+            stream=stream,
+            kind=columns.kind[source_op],
+            source=columns.source[source_op],
+            action=np.array(self._action, dtype=np.int32)[owner],
+            first_successor=first_successor,
+            successor=successor,
+            meeting=self._meeting_ids(),
+            compute_rate=columns.compute_rate[source_op],
+            own_rate=columns.own_rate[source_op],
+            part_first=np.concatenate([[0], np.cumsum(part_count)]).astype(np.int64),
+            part_kind=columns.part_kind[part],
+            part_ns=columns.part_ns[part],
+            streams=streams,
+            ranks=tuple(multiplicity),
+            multiplicity=tuple(multiplicity.values()),
+            actions=actions,
+            op_names=tuple(names[index] for index in columns.name[source_op].tolist()),
+        )
+
+    def _streams(
+        self, columns: _Columns, owner: np.ndarray, source_op: np.ndarray
+    ) -> tuple[tuple[Stream, ...], np.ndarray]:
+        lanes = [*columns.lanes]
+        code = {name: index for index, name in enumerate(lanes)}
+        override = np.full(len(self._placed), -1, dtype=np.int64)
+        for place, lane in enumerate(self._lane):
+            if lane is not None:
+                if lane not in code:
+                    code[lane] = len(lanes)
+                    lanes.append(lane)
+                override[place] = code[lane]
+        lane_of_op = np.where(override[owner] >= 0, override[owner], columns.lane[source_op])
+        rank_of_op = np.array(self._rank, dtype=np.int64)[owner]
+        keys = rank_of_op * len(lanes) + lane_of_op
+        found, stream = np.unique(keys, return_inverse=True)
+        streams = tuple(Stream(int(key) // len(lanes), lanes[int(key) % len(lanes)]) for key in found)
+        return streams, stream.astype(np.int32)
+
+    def _meeting_ids(self) -> np.ndarray:
+        meeting = np.full(self._op_count, -1, dtype=np.int32)
+        numbers: dict[tuple, int] = {}
+        for op, _, key in self._meetings:
+            meeting[op] = numbers.setdefault(key, len(numbers))
+        return meeting
+
+
+class _Columns:
+    """Every template's ops, edges and parts in one row of arrays."""
+
+    def __init__(self, templates: list[Template]):
+        ops = [op for template in templates for op in template.ops]
+        sizes = [len(template.ops) for template in templates]
+        self.count = np.array(sizes, dtype=np.int64)
+        self.first = np.cumsum(self.count) - self.count
+        self.duration = np.array([op.price.duration_ns for op in ops], dtype=np.int64)
+        self.kind = np.array([kinds.CODE[op.kind] for op in ops], dtype=np.uint8)
+        self.source = np.array([SOURCE_CODE[op.price.source] for op in ops], dtype=np.uint8)
+        self.compute_rate = np.array([op.compute_rate for op in ops], dtype=np.int64)
+        self.own_rate = np.array([op.own_rate for op in ops], dtype=np.int64)
+        self.lanes = tuple(dict.fromkeys(op.stream for op in ops))
+        code = {name: index for index, name in enumerate(self.lanes)}
+        self.lane = np.array([code[op.stream] for op in ops], dtype=np.int64)
+        self.names = tuple(dict.fromkeys(op.name for op in ops))
+        code = {name: index for index, name in enumerate(self.names)}
+        self.name = np.array([code[op.name] for op in ops], dtype=np.int64)
+        edges = [[(other, local) for local, op in enumerate(t.ops) for other in op.after] for t in templates]
+        self.edge_count = np.array([len(own) for own in edges], dtype=np.int64)
+        self.edge_first = np.cumsum(self.edge_count) - self.edge_count
+        self.edges = np.array([edge for own in edges for edge in own], dtype=np.int64).reshape(-1, 2)
+        parts = [part for op in ops for part in op.parts]
+        self.part_count = np.array([len(op.parts) for op in ops], dtype=np.int64)
+        self.part_first = np.cumsum(self.part_count) - self.part_count
+        self.part_kind = np.array([kinds.CODE[kind] for kind, _ in parts], dtype=np.uint8)
+        self.part_ns = np.array([ns for _, ns in parts], dtype=np.int64)
+
+
+def _csr(edges: np.ndarray, num_ops: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges as (first_successor, successor), sorted and without repeats."""
+    keys = np.unique(edges[:, 0] * num_ops + edges[:, 1]) if len(edges) else np.zeros(0, dtype=np.int64)
+    sources, targets = np.divmod(keys, max(num_ops, 1))
+    return np.searchsorted(sources, np.arange(num_ops + 1)).astype(np.int64), targets.astype(np.int32)

@@ -1,0 +1,100 @@
+"""StepSource: what each compute action runs on a rank, as kernels and collectives in launch order.
+
+The one place where an action's words (1B3.2, encode b7 topk, optimizer) meet the model's blocks, the tables' lookups,
+the compressors and the optimizer.
+"""
+
+from __future__ import annotations
+
+from simulator.model import blocks, memory_rules, tables
+from simulator.model.blocks import Cut
+from simulator.model.work import Collective, Kernel, Step
+from simulator.policies.compression import make_compressor
+from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.lowering import local_shapes
+from simulator.program.program import RankProgram
+
+
+class StepSource:
+    """Steps of every compute action of one scenario. cut: what a rank works on in one microbatch."""
+
+    def __init__(self, scenario, cut: Cut):
+        self.scenario, self.cut = scenario, cut
+        self.model, self.plan = scenario.model, scenario.plan
+        self.units = blocks.units(scenario.model)
+        self.compressor = make_compressor(scenario.plan.compression)
+
+    def signature(self, own: RankProgram, action: Action) -> tuple:
+        """Equal signatures run equal steps: layers of one kind are alike, whatever their number."""
+        if action.verb in COMPUTE_VERBS:
+            first, last = own.chunk(action.stage).span(action.verb, action.segment)
+            kinds = tuple(unit.kind for unit in self.units[first : last + 1])
+            return (action.verb, kinds, self._arrives_scattered(own, action))
+        if action.bucket is not None:
+            return (own.rank, action.verb, action.bucket, action.phase)
+        if action.verb == "lookup":
+            return ("lookup", action.of)
+        return (own.rank, action.verb)
+
+    def steps(self, own: RankProgram, action: Action) -> list[tuple[Step, ...]]:
+        """The action's steps, piece by piece: each piece starts when the one before it has ended."""
+        verb = action.verb
+        if verb in COMPUTE_VERBS:
+            first, last = own.chunk(action.stage).span(verb, action.segment)
+            pieces = self._forward(first, last) if verb == "F" else self._backward(first, last)
+            return [self._gather_boundary(), *pieces] if self._arrives_scattered(own, action) else pieces
+        if verb in ("encode", "decode"):
+            return [self._codec(own, action)]
+        if verb == "lookup":
+            return [tables.lookup_forward(self.scenario) if action.of == "F" else tables.lookup_backward(self.scenario)]
+        if verb == "table_optimizer":
+            return [tables.optimizer(self.scenario)]
+        if verb == "optimizer":
+            return [self._optimizer(own)]
+        raise ValueError(f"{verb!r} does not run on the compute stream")
+
+    def wire(self, action: Action, ranks: int) -> tuple[str, int]:
+        """The collective of a compressed reduction and its message: (op, bytes as `Collective` counts them)."""
+        op = self.compressor.collectives[action.phase]
+        return op, action.size_bytes * ranks if op == "all_gather" else action.size_bytes
+
+    def _forward(self, first: int, last: int) -> list[tuple[Step, ...]]:
+        return [blocks.forward(self.model, unit, self.cut) for unit in self.units[first : last + 1]]
+
+    def _backward(self, first: int, last: int) -> list[tuple[Step, ...]]:
+        """Units in reverse; a recomputed layer runs forward again, whole, before its last unit's backward."""
+        mode, pieces, rerun = self.plan.recompute, [], None
+        for unit in reversed(self.units[first : last + 1]):
+            if mode == "full" and unit.layer >= 0 and unit.layer != rerun:
+                layer = [other for other in self.units if other.layer == unit.layer]
+                pieces += [blocks.recompute(self.model, other, self.cut, mode) for other in layer]
+                rerun = unit.layer
+            elif mode == "selective":
+                pieces.append(blocks.recompute(self.model, unit, self.cut, mode))
+            pieces.append(blocks.backward(self.model, unit, self.cut))
+        return pieces
+
+    def _arrives_scattered(self, own: RankProgram, action: Action) -> bool:
+        """True where this action's input came as 1/tensor shares (see `lowering._boundary_share`)."""
+        plan = self.plan
+        if plan.tensor == 1 or plan.sequence_parallel or plan.pipeline == 1:
+            return False
+        num_stages = plan.pipeline * plan.virtual_stages
+        ends = action.stage == (0 if action.verb == "F" else num_stages - 1)
+        return not ends and not action.segment
+
+    def _gather_boundary(self) -> tuple[Step, ...]:
+        return (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, self.cut)),)
+
+    def _codec(self, own: RankProgram, action: Action) -> tuple[Step, ...]:
+        bucket = own.bucket(action.bucket)
+        shapes = local_shapes(self.scenario, bucket.first, bucket.last)
+        reduce_dtype = self.scenario.precision.reduce
+        if action.verb == "encode":
+            return self.compressor.phases(shapes, reduce_dtype)[action.phase].encode
+        replicas = self.plan.data * self.plan.context
+        return self.compressor.decode(shapes, reduce_dtype, replicas)
+
+    def _optimizer(self, own: RankProgram) -> tuple[Kernel, ...]:
+        shapes = [shape for chunk in own.chunks for shape in local_shapes(self.scenario, chunk.first, chunk.last)]
+        return memory_rules.optimizer_kernels(self.scenario, shapes)

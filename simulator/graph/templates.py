@@ -1,0 +1,162 @@
+"""Templates: an action's steps, priced and laid out once, to be tiled over every place it occurs.
+
+A template is a piece of an EventGraph with local ids. Its entries wait for whatever comes before, and whoever follows
+waits for all of its exits: an action is a join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from simulator import kinds
+from simulator.costs.price import SOURCE_CODE, Price
+from simulator.graph.event_graph import FULL_RATE, EventGraph, GraphBuilder
+from simulator.model.work import Collective, Kernel, Step, Wait
+
+Solve = Callable[[EventGraph], tuple[int, tuple[tuple[str, int], ...]]]
+"""Runs a small graph alone; returns its makespan and how many ns of it each kind takes (they sum to the makespan)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One priced op of a template. after: local ids. group: the ranks it must meet, None for a kernel."""
+
+    stream: str
+    kind: str
+    price: Price
+    name: str
+    after: tuple[int, ...] = ()
+    group: str | None = None
+    compute_rate: int = FULL_RATE
+    own_rate: int = FULL_RATE
+    parts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_fluid(self) -> bool:
+        """True when this op slows compute beside it, or is slowed by it."""
+        return self.compute_rate != FULL_RATE or self.own_rate != FULL_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Ops in launch order; exits are the ops that nothing inside waits for."""
+
+    ops: tuple[Op, ...]
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """Local ids of the ops that end the template."""
+        waited = {other for op in self.ops for other in op.after}
+        return tuple(index for index in range(len(self.ops)) if index not in waited)
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """Local ids of the ops that wait for nothing inside."""
+        return tuple(index for index, op in enumerate(self.ops) if not op.after)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups its collectives meet, in order of first use."""
+        return tuple(dict.fromkeys(op.group for op in self.ops if op.group))
+
+    def then(self, other: Template) -> Template:
+        """This template followed by another: the other starts when all of this has ended."""
+        if not self.ops:
+            return other
+        shift, exits = len(self.ops), self.exits
+        moved = []
+        for op in other.ops:
+            moved.append(replace(op, after=tuple(shift + local for local in op.after) or exits))
+        return Template(self.ops + tuple(moved))
+
+
+def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> Template:
+    """Steps in launch order as priced ops.
+
+    Kernels go to stream `compute`, a collective to its group's stream. A collective without a handle blocks what
+    follows; one with a handle blocks from its `Wait` on. Raises ValueError for a handle that nobody waits for.
+    """
+    ops: list[Op] = []
+    last: dict[str, int] = {}
+    handles: dict[str, int | None] = {}
+    pending: list[int] = []
+
+    def append(op: Op) -> int:
+        after = dict.fromkeys(op.after)
+        if op.stream in last:
+            after.setdefault(last[op.stream])
+        ops.append(replace(op, after=tuple(after)))
+        last[op.stream] = len(ops) - 1
+        return last[op.stream]
+
+    for step in steps:
+        if isinstance(step, Wait):
+            if (place := handles.pop(step.handle)) is not None:
+                pending.append(place)
+        elif isinstance(step, Kernel):
+            append(Op("compute", step.kind, pricer.kernel(step), step.op, after=tuple(pending)))
+            pending = []
+        elif isinstance(step, Collective):
+            span = spans(step.group)
+            if span.size == 1:
+                if step.handle:
+                    handles[step.handle] = None
+                continue
+            compute_rate, own_rate = pricer.rates(step.kind)
+            launched_after = ([last["compute"]] if "compute" in last else []) + pending
+            place = append(
+                Op(step.group, step.kind, pricer.collective(step.op, step.size_bytes, span), step.op,
+                   after=tuple(launched_after), group=step.group, compute_rate=compute_rate, own_rate=own_rate)
+            )  # fmt: skip
+            if step.handle is None:
+                pending = [place]
+            else:
+                handles[step.handle] = place
+    if handles:
+        raise ValueError(f"nobody waits for {', '.join(handles)}")
+    return Template(tuple(ops))
+
+
+def contract(template: Template, name: str, solve: Solve) -> Template:
+    """The template as one op on `compute`, exact as long as no op of another stream interacts with it.
+
+    Its parts say how the time divides by kind: compute and tensor collectives outrank every other label, so the
+    breakdown of a contracted op does not depend on what else runs.
+    """
+    if len(template.ops) <= 1:
+        return template
+    if _is_chain(template):
+        makespan = sum(op.price.duration_ns for op in template.ops)
+        totals: dict[str, int] = {}
+        for op in template.ops:
+            totals[op.kind] = totals.get(op.kind, 0) + op.price.duration_ns
+        parts = tuple(totals.items())
+    else:
+        makespan, parts = solve(_alone(template))
+    heaviest = max(template.ops, key=lambda op: op.price.duration_ns).price
+    price = Price(makespan, heaviest.source, heaviest.op_class, heaviest.fit_error, heaviest.repeat_error)
+    group = template.groups[-1] if template.groups else None
+    return Template((Op("compute", kinds.COMPUTE, price, name, group=group, parts=parts),))
+
+
+def source_shares(template: Template) -> np.ndarray:
+    """ns of the template's ops priced from each kind of source, in the order of `costs.price.SOURCES`."""
+    shares = np.zeros(len(SOURCE_CODE), dtype=np.int64)
+    for op in template.ops:
+        shares[SOURCE_CODE[op.price.source]] += op.price.duration_ns
+    return shares
+
+
+def _is_chain(template: Template) -> bool:
+    return all(index - 1 in op.after for index, op in enumerate(template.ops) if index)
+
+
+def _alone(template: Template) -> EventGraph:
+    graph = GraphBuilder()
+    for op in template.ops:
+        graph.op(0, op.stream, op.price.duration_ns, after=op.after, kind=op.kind,
+                 compute_rate=op.compute_rate, own_rate=op.own_rate)  # fmt: skip
+    return graph.build()

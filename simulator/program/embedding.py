@@ -1,0 +1,91 @@
+"""Embedding tables: how their lookups surround the first stage's forward and backward pass.
+
+Reads the compute launches of a rank of stage 0; adds, for each microbatch, on streams `embedding` and `compute`:
+
+    exchange ids -> lookup -> exchange vectors -> (gather vectors) -> F ... B -> exchange gradients -> lookup B
+
+and one `table_optimizer` at the end of the step, since sparse gradients accumulate over microbatches and apply once.
+Exchanges follow the compute action before them (TorchRec without its prefetch pipeline), so they are exposed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from simulator.program.actions import Action
+from simulator.program.program import Chunk, Launch
+
+
+@dataclass(frozen=True, slots=True)
+class TableTraffic:
+    """Bytes one rank hands to each exchange of one microbatch, all tables together; 0 where there is none.
+
+    ids, vectors: to the owners and back; gradients: the way back of vectors. gather: the vectors of all positions,
+    gathered over the tensor group. dense_gradients: all-reduced once a step by tables that every rank holds whole.
+    """
+
+    ids: int
+    vectors: int
+    gather: int
+    dense_gradients: int
+
+
+def add_tables(launches: list[Launch], chunks: tuple[Chunk, ...], traffic: TableTraffic) -> list[Launch]:
+    """The launches with the table work of every microbatch of stage 0."""
+    pieces = len(next(chunk for chunk in chunks if chunk.stage == 0).segments)
+    complete: list[Launch] = []
+    previous: tuple[str, ...] = ()
+    for launch in launches:
+        action = launch.action
+        if launch.stream != "compute" or action.stage != 0:
+            complete.append(launch)
+        elif action.verb == "F" and not action.segment:
+            before, ready = _forward(action.microbatch, traffic, previous)
+            complete += before
+            complete.append(replace(launch, action=replace(action, after=action.after + ready)))
+        else:
+            complete.append(launch)
+            if action.verb == "B" and action.segment in (None, pieces - 1):
+                complete += _backward(action, traffic)
+        if launch.stream == "compute":
+            previous = (complete[-1].action.name,) if complete[-1].stream == "compute" else previous
+    return complete
+
+
+def update_tables(launches: list[Launch], traffic: TableTraffic) -> list[Launch]:
+    """Adds the sparse update, and before it the all-reduce of tables that every rank holds whole."""
+    if not traffic.dense_gradients:
+        return [*launches, Launch("compute", Action("table_optimizer"))]
+    last = [launch.action.name for launch in launches if launch.stream == "compute"][-1]
+    reduce = Action("reduce", bucket="tables", size_bytes=traffic.dense_gradients, method="none", after=(last,))
+    return [*launches, Launch("embedding", reduce), Launch("compute", Action("table_optimizer", after=(reduce.name,)))]
+
+
+def _forward(microbatch: int, traffic: TableTraffic, previous: tuple[str, ...]) -> tuple[list[Launch], tuple[str, ...]]:
+    of = {"stage": 0, "of": "F", "microbatch": microbatch}
+    lookup = Action("lookup", **of)
+    launches: list[Launch] = []
+    if traffic.ids:
+        ids = Action("exchange ids", **of, size_bytes=traffic.ids, after=previous)
+        launches.append(Launch("embedding", ids))
+        lookup = replace(lookup, after=(ids.name,))
+    launches.append(Launch("compute", lookup))
+    ready: tuple[str, ...] = (lookup.name,)
+    if traffic.vectors:
+        vectors = Action("exchange vectors", **of, size_bytes=traffic.vectors, after=ready)
+        launches.append(Launch("embedding", vectors))
+        ready = (vectors.name,)
+    if traffic.gather:
+        gather = Action("gather vectors", **of, size_bytes=traffic.gather, after=ready)
+        launches.append(Launch("embedding", gather))
+        ready = (gather.name,)
+    return launches, () if ready == (lookup.name,) else ready
+
+
+def _backward(action: Action, traffic: TableTraffic) -> list[Launch]:
+    of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
+    accumulate = Action("lookup", **of)
+    if not traffic.vectors:
+        return [Launch("compute", accumulate)]
+    gradients = Action("exchange gradients", **of, size_bytes=traffic.vectors, after=(action.name,))
+    return [Launch("embedding", gradients), Launch("compute", replace(accumulate, after=(gradients.name,)))]

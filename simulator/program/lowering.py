@@ -1,0 +1,166 @@
+"""lower: Scenario -> Program, as a short list of passes.
+
+pass                      reads                        writes
+place_units               model, plan                  chunks: which units each stage holds
+make_buckets              chunks, parameters           gradient buckets; segments at their boundaries
+compute_launches          schedule, segments           F and B of each rank, in order
+add_transfers             F, B                         send, recv
+add_tables                F, B of stage 0              exchanges and lookups
+reduce_gradients          the last B's segments        reduce or reduce_scatter
+compress_reductions       reduce                       encode, smaller reduce, decode
+reduce_tied_embedding     reduce                       reduce tied
+update_tables             -                            table_optimizer
+update_parameters         every reduction              optimizer
+gather_parameters         optimizer, first F           all_gather
+"""
+
+from __future__ import annotations
+
+from simulator.errors import ScenarioError
+from simulator.model import blocks, tables
+from simulator.policies.compression import make_compressor
+from simulator.program.compression import compress_reductions
+from simulator.program.data_parallel import (
+    gather_parameters,
+    make_buckets,
+    reduce_gradients,
+    reduce_tied_embedding,
+    update_parameters,
+)
+from simulator.program.embedding import TableTraffic, add_tables, update_tables
+from simulator.program.pipeline import rank_of_stage, schedule_order
+from simulator.program.program import Chunk, Program, RankProgram, check_program
+from simulator.program.segments import compute_launches, cut_at_buckets
+from simulator.program.transfers import add_transfers
+from simulator.units import DTYPE_BYTES, MIB
+
+
+def lower(scenario) -> Program:
+    """The program of one steady training step of a scenario, one representative for each pipeline rank."""
+    layout, plan = scenario.layout, scenario.plan
+    chunks = place_units(scenario)
+    order = schedule_order(plan.schedule, layout.pipeline, scenario.microbatches, plan.virtual_stages)
+    ranks = []
+    for pipeline_rank, actions in enumerate(order):
+        own = tuple(chunk for chunk in chunks if rank_of_stage(chunk.stage, layout.pipeline) == pipeline_rank)
+        ranks.append(_lower_rank(scenario, pipeline_rank, own, actions, len(chunks)))
+    program = Program(layout, tuple(ranks))
+    check_program(program)
+    return program
+
+
+def place_units(scenario) -> tuple[Chunk, ...]:
+    """The units of each stage: equal numbers of layers; embedding and head join the first and the last stage."""
+    units = blocks.units(scenario.model)
+    num_stages = scenario.layout.pipeline * scenario.plan.virtual_stages
+    num_layers = scenario.model.trunk.num_layers
+    if num_layers % num_stages:
+        raise ScenarioError(
+            f"{num_layers} layers do not divide into pipeline * virtual_stages = {num_stages} equal stages",
+            key="plan.pipeline",
+        )
+    per_stage = num_layers // num_stages
+
+    def stage_of(index: int) -> int:
+        if units[index].layer >= 0:
+            return units[index].layer // per_stage
+        return 0 if units[index].kind == "embedding" else num_stages - 1
+
+    members: dict[int, list[int]] = {stage: [] for stage in range(num_stages)}
+    for index in range(len(units)):
+        members[stage_of(index)].append(index)
+    return tuple(Chunk(stage, ((own[0], own[-1]),)) for stage, own in members.items())
+
+
+def local_shapes(scenario, first: int, last: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the dense parameters that one rank holds of units [first, last].
+
+    Where first and last stage share a token embedding and are not the same rank, the last holds a copy of it.
+    """
+    units = blocks.units(scenario.model)[first : last + 1]
+    held = [parameter for unit in units for parameter in blocks.parameters(scenario.model, unit)]
+    tied = blocks.tied_parameter(scenario.model)
+    if tied and scenario.layout.pipeline > 1 and units[-1].kind == "head":
+        held.append(tied)
+    return tuple(parameter.local_shape(scenario.layout.tensor) for parameter in held)
+
+
+def local_numel(scenario, unit: int) -> int:
+    """Dense parameters of a unit on one rank."""
+    return sum(_product(shape) for shape in local_shapes(scenario, unit, unit))
+
+
+def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, num_stages: int) -> RankProgram:
+    layout, plan, precision = scenario.layout, scenario.plan, scenario.precision
+    replicas = layout.data * layout.context
+    reduces, zero = replicas > 1, plan.zero if replicas > 1 else 0
+    overlap_reduce = plan.overlap.grad_reduce
+    overlap_gather = bool(zero) and plan.overlap.param_gather
+    buckets = ()
+    if reduces:
+        buckets = make_buckets(
+            chunks,
+            lambda unit: local_numel(scenario, unit),
+            round(plan.bucket_mib * MIB),
+            DTYPE_BYTES[precision.reduce],
+        )
+        if overlap_reduce or overlap_gather:
+            chunks = tuple(cut_at_buckets(chunk, buckets) for chunk in chunks)
+    last = scenario.microbatches - 1
+    launches = compute_launches(
+        order, chunks, cut_last_backward=overlap_reduce and reduces, cut_first_forward=overlap_gather, last=last
+    )
+    launches = add_transfers(
+        launches, chunks, pipeline_rank, num_stages, lambda stage: rank_of_stage(stage, layout.pipeline),
+        blocks.boundary_bytes(scenario.model, scenario.cut) // _boundary_share(scenario), overlap=plan.overlap.pipeline,
+    )  # fmt: skip
+    traffic = table_traffic(scenario) if pipeline_rank == 0 and scenario.model.tables else None
+    if traffic:
+        launches = add_tables(launches, chunks, traffic)
+    if reduces:
+        launches = reduce_gradients(
+            launches, chunks, buckets, last, zero=zero, reduce_dtype=precision.reduce, overlap=overlap_reduce
+        )
+        if plan.compression.method != "none":
+            spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
+            launches = compress_reductions(
+                launches,
+                make_compressor(plan.compression),
+                lambda name: local_shapes(scenario, *spans[name]),
+                precision.reduce,
+            )
+    if (size := tied_bytes(scenario)) and pipeline_rank in (0, layout.pipeline - 1):
+        launches = reduce_tied_embedding(launches, size)
+    if traffic:
+        launches = update_tables(launches, traffic)
+    launches = update_parameters(launches)
+    if zero:
+        launches = gather_parameters(launches, chunks, buckets, dtype=precision.parameters, overlap=overlap_gather)
+    rank = layout.rank(pipeline_rank)
+    return RankProgram(rank, layout.group("table", rank), chunks, buckets, tuple(launches))
+
+
+def table_traffic(scenario) -> TableTraffic:
+    """What the embedding tables of stage 0 exchange for one microbatch (CONTRACT: each rank looks up its own slice)."""
+    return tables.traffic(scenario)
+
+
+def tied_bytes(scenario) -> int:
+    """Bytes of the token embedding's gradient that first and last stage must share; 0 where there is nothing to tie."""
+    tied = blocks.tied_parameter(scenario.model)
+    if not tied or scenario.layout.pipeline == 1:
+        return 0
+    return tied.local_count(scenario.layout.tensor) * DTYPE_BYTES[scenario.precision.gradients]
+
+
+def _boundary_share(scenario) -> int:
+    """Without sequence parallelism each tensor rank sends its 1/tensor share and the receivers all-gather it
+    (Megatron-LM's scatter/gather, Narayanan et al. 2021 section 4.1); with it the activation is already a share."""
+    return 1 if scenario.plan.sequence_parallel else scenario.layout.tensor
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

@@ -1,0 +1,112 @@
+"""Pipeline schedules: for each pipeline rank, the order of its F and B actions.
+
+A schedule is a function (stages, microbatches, virtual_stages) -> one action list per rank, and a line in `SCHEDULES`.
+The stage in an action is the global chunk: chunk * stages + rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.program.actions import Action
+
+Order = tuple[tuple[Action, ...], ...]
+
+
+def gpipe(stages: int, microbatches: int, virtual_stages: int = 1) -> Order:
+    """All forwards, then all backwards (Huang et al. 2019, arXiv 1811.06965)."""
+    _needs_one_chunk("gpipe", virtual_stages)
+    return tuple(
+        tuple(Action(verb, stage=rank, microbatch=index) for verb in "FB" for index in range(microbatches))
+        for rank in range(stages)
+    )
+
+
+def one_forward_one_backward(stages: int, microbatches: int, virtual_stages: int = 1) -> Order:
+    """PipeDream-flush (Narayanan et al. 2021, arXiv 2104.04473): rank r runs p-1-r forwards ahead, then one of each."""
+    _needs_one_chunk("1f1b", virtual_stages)
+    return interleaved(stages, microbatches, 1)
+
+
+def interleaved(stages: int, microbatches: int, virtual_stages: int = 1) -> Order:
+    """Megatron-LM's interleaved 1F1B: each rank holds `virtual_stages` chunks, microbatches run in groups of `stages`.
+
+    Rank r warms up with 2 (p-1-r) + (v-1) p forwards (p-1-r where v is 1), then alternates, then drains.
+    """
+    if virtual_stages > 1 and microbatches % stages:
+        raise ScenarioError(
+            f"interleaved_1f1b runs microbatches in groups of pipeline = {stages}, and {microbatches} is not a "
+            f"multiple of it; use {max(1, microbatches // stages) * stages} or "
+            f"{(microbatches // stages + 1) * stages} microbatches",
+            key="plan.schedule",
+        )
+    total = microbatches * virtual_stages
+
+    def forward(rank: int, index: int) -> Action:
+        chunk, microbatch = _place(index)
+        return Action("F", stage=chunk * stages + rank, microbatch=microbatch)
+
+    def backward(rank: int, index: int) -> Action:
+        chunk, microbatch = _place(index)
+        return Action("B", stage=(virtual_stages - 1 - chunk) * stages + rank, microbatch=microbatch)
+
+    def _place(index: int) -> tuple[int, int]:
+        if virtual_stages == 1:
+            return 0, index
+        round_, place = divmod(index, stages * virtual_stages)
+        chunk, offset = divmod(place, stages)
+        return chunk, round_ * stages + offset
+
+    order = []
+    for rank in range(stages):
+        ahead = stages - 1 - rank
+        warmup = min(total, ahead if virtual_stages == 1 else 2 * ahead + (virtual_stages - 1) * stages)
+        actions = [forward(rank, index) for index in range(warmup)]
+        for index in range(warmup, total):
+            actions += [forward(rank, index), backward(rank, index - warmup)]
+        actions += [backward(rank, index) for index in range(total - warmup, total)]
+        order.append(tuple(actions))
+    return tuple(order)
+
+
+SCHEDULES: dict[str, Callable[[int, int, int], Order]] = {
+    "gpipe": gpipe,
+    "1f1b": one_forward_one_backward,
+    "interleaved_1f1b": interleaved,
+}
+NOT_BUILT = ("zb_h1", "zb_h2", "zb_v")
+
+
+def schedule_order(name: str, stages: int, microbatches: int, virtual_stages: int = 1) -> Order:
+    """The action list of each pipeline rank. Raises ScenarioError for a name or a count that cannot be scheduled."""
+    if name in NOT_BUILT:
+        raise NotSupportedYet(f"schedule {name} is not supported yet; use {', '.join(SCHEDULES)}", key="plan.schedule")
+    if name not in SCHEDULES:
+        raise ScenarioError(f"unknown schedule {name!r}; one of {', '.join(SCHEDULES)}", key="plan.schedule")
+    if min(stages, microbatches, virtual_stages) < 1:
+        raise ScenarioError("stages, microbatches and virtual_stages must be at least 1", key="plan.schedule")
+    return SCHEDULES[name](stages, microbatches, virtual_stages)
+
+
+def pipeline_schedule(name: str, stages: int, microbatches: int, virtual_stages: int = 1) -> list[list[str]]:
+    """The schedule as text, one list per pipeline rank.
+
+    >>> pipeline_schedule("1f1b", 2, 2)
+    [['0F0', '0F1', '0B0', '0B1'], ['1F0', '1B0', '1F1', '1B1']]
+    """
+    order = schedule_order(name, stages, microbatches, virtual_stages)
+    return [[action.text for action in actions] for actions in order]
+
+
+def rank_of_stage(stage: int, stages: int) -> int:
+    """The pipeline rank that holds a global stage."""
+    return stage % stages
+
+
+def _needs_one_chunk(name: str, virtual_stages: int) -> None:
+    if virtual_stages != 1:
+        raise ScenarioError(
+            f"{name} holds one chunk per rank, and virtual_stages is {virtual_stages}; use interleaved_1f1b",
+            key="plan.virtual_stages",
+        )
