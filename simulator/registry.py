@@ -46,6 +46,12 @@ def topology(name: str, **keywords: object) -> Cluster:
     return build(**keywords)
 
 
+def topology_keywords(name: str) -> tuple[str, ...]:
+    """The keywords of a topology that can be used; none for other names."""
+    module = import_module("topologies").TOPOLOGIES.get(name)
+    return tuple(inspect.signature(getattr(import_module(module), name)).parameters) if module else ()
+
+
 def profile_names() -> tuple[str, ...]:
     """Cost profiles that ship with the package."""
     return tuple(sorted(path.name.removesuffix(".json") for path in _profiles() if path.name.endswith(".json")))
@@ -65,7 +71,7 @@ def profile_path(name: str) -> Path:
 
 
 def published(name: str) -> Path:
-    """A published data file by its path under calibration/published, for example "cases/korthikanti_t5.csv"."""
+    """A published data file by its path under calibration/published, for example "cases/korthikanti_table5.csv"."""
     path = Path(str(files("calibration.published").joinpath(*name.split("/"))))
     if not path.is_file():
         raise FileNotFoundError(f"no published data {name!r} under {path.parent}")
