@@ -7,6 +7,7 @@ asked for.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -20,12 +21,27 @@ def topology_names() -> tuple[str, ...]:
     return tuple(import_module("topologies").TOPOLOGIES)
 
 
+def topology_keywords(name: str) -> tuple[str, ...]:
+    """The keywords that a topology takes, in its own order. Raises as `topology` does."""
+    return tuple(inspect.signature(_topology_function(name)).parameters)
+
+
 def topology(name: str, **keywords: object) -> Cluster:
     """The cluster that a topology builds from its keywords.
 
     Raises ScenarioError for an unknown name or keyword, with the nearest valid one; NotSupportedYet for a topology that
     this version only knows by name.
     """
+    known = topology_keywords(name)
+    for keyword in keywords:
+        if keyword not in known:
+            raise ScenarioError(
+                f"{name} has no keyword {keyword!r}; {_nearest(keyword, known)}", key=f"cluster.{keyword}"
+            )
+    return _topology_function(name)(**keywords)
+
+
+def _topology_function(name: str) -> Callable[..., Cluster]:
     package = import_module("topologies")
     if name in package.NOT_BUILT_YET:
         raise NotSupportedYet(
@@ -36,20 +52,7 @@ def topology(name: str, **keywords: object) -> Cluster:
             f"{name!r} is not a topology; {_nearest(str(name), (*package.TOPOLOGIES, *package.NOT_BUILT_YET))}",
             key="cluster.preset",
         )
-    build = getattr(import_module(package.TOPOLOGIES[name]), name)
-    known = tuple(inspect.signature(build).parameters)
-    for keyword in keywords:
-        if keyword not in known:
-            raise ScenarioError(
-                f"{name} has no keyword {keyword!r}; {_nearest(keyword, known)}", key=f"cluster.{keyword}"
-            )
-    return build(**keywords)
-
-
-def topology_keywords(name: str) -> tuple[str, ...]:
-    """The keywords of a topology that can be used; none for other names."""
-    module = import_module("topologies").TOPOLOGIES.get(name)
-    return tuple(inspect.signature(getattr(import_module(module), name)).parameters) if module else ()
+    return getattr(import_module(package.TOPOLOGIES[name]), name)
 
 
 def profile_names() -> tuple[str, ...]:
