@@ -16,6 +16,9 @@ from simulator import kinds
 FULL_RATE = 2**20
 """Work is counted in ns * 2^20: an op alone on its rank runs at FULL_RATE units each nanosecond."""
 
+COMPUTE_STREAM, HOST_STREAM = "compute", "host"
+"""The two streams that rules name: kernels run on one, the CPU launches on the other. All others communicate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -39,6 +42,7 @@ class EventGraph:
     compute_rate[n] int64: on a communication op, the rate (of FULL_RATE) that a compute op of the same rank runs at
         while this op runs; own_rate[n] int64: the rate of this op while a compute op of its rank runs.
         Both FULL_RATE: the op is fixed. A meeting runs at the lowest rate among its members.
+    meeting_size[k] int32: how many members meeting k was declared with; None: as many as there are.
     part_first[n+1] int64, part_kind[p] uint8, part_ns[p] int64: what a contracted op is made of (empty for a plain op);
         parts sum to duration_ns.
     multiplicity[r]: how many real ranks each of `ranks` stands for.
@@ -62,6 +66,7 @@ class EventGraph:
     multiplicity: tuple[int, ...]
     actions: tuple[str, ...] = ()
     op_names: tuple[str, ...] = field(default=(), repr=False)
+    meeting_size: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.duration_ns)
@@ -70,6 +75,12 @@ class EventGraph:
     def is_fixed(self) -> bool:
         """True when no op can change another's rate."""
         return bool((self.compute_rate == FULL_RATE).all() and (self.own_rate == FULL_RATE).all())
+
+    def op_text(self, op: int) -> str:
+        """What messages call an op: its action, or its own name, or its kind where it has neither."""
+        if self.action[op] >= 0:
+            return self.actions[self.action[op]]
+        return (self.op_names[op] if self.op_names else "") or kinds.KINDS[self.kind[op]]
 
 
 class GraphBuilder:
@@ -90,6 +101,12 @@ class GraphBuilder:
         self._actions: dict[str, int] = {}
         self._parts: dict[int, tuple[tuple[str, int], ...]] = {}
         self._names: list[str] = []
+        self._meeting_sizes: list[int] = []
+
+    def meeting(self, num_members: int) -> int:
+        """A new meeting of this many members: pass the id to `op`. Where one never comes, a run is a Deadlock."""
+        self._meeting_sizes.append(num_members)
+        return len(self._meeting_sizes) - 1
 
     def op(
         self,
@@ -123,7 +140,10 @@ class GraphBuilder:
         return op
 
     def build(self, multiplicity: dict[int, int] | None = None) -> EventGraph:
-        """The graph so far. `multiplicity` maps a rank to the number of ranks it stands for (default 1)."""
+        """The graph so far. `multiplicity` maps a rank to the number of ranks it stands for (default 1).
+
+        Meeting ids are either all from `meeting` or all the caller's own numbers.
+        """
         count = len(self._rows)
         table = np.array(self._rows, dtype=np.int64).reshape(count, 8)
         edges = np.array(self._edges, dtype=np.int64).reshape(len(self._edges), 2)
@@ -150,6 +170,7 @@ class GraphBuilder:
             multiplicity=tuple((multiplicity or {}).get(rank, 1) for rank in ranks),
             actions=tuple(self._actions),
             op_names=tuple(self._names),
+            meeting_size=np.array(self._meeting_sizes, dtype=np.int32) if self._meeting_sizes else None,
         )
 
 
