@@ -1,0 +1,110 @@
+"""ValidationReport: every row with its residual, every source with its figures, nothing rounded away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from simulator.validation.statistics import kendall_tau, percent_error
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published row and what became of it.
+
+    predicted_s is None where the plan is not built yet; `reason` then says what is missing. terms_s: the predicted
+    breakdown, label -> seconds (empty for a layer). feasible: whether the memory model says that it fits.
+    """
+
+    source: str
+    name: str
+    group: str
+    quantity: str
+    stand_in: str
+    measured_s: float
+    predicted_s: float | None = None
+    reason: str = ""
+    terms_s: dict[str, float] = field(default_factory=dict)
+    feasible: bool | None = None
+
+    @property
+    def error_percent(self) -> float | None:
+        """Positive when the prediction is too slow."""
+        return None if self.predicted_s is None else percent_error(self.predicted_s, self.measured_s)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the row enters its source's figures: predicted, and of the plan that was measured."""
+        return self.predicted_s is not None and not self.stand_in
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """Figures of one source over the rows that count.
+
+    mean_absolute_error_percent, bias_percent (mean signed error), max_absolute_error_percent, kendall_tau within
+    groups: None where no row counts. terms_percent: mean of each predicted term as a share of the measured time, so
+    that they sum to 100 + bias. not_built: published rows that are not predicted yet.
+    """
+
+    source: str
+    citation: str
+    rows: int
+    not_built: int
+    stand_ins: int
+    mean_absolute_error_percent: float | None
+    bias_percent: float | None
+    max_absolute_error_percent: float | None
+    kendall_tau: float | None
+    terms_percent: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """Rows in the order of their sources, and a summary of each source."""
+
+    rows: tuple[Row, ...]
+    sources: tuple[SourceSummary, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `rehearse validate --json` prints: every number finite or null."""
+        return {
+            "sources": [asdict(source) for source in self.sources],
+            "rows": [{**asdict(row), "error_percent": row.error_percent} for row in self.rows],
+        }
+
+
+def summarise(source: str, citation: str, rows: Iterable[Row]) -> SourceSummary:
+    """The figures of one source's rows."""
+    rows = tuple(rows)
+    counting = [row for row in rows if row.counts]
+    errors = [row.error_percent for row in counting]
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for row in counting:
+        groups.setdefault(row.group, []).append((row.predicted_s, row.measured_s))
+    return SourceSummary(
+        source=source,
+        citation=citation,
+        rows=len(counting),
+        not_built=sum(row.predicted_s is None and not row.stand_in for row in rows),
+        stand_ins=sum(row.predicted_s is not None and bool(row.stand_in) for row in rows),
+        mean_absolute_error_percent=_mean([abs(error) for error in errors]),
+        bias_percent=_mean(errors),
+        max_absolute_error_percent=max((abs(error) for error in errors), default=None),
+        kendall_tau=kendall_tau(groups.values()),
+        terms_percent=_mean_terms(counting),
+    )
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _mean_terms(rows: list[Row]) -> dict[str, float]:
+    with_terms = [row for row in rows if row.terms_s]
+    labels = with_terms[0].terms_s if with_terms else {}
+    return {
+        label: 100.0 * sum(row.terms_s[label] / row.measured_s for row in with_terms) / len(with_terms)
+        for label in labels
+    }

@@ -1,0 +1,28 @@
+"""Published tables, one file each: citation, readings, and the scenario of every row."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from simulator.errors import ScenarioError
+from simulator.validation.cases import Case
+
+SOURCES = ("sc21_table1", "sc21_table2", "korthikanti_table5", "korthikanti_table4", "vtrain_multi", "dgxc_h100")
+"""Each a module of this package with CITATION, READINGS and cases()."""
+
+
+def load_cases(source: str) -> tuple[Case, ...]:
+    """The rows of one source. Raises ScenarioError with the valid names for an unknown one."""
+    return _module(source).cases()
+
+
+def describe(source: str) -> tuple[str, tuple[str, ...]]:
+    """(citation, readings) of one source."""
+    module = _module(source)
+    return module.CITATION, module.READINGS
+
+
+def _module(source: str):
+    if source not in SOURCES:
+        raise ScenarioError(f"{source!r} is not a published source; use one of {', '.join(SOURCES)}", key="source")
+    return import_module(f"simulator.validation.sources.{source}")

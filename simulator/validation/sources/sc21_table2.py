@@ -1,0 +1,46 @@
+"""PTD-P and ZeRO-3 on Selene, 175B at a fixed batch (strong scaling)."""
+
+from __future__ import annotations
+
+from simulator.validation.cases import Case, gpt_model, read_rows, scenario
+from simulator.validation.megatron import SELENE, megatron_keys, megatron_plan
+
+CITATION = "Narayanan et al., SC'21, arXiv 2104.04473, Table 2"
+READINGS = (
+    "the step time is derived from the published FLOP/s of 3 digits, as in Table 1",
+    "PTD-P: 8 x 12 model parallel without interleaving, full recomputation, local DDP",
+    "ZeRO-3 (DeepSpeed 2021, no tensor or pipeline parallelism): its rows behave like one NIC a node; no target is set",
+    "sequence 2048, vocabulary 51200 as in Table 1",
+)
+
+
+def cases() -> tuple[Case, ...]:
+    """Six rows; those of a scheme differ in the number of GPUs."""
+    return tuple(_case(row) for row in read_rows("sc21_table2.csv"))
+
+
+def _case(row: dict[str, str]) -> Case:
+    gpus, scheme = int(row["gpus"]), row["scheme"]
+    name = f"{scheme} 175B on {gpus} A100"
+    tensor, pipeline = int(row["tp"]), int(row["pp"])
+    plan = megatron_plan(
+        tensor=tensor, pipeline=pipeline, data=gpus // (tensor * pipeline), virtual_stages=1,
+        microbatch=int(row["micro_batch"]), global_batch=int(row["global_batch"]), recompute="full",
+    )  # fmt: skip
+    if scheme == "ZeRO-3":
+        plan |= {"zero": 3, "bucket_mib": None, "overlap": {"grad_reduce": True, "param_gather": True}}
+    return Case(
+        source="sc21_table2",
+        name=name,
+        measured_s=float(row["iter_time_derived_s"]),
+        group=scheme,
+        scenario=scenario(
+            name,
+            model=gpt_model(
+                layers=int(row["layers"]), hidden=int(row["hidden"]), heads=int(row["heads"]), seq=2048, vocab=51200
+            ),
+            cluster={**SELENE, "nodes": gpus // 8},
+            plan=plan,
+            **megatron_keys(),
+        ),
+    )

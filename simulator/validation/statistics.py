@@ -1,0 +1,38 @@
+"""How good a set of predictions is: mean error, bias, worst, and whether it ranks as the measurements do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+
+def percent_error(predicted: float, measured: float) -> float:
+    """100 (predicted - measured) / measured: positive when the prediction is too slow."""
+    return 100.0 * (predicted - measured) / measured
+
+
+def concordance(pairs: Sequence[tuple[float, float]]) -> tuple[int, int]:
+    """(concordant - discordant, pairs that could be ranked) of (predicted, measured) values.
+
+    Two measurements that are equal rank nothing; two equal predictions of different measurements count as neither.
+    """
+    score = ranked = 0
+    for (predicted, measured), (other_predicted, other_measured) in combinations(pairs, 2):
+        if measured == other_measured:
+            continue
+        ranked += 1
+        agreement = (predicted - other_predicted) * (measured - other_measured)
+        score += (agreement > 0) - (agreement < 0)
+    return score, ranked
+
+
+def kendall_tau(groups: Iterable[Sequence[tuple[float, float]]]) -> float | None:
+    """Kendall's tau over the pairs within each group of (predicted, measured): 1 the same order, -1 the reverse.
+
+    Groups are pooled by their pairs (a group of one has none). None where nothing can be ranked.
+    """
+    score = ranked = 0
+    for group in groups:
+        more, of = concordance(group)
+        score, ranked = score + more, ranked + of
+    return score / ranked if ranked else None

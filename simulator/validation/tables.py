@@ -1,0 +1,95 @@
+"""A validation report as tables on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator.validation.report import Row, ValidationReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+NO_FIGURE = "-"
+
+
+def print_report(report: ValidationReport, console: Console | None = None, *, rows: bool = True) -> None:
+    """Summaries of all sources, then (unless `rows` is False) every row, then what is not built yet."""
+    from rich.console import Console
+
+    console = console or Console()
+    console.print(summary_table(report))
+    console.print(terms_table(report))
+    if rows:
+        for source in report.sources:
+            shown = [row for row in report.rows if row.source == source.source and row.predicted_s is not None]
+            if shown:
+                console.print(rows_table(f"{source.source}: {source.citation}", shown))
+    missing = [row for row in report.rows if row.predicted_s is None]
+    if missing:
+        console.print(missing_table(missing))
+
+
+def summary_table(report: ValidationReport) -> Table:
+    """One line a source: rows, mean absolute error, bias, worst, rank agreement."""
+    table = _table("Prediction against published measurements (error: + is too slow)")
+    for heading in ("rows", "mean abs %", "bias %", "max %", "Kendall tau", "not built", "stand-ins"):
+        table.add_column(heading, justify="right")
+    for source in report.sources:
+        table.add_row(
+            source.source, str(source.rows), _number(source.mean_absolute_error_percent, "{:.2f}"),
+            _number(source.bias_percent, "{:+.2f}"), _number(source.max_absolute_error_percent, "{:.2f}"),
+            _number(source.kendall_tau, "{:.2f}"), str(source.not_built), str(source.stand_ins),
+        )  # fmt: skip
+    return table
+
+
+def terms_table(report: ValidationReport) -> Table:
+    """The mean predicted terms of each source, in % of the measured time; they sum to 100 + bias."""
+    table = _table("Predicted terms, mean % of the measured step")
+    labels = list(dict.fromkeys(label for source in report.sources for label in source.terms_percent))
+    labels = [label for label in labels if any(source.terms_percent.get(label) for source in report.sources)]
+    for label in labels:
+        table.add_column(label, justify="right")
+    for source in report.sources:
+        if source.terms_percent:
+            table.add_row(source.source, *(f"{source.terms_percent[label]:.1f}" for label in labels))
+    return table
+
+
+def rows_table(title: str, rows: list[Row]) -> Table:
+    """Predicted and measured seconds of each row."""
+    table = _table(title, "row")
+    for heading in ("measured s", "predicted s", "error %"):
+        table.add_column(heading, justify="right")
+    table.add_column("", overflow="fold")
+    for row in rows:
+        remark = row.stand_in and f"{row.stand_in}: another plan, not in the means"
+        if row.feasible is False:
+            remark = ", ".join(filter(None, (remark, "memory model: does not fit")))
+        table.add_row(
+            row.name, f"{row.measured_s:.4g}", f"{row.predicted_s:.4g}", _number(row.error_percent, "{:+.1f}"), remark
+        )
+    return table
+
+
+def missing_table(rows: list[Row]) -> Table:
+    """Rows that are not predicted yet, and what they wait for."""
+    table = _table("Not predicted: the plan is not built yet")
+    table.add_column("row")
+    table.add_column("reason", overflow="fold")
+    for row in rows:
+        table.add_row(row.source, " ".join(filter(None, (row.name, row.stand_in))), row.reason)
+    return table
+
+
+def _table(title: str, first: str = "source") -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return NO_FIGURE if value is None else form.format(value)

@@ -1,0 +1,100 @@
+"""Every published row becomes the scenario that was measured: degrees, tokens and microbatches add up."""
+
+import pytest
+
+from simulator.errors import ScenarioError
+from simulator.registry import topology
+from simulator.validation import SOURCES, load_cases
+from simulator.validation.cases import STEP, read_rows
+from simulator.validation.sources import describe
+
+CASES = [case for source in SOURCES for case in load_cases(source)]
+ROWS = {
+    "sc21_table1": 5, "sc21_table2": 6, "korthikanti_table5": 4, "korthikanti_table4": 4, "vtrain_multi": 73,
+    "dgxc_h100": 16,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_published_row_is_there_once(source):
+    cases = load_cases(source)
+    assert len(cases) == ROWS[source]
+    assert len({(case.name, case.stand_in) for case in cases}) == len(cases)
+    assert all(case.source == source and case.measured_s > 0 for case in cases)
+    citation, readings = describe(source)
+    assert "arXiv" in citation or "github" in citation
+    assert readings
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.source}: {case.name} {case.stand_in}")
+def test_degrees_fill_the_cluster_and_microbatches_are_whole(case):
+    plan, trunk = case.scenario["plan"], case.scenario["model"]["trunk"]
+    degrees = plan["tensor"] * plan["pipeline"] * plan["data"] * plan.get("context", 1)
+    keywords = dict(case.scenario["cluster"])
+    assert topology(keywords.pop("preset"), **keywords).gpus == degrees
+    microbatches, rest = divmod(plan["global_batch"], plan["microbatch"] * plan["data"])
+    assert rest == 0 and microbatches >= 1
+    if case.quantity == STEP:
+        assert trunk["layers"] % (plan["pipeline"] * plan["virtual_stages"]) == 0
+        if plan["virtual_stages"] > 1:
+            assert microbatches % plan["pipeline"] == 0, "Megatron's interleaving needs it"
+    assert trunk["hidden"] % trunk["heads"] == 0
+
+
+def test_derived_step_times_are_the_papers_flops_over_its_rate():
+    """96 B s l h^2 (1 + s/6h + V/16lh): arXiv 2104.04473, equation 3, with full recomputation. Rates have 3 digits."""
+    for row in read_rows("sc21_table1.csv"):
+        batch, seq, vocab = int(row["global_batch"]), int(row["seq"]), int(row["vocab"])
+        layers, hidden = int(row["layers"]), int(row["hidden"])
+        flops = 96 * batch * seq * layers * hidden**2 * (1 + seq / (6 * hidden) + vocab / (16 * layers * hidden))
+        rate = float(row["tflops_per_gpu"]) * 1e12 * int(row["gpus"])
+        assert flops / rate == pytest.approx(float(row["iter_time_derived_s"]), rel=0.01)
+
+
+def test_table_2_times_follow_from_its_rates():
+    for row in read_rows("sc21_table2.csv"):
+        layers, hidden, seq, vocab = int(row["layers"]), int(row["hidden"]), 2048, 51200
+        flops = 96 * int(row["global_batch"]) * seq * layers * hidden**2
+        flops *= 1 + seq / (6 * hidden) + vocab / (16 * layers * hidden)
+        rate = float(row["tflops_per_gpu"]) * 1e12 * int(row["gpus"])
+        assert flops / rate == pytest.approx(float(row["iter_time_derived_s"]), rel=0.01)
+
+
+def test_dgxc_tokens_are_batch_times_sequence():
+    for row in read_rows("dgxc_h100.csv"):
+        tokens = int(row["global_batch"]) * int(row["seq"])
+        assert tokens / float(row["step_s"]) == pytest.approx(float(row["tokens_per_s"]), rel=1e-3)
+        degrees = [int(row[key]) for key in ("tp", "pp", "cp", "dp")]
+        assert degrees[0] * degrees[1] * degrees[2] * degrees[3] == int(row["gpus"])
+
+
+def test_korthikanti_mfu_follows_from_its_time():
+    """MFU = 72 B s l h^2 (1 + s/6h + V/12lh) / (time, GPUs, 312e12): arXiv 2205.05198, equation 7, present work."""
+    for row in read_rows("korthikanti_table5.csv"):
+        batch, seq, vocab = int(row["global_batch"]), int(row["seq"]), 51200
+        layers, hidden, gpus = int(row["layers"]), int(row["hidden"]), int(row["gpus"])
+        flops = 72 * batch * seq * layers * hidden**2 * (1 + seq / (6 * hidden) + vocab / (12 * layers * hidden))
+        mfu = 100 * flops / (float(row["iter_present_s"]) * gpus * 312e12)
+        assert mfu == pytest.approx(float(row["mfu_pct"]), rel=0.02)
+
+
+def test_settings_of_each_source():
+    """One row of each, by hand."""
+    first = {source: load_cases(source)[0].scenario for source in SOURCES}
+    assert first["sc21_table1"]["plan"]["overlap"]["grad_reduce"] is True, "the 1.7B run used torch DDP"
+    assert load_cases("sc21_table1")[2].scenario["plan"]["overlap"]["grad_reduce"] is False, "39B: local DDP"
+    assert load_cases("sc21_table1")[4].scenario["plan"]["virtual_stages"] == 3
+    assert load_cases("sc21_table2")[3].scenario["plan"]["schedule"] == "1f1b"
+    assert first["vtrain_multi"]["precision"] == {"gradients": "fp32", "reduce": "fp32"}
+    assert first["vtrain_multi"]["cluster"] == {
+        "preset": "dgx_a100", "nodes": 8, "nic_gbit_per_s": 800, "nics_per_node": 4,
+    }  # fmt: skip
+    assert first["korthikanti_table5"]["plan"]["recompute"] == "full"
+    assert load_cases("korthikanti_table5")[1].scenario["plan"]["sequence_parallel"] is True
+    assert first["dgxc_h100"]["plan"]["overlap"]["tensor"] is True
+    assert load_cases("dgxc_h100")[1].stand_in == "without tensor overlap"
+
+
+def test_unknown_sources_name_the_valid_ones():
+    with pytest.raises(ScenarioError, match="korthikanti_table5"):
+        load_cases("korthikanti")
