@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from simulator.errors import NotSupportedYet
 from simulator.validation.cases import LAYER_FORWARD, STEP, Case
 from simulator.validation.report import Row, ValidationReport, summarise
 from simulator.validation.sources import SOURCES, describe, load_cases
+
+if TYPE_CHECKING:
+    from simulator.timeline import Timeline
 
 Simulate = Callable[[dict[str, Any]], Any]
 
@@ -61,18 +65,16 @@ def predict(case: Case, simulate: Simulate) -> Row:
         verb = "F" if case.quantity == LAYER_FORWARD else "B"
         return Row(**known, predicted_s=action_seconds(result.timeline, verb) - action_seconds(less.timeline, verb))
     except NotSupportedYet as refusal:
-        return Row(**known, reason=str(refusal))
+        return Row(**known, reason=f"{refusal.key}: {refusal.message}")
 
 
-def action_seconds(timeline: Any, verb: str) -> float:
+def action_seconds(timeline: Timeline, verb: str) -> float:
     """Seconds from start to end of the first microbatch's forward (F) or backward (B) on the first stage.
 
-    timeline: graph (`actions`: names, `action`: index of each op), start_ns and end_ns. A backward in segments counts
-    from its first to its last.
+    A backward in segments counts from its first to its last.
     """
-    graph = timeline.graph
-    wanted = [index for index, name in enumerate(graph.actions) if name.split(".")[0] == f"0{verb}0"]
-    ops = np.isin(graph.action, wanted)
+    names = [re.split(r"[ .]", text)[0] for text in timeline.actions]
+    ops = np.isin(timeline.action, [index for index, name in enumerate(names) if name == f"0{verb}0"])
     if not ops.any():
         raise ValueError(f"no op of action 0{verb}0 in the timeline")
     return int(timeline.end_ns[ops].max() - timeline.start_ns[ops].min()) / 1e9

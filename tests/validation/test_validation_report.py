@@ -5,11 +5,11 @@ import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from simulator.errors import NotSupportedYet
-from simulator.graph.event_graph import GraphBuilder
 from simulator.validation import SOURCES, load_cases, validate
 from simulator.validation.compare_rows import action_seconds, predict
 from simulator.validation.tables import print_report
@@ -89,17 +89,14 @@ def test_progress_counts_every_row():
 
 
 def timeline(forward_ns, backward_ns):
-    builder = GraphBuilder()
-    builder.op(0, "compute", forward_ns, action="0F0")
-    builder.op(0, "compute", backward_ns, action="0B0.0")
-    builder.op(0, "compute", backward_ns, action="0B0.1")
-    builder.op(0, "compute", 999, action="optimizer")
-    ends = [forward_ns, forward_ns + backward_ns, forward_ns + 2 * backward_ns, forward_ns + 2 * backward_ns + 999]
-    import numpy as np
-
-    end_ns = np.array(ends)
-    graph = builder.build()
-    return SimpleNamespace(graph=graph, start_ns=end_ns - graph.duration_ns, end_ns=end_ns)
+    """A forward, a backward in two segments and an optimizer, one after another."""
+    end_ns = np.cumsum([forward_ns, backward_ns, backward_ns, 999])
+    return SimpleNamespace(
+        actions=("0F0", "0B0.0", "0B0.1 after tied", "optimizer"),
+        action=np.arange(4),
+        start_ns=end_ns - [forward_ns, backward_ns, backward_ns, 999],
+        end_ns=end_ns,
+    )
 
 
 def test_a_layer_is_two_layers_less_one():
