@@ -10,8 +10,8 @@ MAX_INTEGER = 2**53
 
 Positive = Annotated[int, Field(gt=0, le=MAX_INTEGER, strict=True)]
 Natural = Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
-PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 class Value(BaseModel):

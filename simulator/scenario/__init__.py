@@ -1,0 +1,1 @@
+"""The file a user writes: schema, loader with line numbers, presets, Hugging Face import, what is refused."""

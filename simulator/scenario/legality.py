@@ -1,0 +1,197 @@
+"""What can never work, whatever is built: refused with the numbers and a change that fits."""
+
+from __future__ import annotations
+
+from math import gcd
+
+from simulator.cluster import Cluster
+from simulator.errors import ScenarioError
+from simulator.model.spec import ModelSpec
+from simulator.plans import Plan
+
+DEGREES = ("tensor", "context", "data", "pipeline")
+
+
+def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
+    """Raises ScenarioError for the first thing in a resolved plan that cannot work on this model and cluster."""
+    check_degrees(plan, cluster)
+    check_batch(plan)
+    check_schedule(plan)
+    check_layers(model, plan)
+    check_tensor(model, plan)
+    check_gradients(plan)
+    check_tables(model, plan)
+
+
+def fitting_data(plan: Plan, cluster: Cluster) -> int:
+    """The data degree that an omitted `data` stands for: gpus / (tensor * pipeline * context)."""
+    others = plan.tensor * plan.pipeline * plan.context
+    if cluster.gpus % others:
+        raise ScenarioError(
+            f"tensor {plan.tensor} * pipeline {plan.pipeline} * context {plan.context} = {others} does not divide the "
+            f"cluster's {_gpus(cluster)}; use {_fitting_sets(plan, cluster)}",
+            key="plan",
+        )
+    return cluster.gpus // others
+
+
+def check_degrees(plan: Plan, cluster: Cluster) -> None:
+    """tensor * context * data * pipeline = GPUs."""
+    if plan.layout.ranks != cluster.gpus:
+        product = " * ".join(f"{name} {getattr(plan, name)}" for name in DEGREES)
+        raise ScenarioError(
+            f"{product} = {plan.layout.ranks} ranks, and the cluster has {_gpus(cluster)}; "
+            f"use {_fitting_sets(plan, cluster)}",
+            key="plan",
+        )
+
+
+def _gpus(cluster: Cluster) -> str:
+    return f"{cluster.gpus} GPU{'s' * (cluster.gpus > 1)} in {cluster.nodes} node{'s' * (cluster.nodes > 1)}"
+
+
+def _fitting_sets(plan: Plan, cluster: Cluster) -> str:
+    """The `--set` line that fits: one degree changed, else the number of nodes, else two degrees."""
+    gpus = cluster.gpus
+    degrees = {name: getattr(plan, name) or 1 for name in DEGREES}
+    for name in ("data", "pipeline", "tensor", "context"):
+        others = 1
+        for other, degree in degrees.items():
+            others *= degree if other != name and (other != "data" or plan.data) else 1
+        if name != "data" and plan.data is None:
+            continue  # data follows by itself: any divisor would do, see below
+        if gpus % others == 0:
+            return f"--set plan.{name}={gpus // others}"
+    product = 1
+    for degree in degrees.values():
+        product *= degree
+    per_node = gpus // cluster.nodes
+    if cluster.nodes * per_node == gpus and product % per_node == 0 and product > gpus:
+        return f"--set cluster.nodes={product // per_node}"
+    tensor = gcd(plan.tensor, gpus)
+    pipeline = gcd(plan.pipeline, gpus // tensor)
+    rest = gpus // (tensor * pipeline)
+    changed = [("tensor", tensor, plan.tensor), ("pipeline", pipeline, plan.pipeline), ("context", 1, plan.context)]
+    lines = [f"--set plan.{name}={value}" for name, value, stated in changed if value != stated]
+    if plan.data is not None and plan.data != rest:
+        lines.append(f"--set plan.data={rest}")
+    return " ".join(lines)
+
+
+def check_batch(plan: Plan) -> None:
+    """m = global_batch / (microbatch * data) is a whole number of at least 1."""
+    at_once = plan.microbatch * plan.data
+    if plan.global_batch % at_once:
+        raise ScenarioError(
+            f"{plan.global_batch} is not a multiple of microbatch {plan.microbatch} * data {plan.data} = {at_once}; "
+            f"the nearest that work are {_neighbours(plan.global_batch, at_once)}",
+            key="plan.global_batch",
+        )
+
+
+def _neighbours(value: int, step: int) -> str:
+    below = value // step * step
+    return f"{below} and {below + step}" if below else f"{step} and {2 * step}"
+
+
+def check_schedule(plan: Plan) -> None:
+    """Interleaving needs model chunks, and microbatches in groups of the pipeline degree."""
+    interleaved = plan.schedule == "interleaved_1f1b"
+    if plan.virtual_stages > 1 and not interleaved:
+        raise ScenarioError(
+            f"{plan.virtual_stages} chunks for each rank belong to interleaved_1f1b, and the schedule is "
+            f"{plan.schedule}; use --set plan.schedule=interleaved_1f1b or --set plan.virtual_stages=1",
+            key="plan.virtual_stages",
+        )
+    if not interleaved or plan.pipeline == 1:
+        return
+    if plan.virtual_stages == 1:
+        raise ScenarioError(
+            "interleaved_1f1b needs at least 2 model chunks for each rank; use --set plan.virtual_stages=2 or "
+            "--set plan.schedule=1f1b",
+            key="plan.virtual_stages",
+        )
+    if plan.microbatches % plan.pipeline:
+        step = plan.microbatch * plan.data * plan.pipeline
+        raise ScenarioError(
+            f"{plan.microbatches} microbatches are not a multiple of pipeline {plan.pipeline}, which interleaved_1f1b "
+            f"runs them in groups of; the nearest global_batch that work are {_neighbours(plan.global_batch, step)}",
+            key="plan.global_batch",
+        )
+
+
+def check_layers(model: ModelSpec, plan: Plan) -> None:
+    """Uniform stages hold the same number of layers."""
+    layers, stages = model.trunk.num_layers, plan.pipeline * plan.virtual_stages
+    if stages > 1 and (layers == 0 or layers % stages):
+        working = [p for p in range(1, layers + 1) if layers % (p * plan.virtual_stages) == 0]
+        near = sorted(working, key=lambda p: abs(p - plan.pipeline))[:2]
+        advice = (
+            f"the nearest pipeline degrees that work are {' and '.join(map(str, sorted(near)))}"
+            if near
+            else "use --set plan.virtual_stages=1"
+        )
+        raise ScenarioError(
+            f"{layers} layers do not divide into pipeline {plan.pipeline} * virtual_stages {plan.virtual_stages} = "
+            f"{stages} equal stages; {advice}",
+            key="plan.pipeline",
+        )
+
+
+def check_tensor(model: ModelSpec, plan: Plan) -> None:
+    """Whole heads and equal shares of the MLP on every tensor rank. A vocabulary is padded instead, as Megatron-LM does."""
+    trunk, tensor = model.trunk, plan.tensor
+    if tensor == 1:
+        return
+    for key in ("heads", "kv_heads", "ffn"):
+        width = getattr(trunk, key) or 0
+        if width % tensor:
+            raise ScenarioError(
+                f"{tensor} does not divide {key} {width}; "
+                f"the nearest tensor degrees that work are {_nearest_divisors(trunk, tensor)}",
+                key="plan.tensor",
+            )
+    if plan.sequence_parallel and trunk.seq % (tensor * plan.context):
+        raise ScenarioError(
+            f"sequence_parallel splits seq {trunk.seq} over tensor {tensor} * context {plan.context} ranks, which do not "
+            f"divide it; the nearest seq that work are {_neighbours(trunk.seq, tensor * plan.context)}, or use "
+            "--set plan.sequence_parallel=false",
+            key="plan.sequence_parallel",
+        )
+
+
+def _nearest_divisors(trunk, tensor: int) -> str:
+    common = gcd(gcd(trunk.heads, trunk.kv_heads), trunk.ffn or trunk.heads)
+    working = [degree for degree in range(1, common + 1) if common % degree == 0]
+    near = sorted(sorted(working, key=lambda degree: abs(degree - tensor))[:2])
+    return " and ".join(map(str, near))
+
+
+def check_gradients(plan: Plan) -> None:
+    """Compression and shard groups need gradients that are reduced."""
+    replicas = plan.data * plan.context
+    if plan.compression.method != "none" and replicas == 1:
+        raise ScenarioError(
+            f"{plan.compression.method} has no gradient reduction to compress, since data * context is 1; "
+            "use --set plan.compression.method=none or a larger data",
+            key="plan.compression.method",
+        )
+    if plan.shard_group is not None and replicas % plan.shard_group:
+        raise ScenarioError(
+            f"{plan.shard_group} does not divide data * context = {replicas}; use "
+            f"{gcd(plan.shard_group, replicas)} or leave it out",
+            key="plan.shard_group",
+        )
+
+
+def check_tables(model: ModelSpec, plan: Plan) -> None:
+    """A sharding names tables that are there."""
+    if isinstance(plan.embedding_sharding, str):
+        return
+    names = [table.name for table in model.tables]
+    for name, _ in plan.embedding_sharding:
+        if name not in names:
+            raise ScenarioError(
+                f"the model has no table {name!r}; its tables are {', '.join(names) or 'none'}",
+                key="plan.embedding_sharding",
+            )

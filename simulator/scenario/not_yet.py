@@ -1,0 +1,109 @@
+"""What the scenario file can say and this version does not build: one table, from which later work deletes lines.
+
+A line is (key, whether the scenario asks for it, what to use instead). An option that has nothing to act on (zero 3 with
+one replica) asks for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from simulator.errors import NotSupportedYet
+from simulator.scenario.messages import shown
+from simulator.scenario.schema import Faults, ScenarioFile, Serving
+
+Line = tuple[str, Callable[[ScenarioFile], bool], str]
+
+BUILT_COMPRESSORS = ("none", "bf16", "topk", "powersgd")
+
+
+def _reduces(file: ScenarioFile) -> bool:
+    """Whether gradients meet between ranks; an omitted data degree may be anything, and is taken to be above 1."""
+    return (file.plan.data or 2) * file.plan.context > 1
+
+
+def _sharding_asks(kinds: tuple[str, ...]) -> Callable[[ScenarioFile], bool]:
+    def asks(file: ScenarioFile) -> bool:
+        stated = file.plan.embedding_sharding
+        used = (stated,) if isinstance(stated, str) else tuple(kind for _, kind in stated)
+        return bool(file.model.tables) and any(kind in kinds for kind in used)
+
+    return asks
+
+
+NOT_YET: tuple[Line, ...] = (
+    ("model.trunk.block", lambda f: f.model.trunk.block in ("none", "profiled"),
+     "use gpt, llama, bert, sasrec or hstu"),
+    ("model.adapter", lambda f: f.model.adapter is not None, "leave it out"),
+    ("model.dense.bottom", lambda f: f.model.dense is not None and bool(f.model.dense.bottom),
+     "leave it out (dense.top behind a trunk is supported)"),
+    ("model.dense.interaction", lambda f: f.model.dense is not None and f.model.dense.interaction != "none",
+     "use none"),
+    ("model.tables.*.pooling", lambda f: any(t.pooling != "none" for t in f.model.tables), "use none"),
+    ("model.tables.*.dtype", lambda f: any(t.dtype == "fp8" for t in f.model.tables), "use fp32, fp16 or bf16"),
+    ("dtype", lambda f: f.dtype == "fp8", "use bf16"),
+    ("precision.parameters", lambda f: f.precision.parameters == "fp8", "use bf16"),
+    ("precision.gradients", lambda f: f.precision.gradients == "fp8", "use bf16 or fp32"),
+    ("precision.reduce", lambda f: f.precision.reduce == "fp8", "use bf16 or fp32"),
+    ("software.compile", lambda f: f.software.compile, "use false"),
+    ("cluster.groups", lambda f: f.cluster.groups is not None, "use one preset"),
+    ("cluster.devices", lambda f: f.cluster.devices is not None, "use a preset"),
+    ("cluster.links", lambda f: f.cluster.links is not None, "use a preset"),
+    ("network", lambda f: f.network == "fair_share", "use auto or isolated"),
+    ("plan.context", lambda f: f.plan.context > 1, "use 1"),
+    ("plan.schedule", lambda f: f.plan.schedule.startswith("zb_"), "use gpipe, 1f1b or interleaved_1f1b"),
+    ("plan.recompute", lambda f: f.plan.recompute == "selective_op", "use none, selective or full"),
+    ("plan.zero", lambda f: f.plan.zero >= 2 and _reduces(f), "use 0 or 1"),
+    ("plan.shard_group", lambda f: f.plan.shard_group is not None and f.plan.zero > 0 and _reduces(f), "leave it out"),
+    ("plan.partition", lambda f: f.plan.partition != "uniform", "use uniform"),
+    ("plan.overlap.tensor", lambda f: f.plan.overlap.tensor and f.plan.tensor > 1, "use false"),
+    ("plan.aggregation.algorithm",
+     lambda f: f.plan.aggregation.algorithm in ("hierarchical", "in_switch") and _reduces(f), "use auto, ring or tree"),
+    ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f), "use backward"),
+    ("plan.aggregation.sparse", lambda f: f.plan.aggregation.sparse == "balanced" and _reduces(f), "use allgather"),
+    ("plan.embedding_sharding", _sharding_asks(("column_wise", "table_row_wise", "grid")),
+     "use auto, row_wise, table_wise or data_parallel"),
+    ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
+    ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
+    ("plan.compression.method", lambda f: f.plan.compression.method not in BUILT_COMPRESSORS,
+     f"use {', '.join(BUILT_COMPRESSORS[:-1])} or {BUILT_COMPRESSORS[-1]}"),
+    ("plan.balancer.kind", lambda f: f.plan.balancer.kind != "none", "use none"),
+    ("data.lengths.kind", lambda f: f.data.lengths.kind != "fixed", "use fixed"),
+    ("faults", lambda f: f.faults != Faults(), "leave it empty"),
+    ("serving", lambda f: f.serving != Serving(), "leave it empty"),
+    ("prices", lambda f: f.prices is not None, "use null"),
+)  # fmt: skip
+
+
+def check_supported(file: ScenarioFile) -> None:
+    """Raises NotSupportedYet for the first thing asked for that is not built, with key, value and what to use."""
+    for key, asks, instead in NOT_YET:
+        if asks(file):
+            key, value = _first_value(file, key)
+            said = f"{shown(value)} is" if not isinstance(value, tuple | dict | list) and value != {} else "this is"
+            raise NotSupportedYet(f"{said} not supported yet; {instead}".replace("'", ""), key=key)
+    compression, plan = file.plan.compression, file.plan
+    if compression.method in ("topk", "powersgd") and plan.zero == 1 and _reduces(file):
+        raise NotSupportedYet(
+            f"{compression.method} with zero 1 is not supported yet; use zero 0, or compression none or bf16",
+            key="plan.compression.method",
+        )
+
+
+def _first_value(file: ScenarioFile, key: str) -> tuple[str, Any]:
+    """(key, value) where `*` stands for the first list item that is not at its default."""
+    value: Any = file
+    path: list[str] = []
+    parts = key.split(".")
+    for place, part in enumerate(parts):
+        if part == "*":
+            rest = parts[place + 1]
+            default = type(value[0]).model_fields[rest].default
+            wrong = [i for i, item in enumerate(value) if getattr(item, rest) != default]
+            index = next((i for i in wrong if getattr(value[i], rest) not in ("bf16", "fp16")), wrong[0])
+            value, part = value[index], str(index)
+        else:
+            value = getattr(value, part)
+        path.append(part)
+    return ".".join(path), value

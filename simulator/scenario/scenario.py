@@ -1,0 +1,105 @@
+"""Scenario: a training run with nothing left open, frozen and hashable. The start of the road."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from simulator.cluster import Cluster
+from simulator.model.spec import ModelSpec
+from simulator.plans import Layout, Plan
+from simulator.scenario.schema import Data, Faults, Precision, ScenarioFile, Serving, Software
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """stated: the file with presets expanded and every default written out. cluster: what its `cluster` builds.
+
+    Two scenarios are equal when they state the same thing. Degrees, precision and microbatches are resolved.
+    """
+
+    stated: ScenarioFile
+    cluster: Cluster = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.stated.name
+
+    @cached_property
+    def model(self) -> ModelSpec:
+        """The model, without the keys that only a file has."""
+        return ModelSpec(**{key: getattr(self.stated.model, key) for key in ModelSpec.model_fields})
+
+    @property
+    def plan(self) -> Plan:
+        """The plan; all degrees are numbers."""
+        return self.stated.plan
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Which rank is where."""
+        return self.plan.layout
+
+    @property
+    def microbatches(self) -> int:
+        """m: microbatches that one data-parallel rank runs in a step."""
+        return self.plan.microbatches
+
+    @property
+    def dtype(self) -> str:
+        return self.stated.dtype
+
+    @property
+    def precision(self) -> Precision:
+        """Dtypes of stored parameters, accumulated gradients and gradient reduction; none is None."""
+        return self.stated.precision
+
+    @property
+    def optimizer(self) -> str:
+        return self.stated.optimizer
+
+    @property
+    def software(self) -> Software:
+        """attention is None where the profile's generation decides."""
+        return self.stated.software
+
+    @property
+    def data(self) -> Data:
+        return self.stated.data
+
+    @property
+    def profile(self) -> str | None:
+        """The profile's name or path; None: each device's own."""
+        return self.stated.profile
+
+    @property
+    def network(self) -> str:
+        return self.stated.network
+
+    @property
+    def faults(self) -> Faults:
+        return self.stated.faults
+
+    @property
+    def serving(self) -> Serving:
+        return self.stated.serving
+
+    @property
+    def prices(self) -> str | None:
+        return self.stated.prices
+
+    @property
+    def steps(self) -> int:
+        return self.stated.steps
+
+    @property
+    def seed(self) -> int:
+        return self.stated.seed
+
+    def canonical_json(self) -> str:
+        """The scenario as one line of JSON, keys sorted, all defaults written out: equal texts, equal scenarios.
+
+        It is a scenario file itself: loading it gives this scenario again.
+        """
+        return json.dumps(self.stated.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
