@@ -1,8 +1,8 @@
 """A Hugging Face config.json as a trunk: the keys of each architecture, in transformers' own names.
 
-Read as data, without transformers. Adding an architecture is a function and a line in ARCHITECTURES. What a trunk cannot
-express and what would change the cost (experts, sliding windows) is refused; biases, dropout rates and rotary
-parameters, which change it by less than a part in a thousand, are left out.
+Read as data, without transformers. Adding an architecture is a function and a line in ARCHITECTURES. Experts, which a
+trunk cannot express, are refused; biases, dropout rates and rotary parameters, which change the cost by less than a
+part in a thousand, are left out.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _gpt2(read: _Reader) -> dict[str, Any]:
 
 
 def _llama(read: _Reader) -> dict[str, Any]:
-    """transformers LlamaConfig: num_key_value_heads null means num_attention_heads, head_dim null means hidden / heads."""
+    """transformers LlamaConfig: num_key_value_heads null means num_attention_heads, head_dim hidden / heads."""
     hidden, heads = read.whole("hidden_size"), read.whole("num_attention_heads")
     if read.config.get("num_local_experts") or read.config.get("num_experts"):
         raise read.refuse("num_local_experts", "use a dense model")
@@ -121,7 +121,7 @@ def _mistral(read: _Reader) -> dict[str, Any]:
 
 
 def _qwen2(read: _Reader) -> dict[str, Any]:
-    """transformers Qwen2Config: a llama with biases on q, k and v, and a sliding window only where it is switched on."""
+    """transformers Qwen2Config: a llama with biases on q, k and v; its sliding window must be switched on."""
     return _mistral(read) if read.flag("use_sliding_window", False) else _llama(read)
 
 

@@ -139,7 +139,7 @@ def check_layers(model: ModelSpec, plan: Plan) -> None:
 
 
 def check_tensor(model: ModelSpec, plan: Plan) -> None:
-    """Whole heads and equal shares of the MLP on every tensor rank. A vocabulary is padded instead, as Megatron-LM does."""
+    """Whole heads and equal shares of the MLP on every tensor rank. A vocabulary is padded, as Megatron-LM does."""
     trunk, tensor = model.trunk, plan.tensor
     if tensor == 1:
         return
@@ -153,8 +153,8 @@ def check_tensor(model: ModelSpec, plan: Plan) -> None:
             )
     if plan.sequence_parallel and trunk.seq % (tensor * plan.context):
         raise ScenarioError(
-            f"sequence_parallel splits seq {trunk.seq} over tensor {tensor} * context {plan.context} ranks, which do not "
-            f"divide it; the nearest seq that work are {_neighbours(trunk.seq, tensor * plan.context)}, or use "
+            f"sequence_parallel splits seq {trunk.seq} over tensor {tensor} * context {plan.context} ranks, which do "
+            f"not divide it; the nearest seq that work are {_neighbours(trunk.seq, tensor * plan.context)}, or use "
             "--set plan.sequence_parallel=false",
             key="plan.sequence_parallel",
         )

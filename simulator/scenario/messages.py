@@ -12,15 +12,15 @@ from simulator.scenario.source import Path, Source, dotted
 from simulator.values import MAX_INTEGER
 
 EXAMPLES = {
-    "schema_version": "schema_version: 1",
-    "name": "name: my-run",
-    "model": "model: {preset: gpt3_175b}",
-    "cluster": "cluster: {preset: dgx_a100, nodes: 8}",
-    "plan": "plan: {tensor: 8, microbatch: 1, global_batch: 64}",
-    "microbatch": "microbatch: 1 (samples in a microbatch of one data-parallel rank)",
-    "global_batch": "global_batch: 64 (samples in a step over all data-parallel ranks)",
-    "rows": "rows: 1000000",
-    "dim": "dim: 128",
+    "schema_version": "`schema_version: 1`",
+    "name": "`name: my-run`",
+    "model": "`model: {preset: gpt3_175b}`",
+    "cluster": "`cluster: {preset: dgx_a100, nodes: 8}`",
+    "plan": "`plan: {tensor: 8, microbatch: 1, global_batch: 64}`",
+    "microbatch": "`microbatch: 1` (samples in a microbatch of one data-parallel rank)",
+    "global_batch": "`global_batch: 64` (samples in a step over all data-parallel ranks)",
+    "rows": "`rows: 1000000`",
+    "dim": "`dim: 128`",
 }
 """What to add for a required key that is missing."""
 
@@ -59,21 +59,16 @@ def _sentence(path: Path, found: dict[str, Any]) -> str:
         return unknown_key(path)
     if kind == "missing":
         key = str(path[-1])
-        return f"this key is required; add `{EXAMPLES.get(key, key + ': ...')}`".replace(")`", ")").replace(
-            " (", "` (", 1
-        )
+        return f"this key is required; add {EXAMPLES.get(key, f'`{key}: ...`')}"
     if kind == "value_error":
         return str(context["error"])
     if kind in ("literal_error", "union_tag_invalid", "union_tag_not_found"):
         return _not_a_choice(value, context, kind)
-    for test, wanted in _WANTED:
-        if test(kind):
-            break
-    else:
-        wanted = found["msg"][:1].lower() + found["msg"][1:]
+    plain = found["msg"][:1].lower() + found["msg"][1:]
+    wanted = next((wanted for fits, wanted in _WANTED if fits(kind)), plain)
     if callable(wanted):
         wanted = wanted(path, context)
-    if value is None and "required" not in wanted:
+    if value is None:
         return f"nothing stands here, and it must be {wanted}; give a value, or drop the key to take the default"
     return f"{shown(value)} does not fit; it must be {wanted}"
 

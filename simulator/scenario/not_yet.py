@@ -1,7 +1,7 @@
 """What the scenario file can say and this version does not build: one table, from which later work deletes lines.
 
-A line is (key, whether the scenario asks for it, what to use instead). An option that has nothing to act on (zero 3 with
-one replica) asks for nothing.
+A line is (key, whether the scenario asks for it, what to use instead). An option that has nothing to act on (zero 3
+with one replica) asks for nothing.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def apply_override(source: Source, override: Override) -> None:
                     key=dotted(path), file=label,
                 )  # fmt: skip
         elif not isinstance(holder, dict):
-            raise ScenarioError(f"{dotted(here)} is {shown(holder)}, which has no keys in it; set {dotted(here)} itself",
+            raise ScenarioError(f"{dotted(here)} is {shown(holder)}, which has no keys; set {dotted(here)} itself",
                                 key=dotted(path), file=label)  # fmt: skip
         else:
             part = str(part) if isinstance(part, int) else part

@@ -1,4 +1,4 @@
-"""A checked file to a Scenario: the cluster is built and every default that depends on something else becomes a value."""
+"""A checked file to a Scenario: the cluster is built and every default that depends on something else is filled in."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def resolve_plan(plan: Plan, cluster: Cluster, *, bucket_is_stated: bool) -> Pla
     """The plan with `data` and `bucket_mib` as numbers (bucket_mib None with zero 3, which has no buckets)."""
     if plan.zero == 3 and bucket_is_stated and plan.bucket_mib is not None:
         raise ScenarioError(
-            f"bucket_mib {plan.bucket_mib:g} has no meaning with zero 3, which reduces block by block; remove bucket_mib",
+            f"{plan.bucket_mib:g} has no meaning with zero 3, which reduces block by block; remove bucket_mib",
             key="plan.bucket_mib",
         )
     bucket_mib = None if plan.zero == 3 else plan.bucket_mib or BUCKET_MIB

@@ -28,7 +28,7 @@ class ModelSection(ModelSpec):
 
     preset: Text | None = Field(None, description="a model of `rehearse show presets`")
     huggingface: Text | None = Field(
-        None, description="a Hugging Face config.json, beside this file, that is the trunk"
+        None, description="a Hugging Face config.json, which is the trunk; its path from this file"
     )
 
 

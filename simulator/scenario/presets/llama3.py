@@ -1,4 +1,4 @@
-"""Llama 3: The Llama 3 Herd of Models, arXiv 2407.21783, table 3; 8,192 positions in the main pre-training (section 3.4.2).
+"""Llama 3: The Llama 3 Herd of Models, arXiv 2407.21783, table 3; 8,192 positions in the initial pre-training.
 
 The vocabulary of 128,256 rows and the untied projection are those of the released configurations (128,000 tokens of
 table 3 and 256 reserved ones).
@@ -23,7 +23,7 @@ def llama3_70b() -> dict[str, Any]:
 
 
 def llama3_405b() -> dict[str, Any]:
-    """Llama 3 405B: 126 layers of width 16384, 128 heads over 8 key-value heads, MLP 53248 (arXiv 2407.21783, table 3)."""
+    """Llama 3 405B: 126 layers of width 16384, 128 heads over 8 key-value heads, MLP 53248 (arXiv 2407.21783)."""
     return _llama3(layers=126, hidden=16384, heads=128, ffn=53248)
 
 
