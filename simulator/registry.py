@@ -26,6 +26,11 @@ def topology_keywords(name: str) -> tuple[str, ...]:
     return tuple(inspect.signature(_topology_function(name)).parameters)
 
 
+def topology_summary(name: str) -> str:
+    """One line about a topology, for `rehearse show topologies`."""
+    return (inspect.getdoc(_topology_function(name)) or "").partition("\n")[0]
+
+
 def topology(name: str, **keywords: object) -> Cluster:
     """The cluster that a topology builds from its keywords.
 

@@ -29,7 +29,7 @@ def dgx_a100(
     nics_per_node: int | None = None,
     device: str | Device = A100_SXM4_80GB,
 ) -> Cluster:
-    """`nodes` DGX A100 80GB on a nonblocking InfiniBand fabric; see `topologies.keywords.node_type` for the NICs."""
+    """DGX A100: 8x A100-SXM4-80GB, NVSwitch, 8x HDR200 a node; see `topologies.keywords.node_type` for the NICs."""
     node = node_type(
         find_device(device),
         NodeFabric("nvswitch", NVLINK3_BYTES_PER_S, NVSWITCH_LATENCY_S),
@@ -48,6 +48,6 @@ def dgx_a100_40gb(
     nics_per_node: int | None = None,
     device: str | Device = A100_SXM4_40GB,
 ) -> Cluster:
-    """The first DGX A100 (NVIDIA DGX A100 datasheet, 2020): the same box with 8x A100-SXM4-40GB."""
+    """DGX A100 of 2020: the same box with 8x A100-SXM4-40GB (NVIDIA DGX A100 datasheet, 2020)."""
     box = dgx_a100(nodes, gpus_per_node, nic_gbit_per_s, nics_per_node, device)
     return Cluster(box.groups, box.fabric, name="dgx_a100_40gb")

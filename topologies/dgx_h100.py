@@ -29,7 +29,7 @@ def dgx_h100(
     nics_per_node: int | None = None,
     device: str | Device = H100_SXM5_80GB,
 ) -> Cluster:
-    """`nodes` DGX H100 on a nonblocking InfiniBand fabric; see `topologies.keywords.node_type` for the NICs.
+    """DGX H100: 8x H100-SXM5-80GB, NVSwitch, 8x NDR400 a node; see `topologies.keywords.node_type` for the NICs.
 
     NVLS in-switch reduction is there (third-generation NVSwitch) but not modelled yet.
     """

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from simulator.errors import NotSupportedYet, ScenarioError
-from simulator.registry import topology, topology_names
+from simulator.registry import topology, topology_keywords, topology_names, topology_summary
 from topologies import NOT_BUILT_YET
 from topologies.devices import DEVICES, find_device
 
@@ -19,6 +19,12 @@ BOXES = ("dgx_a100", "dgx_a100_40gb", "dgx_h100")
 def test_every_topology_of_the_contract_is_there_or_refused():
     assert set(topology_names()) | set(NOT_BUILT_YET) == CONTRACT_NAMES
     assert set(topology_names()) & set(NOT_BUILT_YET) == set()
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT_NAMES - set(NOT_BUILT_YET)))
+def test_every_topology_says_what_it_is_and_takes(name):
+    assert topology_summary(name).endswith(".")
+    assert "nodes" in topology_keywords(name)
 
 
 def test_datasheet_figures():
