@@ -8,7 +8,7 @@ op by op, so that what overlaps is slowed for just as long as it overlaps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,7 +83,7 @@ class _Expansion:
             before = [exits[name] for name in action.after]
             if launch.stream in tail:
                 before.append(tail[launch.stream])
-            number = self.actions.setdefault(action.name, len(self.actions))
+            number = self.actions.setdefault(replace(action, after=()).text, len(self.actions))
             if template.ops:
                 lane = None if launch.stream == "compute" else launch.stream
                 first, ends = self.tiling.place(template, own.rank, number, before, lane)

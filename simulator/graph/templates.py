@@ -117,7 +117,7 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
                 handles[step.handle] = place
     if handles:
         raise ValueError(f"nobody waits for {', '.join(handles)}")
-    return Template(tuple(ops))
+    return Template(tuple(ops) + _host(ops, pricer.launch_ns))
 
 
 def contract(template: Template, name: str, solve: Solve) -> Template:
@@ -148,6 +148,17 @@ def source_shares(template: Template) -> np.ndarray:
     for op in template.ops:
         shares[SOURCE_CODE[op.price.source]] += op.price.duration_ns
     return shares
+
+
+def _host(ops: list[Op], launch_ns: int) -> tuple[Op, ...]:
+    """The CPU that launches these ops, where it needs longer than the device does: a step of small kernels is bound by
+    it. Launching starts with the piece itself, so a host that ran ahead during earlier pieces is not credited.
+    """
+    launching_ns = launch_ns * len(ops)
+    if launching_ns <= sum(op.price.duration_ns for op in ops if op.stream == "compute"):
+        return ()
+    price = Price(launching_ns, ops[0].price.source, "launch")
+    return (Op("host", kinds.HOST, price, "launch"),)
 
 
 def _is_chain(template: Template) -> bool:

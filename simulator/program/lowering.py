@@ -16,6 +16,8 @@ gather_parameters         optimizer, first F           all_gather
 
 from __future__ import annotations
 
+from math import prod
+
 from simulator.errors import ScenarioError
 from simulator.model import blocks, tables
 from simulator.policies.compression import make_compressor
@@ -87,7 +89,7 @@ def local_shapes(scenario, first: int, last: int) -> tuple[tuple[int, ...], ...]
 
 def local_numel(scenario, unit: int) -> int:
     """Dense parameters of a unit on one rank."""
-    return sum(_product(shape) for shape in local_shapes(scenario, unit, unit))
+    return sum(prod(shape) for shape in local_shapes(scenario, unit, unit))
 
 
 def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, num_stages: int) -> RankProgram:
@@ -157,10 +159,3 @@ def _boundary_share(scenario) -> int:
     """Without sequence parallelism each tensor rank sends its 1/tensor share and the receivers all-gather it
     (Megatron-LM's scatter/gather, Narayanan et al. 2021 section 4.1); with it the activation is already a share."""
     return 1 if scenario.plan.sequence_parallel else scenario.layout.tensor
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.errors import BrokenLaw
 from simulator.plans import Layout
@@ -148,6 +148,13 @@ class Program:
                 RankProgram(rank, own["members"], *(tuple(own[key]) for key in ("chunks", "buckets", "launches")))
                 for rank, own in found.items()
             ),
+        )
+
+    def unfolded(self) -> Program:
+        """The same program with every rank standing for itself alone."""
+        return Program(
+            self.layout,
+            tuple(replace(own, rank=rank, members=(rank,)) for own in self.ranks for rank in own.members),
         )
 
     def digest(self) -> str:

@@ -1,0 +1,86 @@
+"""Why a plan does not fit in memory, and the smallest change that does.
+
+Changes are tried in the order in which they disturb a plan: what costs nothing but communication first, then what
+costs compute, then what spreads the model over more ranks; one at a time, then two together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+from simulator.errors import RehearseError
+from simulator.memory import Memory, measure_memory
+from simulator.model.blocks import Cut
+from simulator.program.lowering import lower
+from simulator.units import GIB
+
+Change = tuple[str, ...]
+"""`--set` lines that belong together."""
+
+
+def shortage(scenario, memory: Memory, cut: Cut) -> str | None:
+    """One sentence, or None where every rank fits: which rank is short by how much, and what would fit."""
+    worst = memory.over
+    if worst is None:
+        return None
+    what, size = max(worst.by_kind, key=lambda pair: pair[1])
+    sentence = (
+        f"rank {worst.rank} needs {worst.peak / GIB:.2f} GiB and has {worst.limit / GIB:.2f} GiB: "
+        f"{(worst.peak - worst.limit) / GIB:.2f} GiB short, most of it {what} ({size / GIB:.2f} GiB); "
+    )
+    change = smallest_change(scenario, cut)
+    if change is None:
+        return sentence + "no one or two changes of zero, recompute, microbatch, tensor or pipeline fit"
+    return sentence + "the smallest change that fits is " + " ".join(f"--set {line}" for line in change)
+
+
+def smallest_change(scenario, cut: Cut) -> Change | None:
+    """The first change, or pair of changes, under which every rank fits; None where none does."""
+    singles = list(_changes(scenario))
+    pairs = (first + second for first, second in combinations(singles, 2) if _independent(first, second))
+    for change in (*singles, *pairs):
+        if _fits(scenario, change, cut):
+            return change
+    return None
+
+
+def _changes(scenario) -> Iterator[Change]:
+    plan, trunk = scenario.plan, scenario.model.trunk
+    if plan.data * plan.context > 1 and plan.zero == 0:
+        yield ("plan.zero=1",)
+    if plan.tensor > 1 and not plan.sequence_parallel:
+        yield ("plan.sequence_parallel=true",)
+    if plan.recompute == "none":
+        yield ("plan.recompute=selective",)
+    if plan.recompute != "full":
+        yield ("plan.recompute=full",)
+    microbatch = plan.microbatch
+    while microbatch % 2 == 0:
+        microbatch //= 2
+        yield (f"plan.microbatch={microbatch}",)
+    for factor in (2, 4, 8):
+        if plan.data % factor == 0:
+            data = f"plan.data={plan.data // factor}"
+            if trunk.kv_heads and trunk.kv_heads % (plan.tensor * factor) == 0:
+                yield (f"plan.tensor={plan.tensor * factor}", data)
+            yield (f"plan.pipeline={plan.pipeline * factor}", data)
+
+
+def _independent(first: Change, second: Change) -> bool:
+    keys = [line.split("=")[0] for line in first + second]
+    return len(set(keys)) == len(keys)
+
+
+def _fits(scenario, change: Change, cut: Cut) -> bool:
+    from simulator.scenario.loader import scenario_from
+
+    try:
+        changed = scenario_from(json.loads(scenario.canonical_json()), set=change)
+        plan = changed.plan
+        own_cut = replace(cut, batch=plan.microbatch, tensor=plan.tensor, sequence_parallel=plan.sequence_parallel)
+        return measure_memory(lower(changed), changed, own_cut).over is None
+    except RehearseError:
+        return False  # not a legal plan: not a remedy

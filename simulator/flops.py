@@ -1,0 +1,63 @@
+"""FLOPs of a step: model FLOPs and hardware FLOPs, per GPU and against the datasheet's dense peak.
+
+Model FLOPs are three times the forward pass (GEMMs and attention, by each block's own convention); hardware FLOPs add
+what the plan recomputes, never what an attention kernel recomputes on its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.model import blocks
+from simulator.model.blocks import Cut
+from simulator.model.work import forward_flops
+
+
+@dataclass(frozen=True, slots=True)
+class FlopsPerStep:
+    """Totals over all ranks. peak_flops_per_s: summed over GPUs, None where a device's is not known."""
+
+    model: int
+    hardware: int
+    ranks: int
+    peak_flops_per_s: float | None
+
+    def rates(self, step_s: float) -> dict[str, float | None]:
+        """The four FLOP figures of the JSON for a step of this length."""
+        rates: dict[str, float | None] = {}
+        for which, flops, share in (("model", self.model, "mfu"), ("hardware", self.hardware, "hfu")):
+            rates[f"{which}_flops_per_gpu_per_s"] = flops / self.ranks / step_s if step_s else None
+            rates[share] = flops / step_s / self.peak_flops_per_s if step_s and self.peak_flops_per_s else None
+        return rates
+
+
+def flops_per_step(scenario) -> FlopsPerStep:
+    """FLOPs of one step of `global_batch` samples."""
+    model, plan = scenario.model, scenario.plan
+    counted = blocks.model_flops(model, plan.global_batch)
+    return FlopsPerStep(
+        model=counted,
+        hardware=counted + _recomputed(scenario),
+        ranks=scenario.layout.ranks,
+        peak_flops_per_s=_peak(scenario),
+    )
+
+
+def _recomputed(scenario) -> int:
+    """Forward FLOPs that run a second time. The core is counted the same whether or not its matrices are stored."""
+    mode, model = scenario.plan.recompute, scenario.model
+    if mode == "none":
+        return 0
+    cut = Cut(scenario.plan.global_batch, model.trunk.seq, attention=scenario.software.attention or "unfused")
+    return sum(forward_flops(blocks.recompute(model, unit, cut, mode)) for unit in blocks.units(model))
+
+
+def _peak(scenario) -> float | None:
+    cluster = scenario.cluster
+    total = 0.0
+    for group, nodes in cluster.groups:
+        peak = group.device.peak(scenario.dtype)
+        if peak is None:
+            return None
+        total += peak * group.gpus * nodes
+    return total

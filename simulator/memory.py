@@ -1,0 +1,133 @@
+"""Memory of each rank by kind, at the instant in the step when it holds most.
+
+Parameters, gradients, optimizer states and tables stay; activations come with each F and go with its B, in the order
+that the program launches them. Limit = the device's bytes less what the driver and the libraries take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from simulator.model import blocks, memory_rules, tables
+from simulator.model.blocks import Cut
+from simulator.policies.compression import make_compressor
+from simulator.program.actions import COMPUTE_VERBS
+from simulator.program.lowering import local_shapes, table_traffic
+from simulator.program.program import Program, RankProgram
+from simulator.units import DTYPE_BYTES, GIB
+
+KINDS = ("parameters", "gradients", "optimizer", "activations", "embeddings", "buffers")
+
+CONTEXT_RESERVE_BYTES = 3 * GIB // 2
+"""Assumed: CUDA context, cuBLAS workspace and NCCL's channel buffers of a training process take about 1.5 GiB of an
+accelerator that no allocator can hand out. A CPU has no such reserve."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankMemory:
+    """Bytes by kind of one representative rank at its peak; `limit` is what its device can hold."""
+
+    rank: int
+    by_kind: tuple[tuple[str, int], ...]
+    limit: int
+
+    @property
+    def peak(self) -> int:
+        """All kinds together."""
+        return sum(size for _, size in self.by_kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Every representative rank's peak."""
+
+    per_rank: tuple[RankMemory, ...]
+
+    @property
+    def tightest(self) -> RankMemory:
+        """The rank with the highest peak, the lowest on ties."""
+        return max(self.per_rank, key=lambda own: (own.peak, -own.rank))
+
+    @property
+    def over(self) -> RankMemory | None:
+        """The rank that exceeds its limit by most, None where everything fits."""
+        worst = max(self.per_rank, key=lambda own: (own.peak - own.limit, -own.rank))
+        return worst if worst.peak > worst.limit else None
+
+    def to_dict(self) -> dict:
+        """`memory_bytes` of the JSON."""
+        return {"peak_max": self.tightest.peak, "limit": self.tightest.limit, "by_kind": dict(self.tightest.by_kind)}
+
+
+def measure_memory(program: Program, scenario, cut: Cut) -> Memory:
+    """The peak of each representative rank. cut: what one rank works on in one microbatch."""
+    return Memory(tuple(_rank_memory(own, scenario, cut) for own in program.ranks))
+
+
+def memory_limit(device) -> int:
+    """Bytes that training may use on a device."""
+    reserve = 0 if device.name.startswith("cpu") else CONTEXT_RESERVE_BYTES
+    return device.memory_bytes - reserve
+
+
+def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
+    plan, precision = scenario.plan, scenario.precision
+    shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
+    numel = sum(prod(shape) for shape in shapes)
+    bytes_each = memory_rules.bytes_per_parameter(scenario)
+    holds_tables = bool(scenario.model.tables) and own.chunks[0].stage == 0
+    sizes = {
+        "parameters": numel * bytes_each.parameters,
+        "gradients": numel * bytes_each.gradients,
+        "optimizer": -(-numel * bytes_each.optimizer // (plan.data * plan.context if plan.zero else 1)),
+        "activations": peak_activations(own, scenario, cut),
+        "embeddings": tables.stored_bytes(scenario) if holds_tables else 0,
+        "buffers": _buffers(own, scenario, cut, numel, holds_tables),
+    }
+    rank_device = scenario.cluster.device_of(own.rank)
+    return RankMemory(own.rank, tuple(sizes.items()), memory_limit(rank_device))
+
+
+def peak_activations(own: RankProgram, scenario, cut: Cut) -> int:
+    """Most activation bytes alive at once: kept by started microbatches, plus the layer that is being recomputed."""
+    mode, model, units = scenario.plan.recompute, scenario.model, blocks.units(scenario.model)
+    kept: dict[tuple[int, int], int] = {}
+    rerun: dict[tuple[int, int], int] = {}
+
+    def span_bytes(span: tuple[int, int]) -> int:
+        if span not in kept:
+            held = units[span[0] : span[1] + 1]
+            kept[span] = sum(blocks.kept_bytes(model, unit, cut, mode) for unit in held)
+            by_layer: dict[int, int] = {}
+            for unit in held:
+                by_layer[unit.layer] = by_layer.get(unit.layer, 0) + blocks.transient_bytes(model, unit, cut, mode)
+            rerun[span] = max(by_layer.values())
+        return kept[span]
+
+    alive = peak = 0
+    for action in own.stream("compute"):
+        if action.verb not in COMPUTE_VERBS:
+            continue
+        span = own.chunk(action.stage).span(action.verb, action.segment)
+        size = span_bytes(span)
+        if action.verb == "F":
+            alive += size
+            peak = max(peak, alive)
+        elif action.verb == "B":
+            peak = max(peak, alive + rerun[span])
+            alive -= size
+    return peak
+
+
+def _buffers(own: RankProgram, scenario, cut: Cut, numel: int, holds_tables: bool) -> int:
+    """Receive buffers of the pipeline, exchanged vectors of the tables, what a compressor keeps between steps."""
+    receives = {launch.stream: launch.action.size_bytes for launch in own.launches if launch.action.verb == "recv"}
+    total = sum(receives.values())
+    if holds_tables:
+        traffic = table_traffic(scenario)
+        total += traffic.ids + 2 * traffic.vectors + traffic.gather
+    compressor = make_compressor(scenario.plan.compression)
+    if compressor.keeps_residual and own.buckets:
+        total += numel * DTYPE_BYTES[scenario.precision.reduce]
+    return total

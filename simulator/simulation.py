@@ -1,0 +1,204 @@
+"""simulate: the whole road, from a Scenario to an answer.
+
+Scenario -> Program -> EventGraph -> Timeline -> metrics, and nothing that is decided anywhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+
+from simulator import registry
+from simulator.costs.pricer import Pricer
+from simulator.engine.simpy_engine import run
+from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.feasibility import shortage
+from simulator.flops import FlopsPerStep, flops_per_step
+from simulator.graph.event_graph import EventGraph
+from simulator.graph.expand import Expanded, expand
+from simulator.graph.steps import StepSource
+from simulator.memory import Memory, measure_memory
+from simulator.metrics import Utilization, breakdown_ns, utilization
+from simulator.model.blocks import Cut
+from simulator.program.lowering import lower
+from simulator.program.program import Program
+from simulator.timeline import Timeline
+from simulator.units import NS_PER_S, ns_to_seconds
+from simulator.version import __version__
+
+ENGINES = ("simpy", "auto")
+NOT_BUILT = ("compiled", "both")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One predicted step. samples_ns: makespans of the samples, in order of their index (one entry without sampling).
+
+    metrics are those of `timeline`, which is the lower-median sample's. warnings: sentences about what the costs rest on.
+    """
+
+    scenario: object
+    run_id: str
+    program: Program
+    expanded: Expanded
+    timeline: Timeline
+    memory: Memory
+    flops: FlopsPerStep
+    engine: str
+    samples_ns: tuple[int, ...]
+    wall_s: float
+    reason: str | None
+    warnings: tuple[str, ...] = ()
+    breakdown: dict[str, int] = field(default_factory=dict)
+    utilization: Utilization = Utilization(0.0, 0.0)
+
+    @property
+    def name(self) -> str:
+        return self.scenario.name
+
+    @property
+    def graph(self) -> EventGraph:
+        return self.expanded.graph
+
+    @property
+    def provenance(self) -> dict[str, float]:
+        return self.expanded.provenance
+
+    @property
+    def feasible(self) -> bool:
+        return self.reason is None
+
+    @property
+    def step_time_s(self) -> float:
+        return ns_to_seconds(self.timeline.step_ns)
+
+    def percentile_s(self, percent: int) -> float:
+        """Nearest-rank percentile of the samples."""
+        ordered = sorted(self.samples_ns)
+        return ns_to_seconds(ordered[max(0, -(-percent * len(ordered) // 100) - 1)])
+
+    def to_dict(self) -> dict:
+        """What `simulate --json` prints (CONTRACT section 5): SI units, every number finite or null."""
+        scenario, step_s = self.scenario, self.step_time_s
+        samples_per_s = scenario.plan.global_batch / step_s if step_s else None
+        return {
+            "name": self.name,
+            "run_id": self.run_id,
+            "program_digest": self.timeline.program_digest,
+            "timeline_digest": self.timeline.digest(),
+            "engine": self.engine,
+            "seed": scenario.seed,
+            "feasible": self.feasible,
+            "reason": self.reason,
+            "step_time_s": step_s,
+            "step_time_s_p5": self.percentile_s(5),
+            "step_time_s_p95": self.percentile_s(95),
+            "samples_per_s": samples_per_s,
+            "tokens_per_s": samples_per_s * scenario.model.trunk.seq if samples_per_s else None,
+            **self.flops.rates(step_s),
+            "utilization": {"busy": self.utilization.busy, "compute": self.utilization.compute},
+            "breakdown_s": {label: ns_to_seconds(ns) for label, ns in self.breakdown.items()},
+            "memory_bytes": self.memory.to_dict(),
+            "cost_usd_per_million_samples": None,
+            "ops": len(self.graph),
+            "ranks": scenario.layout.ranks,
+            "ranks_simulated": len(self.graph.ranks),
+            "wall_s": self.wall_s,
+            "provenance": self.provenance,
+            "warnings": list(self.warnings),
+        }
+
+
+def simulate(scenario, *, engine: str = "auto", samples: int = 0) -> Result:
+    """Predicts one steady training step of a scenario.
+
+    samples 0: every op at its profile's median. K > 0: K draws of the profile's errors; the answer is the lower-median
+    sample's. Raises ScenarioError for an engine or a number of samples that cannot be used.
+    """
+    if engine in NOT_BUILT:
+        raise NotSupportedYet(f"engine {engine} is not supported yet; use simpy or auto", key="--engine")
+    if engine not in ENGINES:
+        raise ScenarioError(f"unknown engine {engine!r}; one of simpy, compiled, auto, both", key="--engine")
+    if samples < 0:
+        raise ScenarioError(f"{samples} is not a number of samples; give 0 or more", key="--samples")
+    started = time.perf_counter()
+    prices = Prices.of(scenario)
+    program = lower(scenario)
+    cut = prices.cut
+    steps = StepSource(scenario, cut)
+
+    def timeline_of(pricer: Pricer) -> tuple[Expanded, Timeline]:
+        expanded = expand(program, steps, pricer, scenario.cluster, run_alone)
+        times = run(expanded.graph)
+        digest = program.digest()
+        return expanded, Timeline.of(expanded.graph, times, members=expanded.members, program_digest=digest)
+
+    draws = [prices.pricer] if not samples else [prices.pricer.sampled(scenario.seed, k) for k in range(samples)]
+    makespans = []
+    for pricer in draws:
+        makespans.append(timeline_of(pricer)[1].step_ns if samples else 0)
+    median = sorted(range(len(draws)), key=lambda index: (makespans[index], index))[(len(draws) - 1) // 2]
+    expanded, timeline = timeline_of(draws[median])
+    memory = measure_memory(program, scenario, cut)
+    return Result(
+        scenario=scenario,
+        run_id=run_id(scenario, prices.profile_digest),
+        program=program,
+        expanded=expanded,
+        timeline=timeline,
+        memory=memory,
+        flops=flops_per_step(scenario),
+        engine="simpy",
+        samples_ns=tuple(makespans) if samples else (timeline.step_ns,),
+        wall_s=time.perf_counter() - started,
+        reason=shortage(scenario, memory, cut),
+        warnings=tuple(prices.pricer.warnings),
+        breakdown=breakdown_ns(timeline),
+        utilization=utilization(timeline),
+    )
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The pricer of a scenario's devices, and the cut of the work that its software generation implies."""
+
+    pricer: Pricer
+    cut: Cut
+    profile_digest: str
+
+    @classmethod
+    def of(cls, scenario) -> Prices:
+        profile = registry.load_profile_for(scenario)
+        pricer = Pricer(profile, scenario.cluster, algorithm=scenario.plan.aggregation.algorithm)
+        attention = scenario.software.attention or pricer.default_attention
+        return cls(pricer, cut_of(scenario, attention), pricer.digest)
+
+
+def cut_of(scenario, attention: str) -> Cut:
+    """What one rank works on in one microbatch."""
+    plan = scenario.plan
+    return Cut(
+        batch=plan.microbatch,
+        seq=scenario.model.trunk.seq,
+        tensor=plan.tensor,
+        context=plan.context,
+        sequence_parallel=plan.sequence_parallel,
+        dtype=scenario.dtype,
+        attention=attention,
+    )
+
+
+def run_alone(graph: EventGraph) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """Makespan of a small graph and how many ns of it each kind takes: how blocks are contracted."""
+    timeline = Timeline.of(graph, run(graph))
+    return timeline.step_ns, tuple((label, ns) for label, ns in breakdown_ns(timeline).items() if ns)
+
+
+def run_id(scenario, profile_digest: str) -> str:
+    """First 16 hex digits of sha256 over (canonical scenario, profile digest, version)."""
+    text = "\n".join((scenario.canonical_json(), profile_digest, __version__))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+assert NS_PER_S == 10**9
