@@ -72,7 +72,7 @@ def memory_limit(device) -> int:
 
 
 def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
-    plan, precision = scenario.plan, scenario.precision
+    plan = scenario.plan
     shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
     numel = sum(prod(shape) for shape in shapes)
     bytes_each = memory_rules.bytes_per_parameter(scenario)

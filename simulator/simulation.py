@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from simulator import registry
 from simulator.costs.pricer import Pricer
@@ -24,7 +24,7 @@ from simulator.model.blocks import Cut
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.timeline import Timeline
-from simulator.units import NS_PER_S, ns_to_seconds
+from simulator.units import ns_to_seconds
 from simulator.version import __version__
 
 ENGINES = ("simpy", "auto")
@@ -33,9 +33,11 @@ NOT_BUILT = ("compiled", "both")
 
 @dataclass(frozen=True)
 class Result:
-    """One predicted step. samples_ns: makespans of the samples, in order of their index (one entry without sampling).
+    """One predicted step.
 
-    metrics are those of `timeline`, which is the lower-median sample's. warnings: sentences about what the costs rest on.
+    samples_ns: makespans of the samples, in order of their index (one entry without sampling). timeline, breakdown and
+    utilization are the lower-median sample's. reason: why it does not fit in memory, None where it does. warnings:
+    sentences about what the costs rest on.
     """
 
     scenario: object
@@ -49,9 +51,9 @@ class Result:
     samples_ns: tuple[int, ...]
     wall_s: float
     reason: str | None
-    warnings: tuple[str, ...] = ()
-    breakdown: dict[str, int] = field(default_factory=dict)
-    utilization: Utilization = Utilization(0.0, 0.0)
+    warnings: tuple[str, ...]
+    breakdown: dict[str, int]
+    utilization: Utilization
 
     @property
     def name(self) -> str:
@@ -199,6 +201,3 @@ def run_id(scenario, profile_digest: str) -> str:
     """First 16 hex digits of sha256 over (canonical scenario, profile digest, version)."""
     text = "\n".join((scenario.canonical_json(), profile_digest, __version__))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-assert NS_PER_S == 10**9
