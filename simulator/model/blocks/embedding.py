@@ -12,6 +12,7 @@ from simulator.model.blocks.cut import Cut, Parameter
 from simulator.model.blocks.kernels import accumulate, gemm, memory_bound, tensor_collective, weight_gradient
 from simulator.model.spec import ModelSpec, Table
 from simulator.model.work import Step
+from simulator.units import DTYPE_BYTES
 
 LEARNED_POSITIONS = ("gpt", "bert", "sasrec")
 DROPOUT = ("gpt", "bert", "sasrec")
@@ -66,6 +67,8 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
             steps.append(memory_bound("elementwise", width, size, cut))
         op = "reduce_scatter" if _scattered(model, cut) else "all_reduce"
         steps += tensor_collective(op, width * size, cut)
+    for table in sparse_tables(model):
+        steps += _cast(table, cut)
     for table in _projected(model):
         steps.append(gemm(_vectors(table, cut), trunk.hidden, table.dim, cut))
     if trunk.block in LEARNED_POSITIONS:  # reads both summands, writes the sum
@@ -85,19 +88,22 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     if trunk.block == "bert":  # reads dY and X, writes dX; reads both again for the weights' gradient
         steps.append(memory_bound("layernorm", elements, 5 * size, cut))
     if trunk.block in LEARNED_POSITIONS:  # the positions' gradient is a sum over samples: reads the gradient
-        steps.append(memory_bound("reduction", elements, size, cut))
-    if cut.sequence_parallel:
-        steps += tensor_collective("all_gather", cut.tokens * trunk.hidden * size, cut)
+        steps.append(memory_bound("elementwise", elements, size, cut))
+    token = token_table(model)
+    if cut.sequence_parallel and token:  # the embedding's shards hold rows, not positions
+        steps += tensor_collective("all_gather", cut.tokens * token[1] * size, cut)
+    for table in sparse_tables(model):
+        steps += _cast(table, cut)
     for table in _projected(model):
         rows = _vectors(table, cut)
         steps.append(gemm(rows, table.dim, trunk.hidden, cut))
         steps += weight_gradient(trunk.hidden, table.dim, rows, cut)
-    if token := token_table(model):
+    if token:
         width, rows = cut.tokens * token[1], cut.share(token[0])
         # torch makes a dense gradient: zeroed, each position added to its row (reads the gradient, reads and writes the
         # row), and the whole added to the accumulated gradient: no fused accumulation for embeddings
         steps += [memory_bound("elementwise", rows * token[1], size, cut),
-                  memory_bound("embedding_backward", width, 3 * size, cut),
+                  memory_bound("embedding_update", width, 3 * size, cut),
                   *accumulate(rows * token[1], cut)]  # fmt: skip
     return tuple(steps)
 
@@ -118,10 +124,19 @@ def _projected(model: ModelSpec) -> tuple[Table, ...]:
 
 
 def _vectors(table: Table, cut: Cut) -> int:
-    """Vectors of one microbatch that enter the trunk from this table."""
-    if table.pooling != "none":
-        return cut.batch
-    return cut.tokens if table.lookups_per_sample is None else cut.batch * table.lookups_per_sample
+    """Vectors of one microbatch that enter the trunk from this table; 1/tensor of them under sequence parallelism."""
+    if table.pooling == "none" and table.lookups_per_sample is None:
+        return cut.shard_tokens
+    vectors = cut.batch * (table.lookups_per_sample if table.pooling == "none" else 1)
+    return cut.share(vectors) if cut.sequence_parallel else vectors
+
+
+def _cast(table: Table, cut: Cut) -> tuple[Step, ...]:
+    """Looked-up vectors become activations, or their gradients back: reads one dtype, writes the other."""
+    if DTYPE_BYTES[table.dtype] == cut.bytes:
+        return ()
+    each = DTYPE_BYTES[table.dtype] + cut.bytes
+    return (memory_bound("cast", _vectors(table, cut) * table.dim, each, cut),)
 
 
 def _scattered(model: ModelSpec, cut: Cut) -> bool:

@@ -29,7 +29,7 @@ def column_backward(in_width: int, out_width: int, cut: Cut, bias: bool = True) 
     overlapped = cut.tensor > 1
     steps: list[Step] = []
     if bias:  # sum over positions: reads dY once
-        steps.append(memory_bound("reduction", tokens * out, cut.bytes, cut))
+        steps.append(memory_bound("elementwise", tokens * out, cut.bytes, cut))
     if overlapped and cut.sequence_parallel:
         steps += tensor_collective("all_gather", size, cut, handle="input")
     steps.append(gemm(tokens, in_width, out, cut))

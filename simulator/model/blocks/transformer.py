@@ -75,7 +75,7 @@ class Style:
         if self.dropout:  # reads the gradient and the mask, writes the branch's gradient
             steps.append(self._residual(trunk, cut, 2))
         if self.bias:  # gradient of the row-parallel bias: reads the branch's gradient
-            steps.append(memory_bound("reduction", elements, cut.bytes, cut))
+            steps.append(memory_bound("elementwise", elements, cut.bytes, cut))
         if unit.kind == "attention":
             width = trunk.query_width + 2 * trunk.kv_width
             steps += row_backward(trunk.query_width, trunk.hidden, cut)

@@ -1,0 +1,83 @@
+"""Bytes that a dense parameter takes, and the traffic of its update.
+
+Adam at bf16, zero 0: parameter 2, gradient 4 (fp32), optimizer 12 with the fp32 master copy: the 18 bytes a parameter
+of Korthikanti et al. (arXiv 2205.05198, figure 1). ZeRO-1 (arXiv 1910.02054) leaves 1/replicas of the optimizer part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+from simulator import kinds
+from simulator.model.work import Kernel
+from simulator.units import DTYPE_BYTES
+
+MASTER_BYTES = 4
+STATE_BYTES = {"adam": 8, "adamw": 8, "lamb": 8, "adagrad": 4, "sgd": 0}
+"""fp32 moments; sgd has no momentum."""
+
+UPDATE_BYTES = {
+    # reads and writes the fp32 parameter (8) and its states (8 each); the gradient's read is added
+    "adam": 24,
+    "adamw": 24,
+    "adagrad": 16,
+    "sgd": 8,
+    # stage 1 as adam, but writes an update (4) instead of the parameter (-4); both norms (8); applies it: reads two,
+    # writes one (12) (arXiv 1904.00962, apex FusedLAMB)
+    "lamb": 24 + 8 + 12,
+}
+
+
+def has_master(parameters: str) -> bool:
+    """16-bit parameters are updated through an fp32 copy."""
+    return DTYPE_BYTES[parameters] < MASTER_BYTES
+
+
+def optimizer_bytes(optimizer: str, parameters: str) -> int:
+    """Optimizer bytes of one parameter, the fp32 master included."""
+    return STATE_BYTES[optimizer] + (MASTER_BYTES if has_master(parameters) else 0)
+
+
+def dense_bytes(count: int, precision, optimizer: str, zero: int, replicas: int) -> dict[str, int]:
+    """{parameters, gradients, optimizer}: bytes of `count` dense parameters on one rank.
+
+    precision: dtypes `.parameters` and `.gradients`. replicas: ranks that share the optimizer's part under zero 1.
+    """
+    owned = -(-count // replicas) if zero else count
+    return {
+        "parameters": count * DTYPE_BYTES[precision.parameters],
+        "gradients": count * DTYPE_BYTES[precision.gradients],
+        "optimizer": owned * optimizer_bytes(optimizer, precision.parameters),
+    }
+
+
+def optimizer_kernels(scenario, shapes: Iterable[tuple[int, ...]]) -> tuple[Kernel, ...]:
+    """The update of one rank's dense parameters, as Megatron-LM runs it: one fused kernel over all tensors a pass."""
+    layout = scenario.layout
+    return update_kernels(
+        sum(prod(shape) for shape in shapes),
+        scenario.precision,
+        scenario.optimizer,
+        scenario.plan.zero,
+        layout.data * layout.context,
+    )
+
+
+def update_kernels(count: int, precision, optimizer: str, zero: int, replicas: int) -> tuple[Kernel, ...]:
+    """Norm, clip, update, copy, zero: bytes for each parameter a pass, all but the last on the owned share."""
+    gradient, parameter = DTYPE_BYTES[precision.gradients], DTYPE_BYTES[precision.parameters]
+    owned = -(-count // replicas) if zero else count
+    passes = [
+        (owned, gradient),  # gradient norm: reads
+        (owned, 2 * gradient),  # clipping: reads, writes
+        (owned, gradient + UPDATE_BYTES[optimizer]),
+    ]
+    if has_master(precision.parameters):  # the master copy is cast down: reads 4, writes the parameter
+        passes.append((owned, MASTER_BYTES + parameter))
+    passes.append((count, gradient))  # gradients are zeroed: writes
+    return tuple(
+        Kernel("optimizer", (elements,), "fp32", 0, elements * each, kinds.OPTIMIZER)
+        for elements, each in passes
+        if elements
+    )
