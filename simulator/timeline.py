@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +37,7 @@ class Timeline:
     part_first[n+1], part_kind[p], part_ns[p]: what each contracted op is made of, in order.
     ranks, multiplicity, members: representative ranks, how many real ranks each stands for, and which.
     op_names: the ops' own names ("" for none), or empty. source: "simulated" or "measured".
+    graph: what was run, for traces that draw its dependencies; None for a measured timeline. Nothing else needs it.
     """
 
     ready_ns: np.ndarray
@@ -56,6 +57,7 @@ class Timeline:
     op_names: tuple[str, ...] = ()
     source: Literal["simulated", "measured"] = "simulated"
     program_digest: str = ""
+    graph: EventGraph | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -81,7 +83,7 @@ class Timeline:
         return cls(
             times.ready_ns, times.start_ns, times.end_ns, graph.kind, graph.stream, graph.action,
             graph.part_first, graph.part_kind, graph.part_ns, graph.streams, graph.ranks, graph.multiplicity, members,
-            graph.actions, graph.op_names, source, program_digest,
+            graph.actions, graph.op_names, source, program_digest, graph,
         )  # fmt: skip
 
     def __len__(self) -> int:

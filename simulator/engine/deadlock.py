@@ -11,12 +11,6 @@ MAX_LINKS = 12
 """Links of the chain that are printed."""
 
 
-def op_name(graph: EventGraph, op: int) -> str:
-    """Rank, stream and text of an op, as every message about it says it."""
-    stream = graph.streams[graph.stream[op]]
-    return f"rank {stream.rank} {stream.name} '{graph.op_text(op)}' (op {op})"
-
-
 def deadlock(graph: EventGraph, ended: np.ndarray) -> Deadlock:
     """The error for a run in which `ended[n]` says what ended and the rest waits for ever.
 
@@ -31,9 +25,9 @@ def deadlock(graph: EventGraph, ended: np.ndarray) -> Deadlock:
         seen[op] = len(links)
         awaited, reason = _awaited(graph, before, ended, op)
         if awaited is None:
-            links.append(f"{op_name(graph, op)} {reason}")
+            links.append(f"{graph.op_story(op)} {reason}")
             return _error(graph, ended, links, "")
-        links.append(f"{op_name(graph, op)} {reason} {op_name(graph, awaited)}")
+        links.append(f"{graph.op_story(op)} {reason} {graph.op_story(awaited)}")
         op = awaited
     return _error(graph, ended, links[seen[op] :], ", which closes the cycle")
 

@@ -18,7 +18,6 @@ from simulator.engine.activities import Activities
 from simulator.graph.event_graph import COMPUTE_STREAM, FULL_RATE, HOST_STREAM
 
 NOT_RUNNING = -1
-NO_RATE = 0
 
 
 class RankNow:
@@ -27,7 +26,7 @@ class RankNow:
     __slots__ = ("communication", "compute")
 
     def __init__(self) -> None:
-        self.compute: int | None = None
+        self.compute: list[int] = []
         self.communication: list[int] = []
 
 
@@ -53,26 +52,24 @@ class OverlapRates:
         ranks_now = [RankNow() for _ in rank_interacts]
         self._rank_now = [ranks_now[r] for r in rank.tolist()]
         self._computes = computes.tolist()
-        self._interacts = interacts.tolist()
-        self._compute_rate = graph.compute_rate.tolist()
-        self._own_rate = graph.own_rate.tolist()
+        self._compute_rate = np.where(interacts, graph.compute_rate, FULL_RATE).tolist()
+        self._own_rate = np.where(interacts, graph.own_rate, FULL_RATE).tolist()
 
         self._rate = [NOT_RUNNING] * len(activities)
         self._touched: list[int] = []
 
     def start(self, activity: int) -> None:
-        """`activity` runs from now on."""
-        self._rate[activity] = NO_RATE
-        self._touched.append(activity)
+        """`activity` runs from now on, at FULL_RATE unless `settle` says otherwise."""
+        self._rate[activity] = FULL_RATE
         for op in self._members[activity]:
             here = self._rank_now[op]
+            self._touched.append(op)
             if self._computes[op]:
-                here.compute = op
-                self._touch_all(here.communication)
-            elif self._interacts[op]:
+                here.compute.append(op)
+                self._touched += here.communication
+            else:
                 here.communication.append(op)
-                if here.compute is not None:
-                    self._touched.append(self._activity[here.compute])
+                self._touched += here.compute
 
     def end(self, activity: int) -> None:
         """`activity` no longer runs."""
@@ -80,19 +77,19 @@ class OverlapRates:
         for op in self._members[activity]:
             here = self._rank_now[op]
             if self._computes[op]:
-                here.compute = None
-                self._touch_all(here.communication)
-            elif self._interacts[op]:
+                here.compute.remove(op)
+                self._touched += here.communication
+            else:
                 here.communication.remove(op)
-                if here.compute is not None:
-                    self._touched.append(self._activity[here.compute])
+                self._touched += here.compute
 
     def settle(self) -> list[tuple[int, int]]:
-        """(activity, new rate) of everything that runs and whose rate is no longer what it was, by activity id."""
+        """(activity, new rate) of everything that runs and whose rate is no longer what it was, by op id."""
         changes = []
         touched, self._touched = self._touched, []
         touched.sort()
-        for activity in touched:
+        for touched_op in touched:
+            activity = self._activity[touched_op]
             before = self._rate[activity]
             if before != NOT_RUNNING:
                 rate = FULL_RATE
@@ -102,13 +99,9 @@ class OverlapRates:
                         for other in here.communication:
                             if self._compute_rate[other] < rate:
                                 rate = self._compute_rate[other]
-                    elif here.compute is not None and self._own_rate[op] < rate and self._interacts[op]:
+                    elif here.compute and self._own_rate[op] < rate:
                         rate = self._own_rate[op]
                 if rate != before:
                     self._rate[activity] = rate
                     changes.append((activity, rate))
         return changes
-
-    def _touch_all(self, ops: list[int]) -> None:
-        for op in ops:
-            self._touched.append(self._activity[op])

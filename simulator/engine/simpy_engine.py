@@ -85,7 +85,7 @@ class Progress:
     def __init__(self, activity: int, duration_ns: int, now_ns: int) -> None:
         self.activity = activity
         self.remaining = duration_ns * FULL_RATE
-        self.rate = 0
+        self.rate = FULL_RATE
         self.since_ns = now_ns
         self.due_ns = self.completion_ns = now_ns + duration_ns
 
@@ -99,12 +99,12 @@ class Progress:
 def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
     """Ends of all activities when some slow each other down."""
     env = simpy.Environment()
-    timeout = env.timeout
+    timeout, peek, step = env.timeout, env.peek, env.step
     duration, waits = work.duration_ns.tolist(), work.num_waits.tolist()
     first, successor = work.first_successor.tolist(), work.successor.tolist()
     is_fluid = rates.is_fluid
     end = [NEVER] * len(work)
-    running: dict[int, Progress] = {}
+    running: list[Progress | None] = [None] * len(work)
     instant = 0
 
     def start(activity: int) -> None:
@@ -128,7 +128,7 @@ def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
             return
         activity = progress.activity
         progress.completion_ns = NEVER
-        del running[activity]
+        running[activity] = None
         rates.end(activity)
         release(activity)
 
@@ -145,14 +145,14 @@ def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
     for activity in np.flatnonzero(work.num_waits == 0).tolist():
         start(activity)
     while instant != simpy.core.Infinity:
-        while env.peek() == instant:
-            env.step()
+        while peek() == instant:
+            step()
         for activity, rate in rates.settle():
             progress = running[activity]
             progress.change_rate(rate, instant)
             if progress.due_ns < progress.completion_ns:
                 set_completion(progress)
-        instant = env.peek()
+        instant = peek()
     return end
 
 

@@ -76,11 +76,12 @@ class EventGraph:
         """True when no op can change another's rate."""
         return bool((self.compute_rate == FULL_RATE).all() and (self.own_rate == FULL_RATE).all())
 
-    def op_text(self, op: int) -> str:
-        """What messages call an op: its action, or its own name, or its kind where it has neither."""
-        if self.action[op] >= 0:
-            return self.actions[self.action[op]]
-        return (self.op_names[op] if self.op_names else "") or kinds.KINDS[self.kind[op]]
+    def op_story(self, op: int) -> str:
+        """What messages call an op: rank, stream, and its action, else its own name, else its kind."""
+        stream = self.streams[self.stream[op]]
+        text = self.actions[self.action[op]] if self.action[op] >= 0 else ""
+        text = text or (self.op_names[op] if self.op_names else "") or kinds.KINDS[self.kind[op]]
+        return f"rank {stream.rank} {stream.name} '{text}' (op {op})"
 
 
 class GraphBuilder:
