@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import gcd
+from math import gcd, prod
 
 from simulator.cluster import Cluster
 from simulator.errors import ScenarioError
@@ -51,31 +51,27 @@ def _gpus(cluster: Cluster) -> str:
 
 
 def _fitting_sets(plan: Plan, cluster: Cluster) -> str:
-    """The `--set` line that fits: one degree changed, else the number of nodes, else two degrees."""
-    gpus = cluster.gpus
-    degrees = {name: getattr(plan, name) or 1 for name in DEGREES}
+    """The `--set` lines that fit: one degree of the plan changed as little as possible, or the number of nodes."""
+    gpus, lines = cluster.gpus, []
+    stated = {name: getattr(plan, name) for name in DEGREES if getattr(plan, name)}
     for name in ("data", "pipeline", "tensor", "context"):
-        others = 1
-        for other, degree in degrees.items():
-            others *= degree if other != name and (other != "data" or plan.data) else 1
-        if name != "data" and plan.data is None:
-            continue  # data follows by itself: any divisor would do, see below
-        if gpus % others == 0:
-            return f"--set plan.{name}={gpus // others}"
-    product = 1
-    for degree in degrees.values():
-        product *= degree
-    per_node = gpus // cluster.nodes
-    if cluster.nodes * per_node == gpus and product % per_node == 0 and product > gpus:
-        return f"--set cluster.nodes={product // per_node}"
-    tensor = gcd(plan.tensor, gpus)
-    pipeline = gcd(plan.pipeline, gpus // tensor)
-    rest = gpus // (tensor * pipeline)
-    changed = [("tensor", tensor, plan.tensor), ("pipeline", pipeline, plan.pipeline), ("context", 1, plan.context)]
-    lines = [f"--set plan.{name}={value}" for name, value, stated in changed if value != stated]
-    if plan.data is not None and plan.data != rest:
-        lines.append(f"--set plan.data={rest}")
-    return " ".join(lines)
+        others = prod(degree for other, degree in stated.items() if other != name)
+        if gpus % others:
+            continue
+        if "data" in stated:
+            lines.append(f"--set plan.{name}={gpus // others}")
+        elif name != "data":  # any divisor fits, and data follows: the one nearest to what was asked
+            fitting = [degree for degree in range(1, stated[name] + 1) if gpus // others % degree == 0]
+            lines.append(f"--set plan.{name}={fitting[-1]}")
+    product, per_node = prod(stated.values()), gpus // cluster.nodes
+    if product > gpus and product % per_node == 0:
+        lines.append(f"--set cluster.nodes={product // per_node}")
+    if not lines:  # two degrees at once
+        tensor = gcd(plan.tensor, gpus)
+        pipeline = gcd(plan.pipeline, gpus // tensor)
+        both = f"--set plan.tensor={tensor} --set plan.pipeline={pipeline} --set plan.context=1"
+        lines.append(both + (f" --set plan.data={gpus // (tensor * pipeline)}" if plan.data else ""))
+    return " or ".join(lines[:2])
 
 
 def check_batch(plan: Plan) -> None:

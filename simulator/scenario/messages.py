@@ -69,7 +69,7 @@ def _sentence(path: Path, found: dict[str, Any]) -> str:
     if callable(wanted):
         wanted = wanted(path, context)
     if value is None:
-        return f"nothing stands here, and it must be {wanted}; give a value, or drop the key to take the default"
+        return f"nothing stands here, and it must be {wanted}; give one (a key with a default may also be left out)"
     return f"{shown(value)} does not fit; it must be {wanted}"
 
 
@@ -79,11 +79,10 @@ def _not_a_choice(value: Any, context: dict[str, Any], kind: str) -> str:
     if kind == "union_tag_invalid":
         value = context.get("tag")
     if kind == "union_tag_not_found":
-        return (
-            f"it must say its {context.get('discriminator', 'kind')} first; one of {', '.join(choices) or 'its kinds'}"
-        )
+        return f"{shown(value)} does not say its kind; add `kind: ...`, as `rehearse show schema` lists them"
     close = nearest(value, choices) if isinstance(value, str) else None
-    hint = f"did you mean {close}? (one of {', '.join(choices)})" if close else f"use one of {', '.join(choices)}"
+    among = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+    hint = f"did you mean {close}? ({among})" if close else f"use {among}"
     return f"{shown(value)} is not a choice here; {hint}"
 
 

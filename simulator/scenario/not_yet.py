@@ -12,6 +12,7 @@ from typing import Any
 from simulator.errors import NotSupportedYet
 from simulator.scenario.messages import shown
 from simulator.scenario.schema import Faults, ScenarioFile, Serving
+from simulator.values import Value
 
 Line = tuple[str, Callable[[ScenarioFile], bool], str]
 
@@ -81,8 +82,9 @@ def check_supported(file: ScenarioFile) -> None:
     for key, asks, instead in NOT_YET:
         if asks(file):
             key, value = _first_value(file, key)
-            said = f"{shown(value)} is" if not isinstance(value, tuple | dict | list) and value != {} else "this is"
-            raise NotSupportedYet(f"{said} not supported yet; {instead}".replace("'", ""), key=key)
+            said = str(value) if isinstance(value, str) else shown(value)
+            said = "this" if isinstance(value, tuple | Value) else said
+            raise NotSupportedYet(f"{said} is not supported yet; {instead}", key=key)
     compression, plan = file.plan.compression, file.plan
     if compression.method in ("topk", "powersgd") and plan.zero == 1 and _reduces(file):
         raise NotSupportedYet(
@@ -106,4 +108,7 @@ def _first_value(file: ScenarioFile, key: str) -> tuple[str, Any]:
         else:
             value = getattr(value, part)
         path.append(part)
+    if isinstance(value, Faults | Serving):  # say which of its keys
+        part = next(key for key, held in value if held != type(value).model_fields[key].default)
+        return f"{key}.{part}", getattr(value, part)
     return ".".join(path), value

@@ -51,6 +51,10 @@ def apply_override(source: Source, override: Override) -> None:
             holder[part] = value
             break
         if isinstance(holder, dict) and holder.get(part) is None:
+            if isinstance(path[depth + 1], int):
+                there = dotted((*here, part))
+                raise ScenarioError(f"{there} is not there, so it has no item {path[depth + 1]}; set the whole list",
+                                    key=dotted(path), file=label)  # fmt: skip
             holder[part] = {}
         holder = holder[part]
     for known in [known for known in source.places if known[: len(path)] == path]:

@@ -24,9 +24,10 @@ STORED_AS = {"tf32": "fp32", "fp8": "bf16"}
 
 def resolve(stated: ScenarioFile, source: Source) -> Scenario:
     """The scenario of a file. Raises ScenarioError for what cannot work, NotSupportedYet for what is not built."""
+    check_buckets(stated.plan, bucket_is_stated=_stated(source, "plan", "bucket_mib"))
     check_supported(stated)
     cluster = build_cluster(stated.cluster, source)
-    plan = resolve_plan(stated.plan, cluster, bucket_is_stated=_stated(source, "plan", "bucket_mib"))
+    plan = resolve_plan(stated.plan, cluster)
     resolved = stated.model_copy(
         update={
             "plan": plan,
@@ -60,13 +61,17 @@ def build_cluster(section: ClusterSection, source: Source) -> Cluster:
     return registry.topology(section.preset, **keywords)
 
 
-def resolve_plan(plan: Plan, cluster: Cluster, *, bucket_is_stated: bool) -> Plan:
-    """The plan with `data` and `bucket_mib` as numbers (bucket_mib None with zero 3, which has no buckets)."""
+def check_buckets(plan: Plan, *, bucket_is_stated: bool) -> None:
+    """A bucket size that a file states has something to act on. The default is no statement."""
     if plan.zero == 3 and bucket_is_stated and plan.bucket_mib is not None:
         raise ScenarioError(
             f"{plan.bucket_mib:g} has no meaning with zero 3, which reduces block by block; remove bucket_mib",
             key="plan.bucket_mib",
         )
+
+
+def resolve_plan(plan: Plan, cluster: Cluster) -> Plan:
+    """The plan with `data` and `bucket_mib` as numbers (bucket_mib None with zero 3, which has no buckets)."""
     bucket_mib = None if plan.zero == 3 else plan.bucket_mib or BUCKET_MIB
     data = plan.data if plan.data is not None else fitting_data(plan, cluster)
     return plan.model_copy(update={"data": data, "bucket_mib": bucket_mib})
