@@ -1,0 +1,251 @@
+"""The timeline: a band for each rank, compute on top and its communication streams as thinner bars below.
+
+Few ranks are drawn as bars (at most `SLICE_BUDGET` slices), many as a heat map of how busy each is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator import kinds
+from simulator.report import format
+from simulator.report.ops import BACKWARD, FORWARD, Lane, action_labels, lanes, stands_for
+from simulator.report.palette import BLUE, SKY, Look, time_look
+from simulator.report.slices import Slices, merge_lanes, occupancy, union
+from simulator.units import NS_PER_S
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+SLICE_BUDGET = 8_000
+MAX_BANDS = 16
+"""Ranks drawn as bars; more would be thinner than a reader can follow."""
+HEAT_BINS = 300
+HEAT_ROWS = 512
+BAND_PX = 58
+EDGED_SHARE = 1 / 400
+"""Slices longer than this share of the step get a white edge; a shorter one would be all edge."""
+BAND = "#F1F1F1"
+"""Ground of a band: yellow and sky blue are hard to see on white."""
+COMPUTE_SHARE = 0.5
+"""Share of a band's height that the compute stream takes when others run beside it."""
+
+DIRECTIONS = {
+    FORWARD: Look("forward", SKY, "", "forward passes"),
+    BACKWARD: Look("backward", BLUE, "", "backward passes"),
+}
+CATEGORIES = (FORWARD, BACKWARD, *kinds.KINDS)
+"""What a slice is coloured by: compute is parted into forward and backward, all else by its kind."""
+
+
+def category_look(category: str) -> Look:
+    """The look of a slice; compute outside forward and backward (encoders, lookups) has the breakdown's."""
+    if category == kinds.COMPUTE:
+        return Look("other compute", "#004B76", "", "")
+    return DIRECTIONS.get(category) or time_look(category)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The slices of a timeline and where they go: slices[i] in lane[i], of the band of lane[i].rank."""
+
+    lanes: tuple[Lane, ...]
+    slices: list[Slices]
+    pixel_ns: int
+    ranks: tuple[int, ...]
+
+    @property
+    def num_slices(self) -> int:
+        return sum(map(len, self.slices))
+
+
+def op_categories(graph) -> np.ndarray:
+    """int64[n]: for each op, its place in `CATEGORIES`."""
+    category = graph.kind.astype(np.int64) + 2
+    direction = np.array([CATEGORIES.index(label.direction or kinds.COMPUTE) for label in action_labels(graph)] + [2])
+    computes = graph.kind == kinds.CODE[kinds.COMPUTE]
+    category[computes] = direction[graph.action[computes]]
+    return category
+
+
+def drawn_ranks(ranks: tuple[int, ...], most: int = MAX_BANDS) -> tuple[int, ...]:
+    """At most so many ranks, the first and the last among them and the others evenly between."""
+    if len(ranks) <= most:
+        return ranks
+    return tuple(ranks[place * (len(ranks) - 1) // (most - 1)] for place in range(most))
+
+
+def draw(timeline, budget: int = SLICE_BUDGET) -> Drawing:
+    """What to draw of a timeline within a budget of slices."""
+    graph = timeline.graph
+    ranks = drawn_ranks(graph.ranks)
+    shown = tuple(lane for lane in lanes(graph) if lane.rank in ranks)
+    category = op_categories(graph)
+    columns = [(timeline.start_ns[lane.ops], timeline.end_ns[lane.ops], category[lane.ops], lane.ops) for lane in shown]
+    merged, pixel_ns = merge_lanes(columns, int(timeline.end_ns.max(initial=0)), budget)
+    return Drawing(shown, merged, pixel_ns, ranks)
+
+
+def timeline_figure(result, budget: int = SLICE_BUDGET) -> go.Figure:
+    """Bars over time; zoom by dragging. Hover tells the action, its extent and what it waited for."""
+    import plotly.graph_objects as go
+
+    from simulator.report.charts import layout, value_axis
+
+    timeline = result.timeline
+    drawing = draw(timeline, budget)
+    span_s = int(timeline.end_ns.max(initial=0)) / NS_PER_S
+    factor, unit = format.time_axis(span_s)
+    scale = factor / NS_PER_S
+    edged_ns = span_s * NS_PER_S * EDGED_SHARE
+    places = _places(drawing)
+    hover = _Hover(timeline)
+    columns: dict[int, list[tuple]] = {}
+    for lane, slices in zip(drawing.lanes, drawing.slices, strict=True):
+        middle, height = places[lane]
+        for code in np.unique(slices.category).tolist():
+            mine = np.flatnonzero(slices.category == code)
+            columns.setdefault(code, []).append((lane, slices, mine, middle, height))
+    figure = go.Figure(
+        layout=layout(
+            110 + BAND_PX * max(1, len(drawing.ranks)),
+            barmode="overlay",
+            bargap=0,
+            showlegend=True,
+            legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
+            margin={"l": 10, "r": 10, "t": 50, "b": 40},
+        )
+    )
+    for code, groups in sorted(columns.items()):
+        look = category_look(CATEGORIES[code])
+        start = np.concatenate([slices.start_ns[mine] for _, slices, mine, _, _ in groups])
+        end = np.concatenate([slices.end_ns[mine] for _, slices, mine, _, _ in groups])
+        figure.add_bar(
+            name=look.words,
+            orientation="h",
+            base=start * scale,
+            x=(end - start) * scale,
+            y=np.concatenate([np.full(len(mine), middle) for _, _, mine, middle, _ in groups]),
+            width=np.concatenate([np.full(len(mine), height) for _, _, mine, _, height in groups]),
+            marker={"color": look.colour, "line": {"color": "#FFFFFF", "width": (end - start > edged_ns) * 0.5}},
+            hovertext=[hover.text(lane, slices, one) for lane, slices, mine, _, _ in groups for one in mine.tolist()],
+            hoverinfo="text",
+        )
+    for band in range(len(drawing.ranks)):
+        shade = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": band - 0.45, "y1": band + 0.45}
+        figure.add_shape(**shade, fillcolor=BAND, line={"width": 0}, layer="below")
+    figure.update_xaxes(value_axis(f"time ({unit})", range=[0, span_s * factor], minallowed=0))
+    figure.update_yaxes(
+        tickvals=list(range(len(drawing.ranks))),
+        ticktext=[rank_tick(result, rank) for rank in drawing.ranks],
+        range=[len(drawing.ranks) - 0.5, -0.5],
+        fixedrange=True,
+        automargin=True,
+        zeroline=False,
+    )
+    return figure
+
+
+def rank_tick(result, rank: int) -> str:
+    """A band's name: its pipeline rank where there is a pipeline, its rank, and how many it stands for."""
+    graph = result.timeline.graph
+    layout_of = getattr(getattr(result, "scenario", None), "layout", None)
+    weight = stands_for(graph)[rank]
+    words = f"rank {rank}"
+    if layout_of is not None and layout_of.pipeline > 1:
+        words = f"stage {layout_of.coordinates(rank)[0]} · {words}"
+    return words + (f" · ×{weight}" if weight > 1 else "")
+
+
+def _places(drawing: Drawing) -> dict[Lane, tuple[float, float]]:
+    """(middle, height) of each lane; the bands are one apart and the first is at 0."""
+    found: dict[Lane, tuple[float, float]] = {}
+    for band, rank in enumerate(drawing.ranks):
+        mine = [lane for lane in drawing.lanes if lane.rank == rank]
+        others = [lane for lane in mine if lane.stream != "compute"]
+        compute_height = 0.9 if not others else 0.9 * COMPUTE_SHARE
+        top = band - 0.45
+        for lane in mine:
+            if lane.stream == "compute":
+                found[lane] = (top + compute_height / 2, compute_height)
+        if len(others) < len(mine):
+            top += compute_height
+            height = (0.9 - compute_height) / max(1, len(others))
+        else:
+            height = 0.9 / len(others)
+        for place, lane in enumerate(others):
+            found[lane] = (top + height * (place + 0.5), height * 0.9)
+    return found
+
+
+class _Hover:
+    """Short texts for slices: a page holds thousands of them."""
+
+    def __init__(self, timeline) -> None:
+        self.timeline = timeline
+        self.labels = action_labels(timeline.graph)
+
+    def text(self, lane: Lane, slices: Slices, one: int) -> str:
+        timeline, graph = self.timeline, self.timeline.graph
+        start, end, op = int(slices.start_ns[one]), int(slices.end_ns[one]), int(slices.op[one])
+        extent = f"{format.duration((end - start) / NS_PER_S)} from {format.duration(start / NS_PER_S)}"
+        where = f"rank {lane.rank} {lane.stream}"
+        count = int(slices.count[one])
+        if count > 1:
+            share = format.percent(int(slices.busy_ns[one]) / max(1, end - start))
+            return f"{where}: {count} ops, {extent}, {share} busy"
+        action = graph.action[op]
+        name = self.labels[action].name if action >= 0 else kinds.KINDS[graph.kind[op]]
+        wait = int(timeline.start_ns[op] - timeline.ready_ns[op])
+        waited = f", waited {format.duration(wait / NS_PER_S)}" if wait else ""
+        return f"{where}: {name}, {extent}{waited}"
+
+
+def heat_rows(graph) -> tuple[int, ...]:
+    """The ranks of the heat map: all, or `HEAT_ROWS` of them spread evenly."""
+    return drawn_ranks(graph.ranks, HEAT_ROWS)
+
+
+def heat_figure(result) -> go.Figure:
+    """Every rank as a row: how much of each moment its compute stream is busy, from white to dark."""
+    import plotly.graph_objects as go
+
+    from simulator.report.charts import layout, value_axis
+
+    timeline = result.timeline
+    ranks = heat_rows(timeline.graph)
+    span_ns = int(timeline.end_ns.max(initial=0))
+    factor, unit = format.time_axis(span_ns / NS_PER_S)
+    compute = {lane.rank: lane.ops for lane in lanes(timeline.graph) if lane.stream == "compute"}
+    empty = np.array([], dtype=np.int64)
+    rows = [
+        occupancy(*union(timeline.start_ns[ops], timeline.end_ns[ops]), span_ns, HEAT_BINS)
+        for ops in (compute.get(rank, empty) for rank in ranks)
+    ]
+    middles = (np.arange(HEAT_BINS) + 0.5) * (span_ns / NS_PER_S * factor / HEAT_BINS)
+    figure = go.Figure(
+        go.Heatmap(
+            z=(np.array(rows) * 100).round().astype(np.uint8),
+            x=middles,
+            y=list(range(len(ranks))),
+            colorscale=[[0, "#FFFFFF"], [0.5, SKY], [1, "#003B5C"]],
+            zmin=0,
+            zmax=100,
+            hovertemplate="%{y}: %{z} % busy at %{x:.4g} " + unit + "<extra></extra>",
+            colorbar={"title": {"text": "compute<br>busy, %"}, "thickness": 14, "tickvals": [0, 50, 100]},
+        ),
+        layout=layout(min(900, 120 + max(6, 600 // max(1, len(ranks))) * len(ranks))),
+    )
+    figure.update_xaxes(value_axis(f"time ({unit})"))
+    every = max(1, -(-len(ranks) // 16))
+    ticks = list(range(0, len(ranks), every))
+    figure.update_yaxes(
+        autorange="reversed",
+        automargin=True,
+        tickvals=ticks,
+        ticktext=[rank_tick(result, ranks[place]) for place in ticks],
+    )
+    return figure

@@ -1,0 +1,149 @@
+"""Sentences: what was asked, what came out, in the words that one engineer would use to another."""
+
+from __future__ import annotations
+
+from simulator.report import format
+from simulator.report.breakdown import parts
+
+COMPUTE_LIKE = ("compute",)
+
+
+def answer(numbers: dict, num_samples: int = 0) -> str:
+    """The result in one sentence: step time with its interval, rates, MFU."""
+    step = format.duration(numbers["step_time_s"])
+    if num_samples > 0:
+        low, high = (format.duration(numbers[key]) for key in ("step_time_s_p5", "step_time_s_p95"))
+        step += f" (90 % interval {low} to {high}, {num_samples} samples)"
+    sentence = f"One training step takes {step}: {format.rate(numbers['samples_per_s'], 'samples/s')}"
+    if numbers.get("tokens_per_s"):
+        sentence += f", {format.rate(numbers['tokens_per_s'], 'tokens/s')}"
+    if numbers.get("mfu") is not None:
+        return sentence + f", {format.percent(numbers['mfu'])} of the devices' peak (MFU)."
+    return sentence + "; MFU is unknown, because no peak rate is known for the device."
+
+
+def fit(numbers: dict) -> str:
+    """Whether it fits, with the numbers; the reason where it does not."""
+    memory = numbers["memory_bytes"]
+    peak, limit = format.bytes_text(memory["peak_max"]), format.bytes_text(memory["limit"])
+    if numbers["feasible"]:
+        return f"It fits: the fullest rank peaks at {peak} of {limit}."
+    return f"It does not fit: {numbers['reason'] or f'the fullest rank needs {peak}, the limit is {limit}'}."
+
+
+def largest_loss(numbers: dict) -> str:
+    """What besides the model's own compute costs most, or that nothing does."""
+    found = parts(numbers)
+    own = sum(part.share for part in found if part.kind in COMPUTE_LIKE)
+    others = sorted(
+        (part for part in found if part.kind not in COMPUTE_LIKE and part.seconds > 0),
+        key=lambda part: -part.seconds,
+    )
+    if not others:
+        return "Nothing but compute shows in the step."
+    listed = [
+        f"{part.look.words} {format.percent(part.share)} ({format.duration(part.seconds)})" for part in others[:3]
+    ]
+    return f"Compute is {format.percent(own)} of the step; next come {joined(listed)}."
+
+
+def joined(words: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop."""
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def asked(scenario) -> tuple[tuple[str, str], ...]:
+    """(term, words) rows that say what was simulated."""
+    return (
+        ("Model", model_words(scenario.model)),
+        ("Cluster", cluster_words(scenario.cluster)),
+        ("Plan", plan_words(scenario.plan)),
+        ("Batch", batch_words(scenario.plan)),
+        ("Numbers", numbers_words(scenario)),
+    )
+
+
+def model_words(model) -> str:
+    """Trunk, tables and head."""
+    trunk = model.trunk
+    words = []
+    if trunk.num_layers:
+        shape = f"{trunk.num_layers} {trunk.block} layers"
+        if trunk.hidden:
+            shape += f", hidden {trunk.hidden:,}, {trunk.heads} heads, sequence {trunk.seq:,}"
+        if trunk.vocab:
+            shape += f", vocabulary {trunk.vocab:,}"
+        words.append(shape)
+    if model.tables:
+        rows = sum(table.rows for table in model.tables)
+        widths = sorted({table.dim for table in model.tables})
+        dims = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
+        many = len(model.tables)
+        words.append(f"{many} embedding table{'s' * (many > 1)}, {format.parameters(rows)} rows of {dims}")
+    if model.dense is not None:
+        words.append(f"MLPs {list(model.dense.bottom)} and {list(model.dense.top)}")
+    if model.head is not None:
+        words.append(f"{model.head.kind.replace('_', ' ')} head")
+    if model.adapter is not None:
+        words.append(f"LoRA of rank {model.adapter.rank}")
+    return "; ".join(words)
+
+
+def cluster_words(cluster) -> str:
+    """Devices, nodes, links inside and between."""
+    groups = []
+    for node, count in cluster.groups:
+        text = f"{count} node{'s' * (count > 1)} of {node.gpus} {node.device.name}"
+        if node.gpus > 1:
+            text += f", {node.fabric.kind} {node.fabric.gpu_bytes_per_s / 1e9:,.0f} GB/s a device each way"
+        if cluster.nodes > 1:
+            text += f", {node.nics} NIC{'s' * (node.nics > 1)} of {node.nic_bytes_per_s * 8 / 1e9:,.0f} Gb/s a node"
+        groups.append(text)
+    name = f"{cluster.name}: " if cluster.name else ""
+    return f"{name}{cluster.gpus} devices, " + "; ".join(groups)
+
+
+def plan_words(plan) -> str:
+    """Degrees above one and the choices that differ from plain training."""
+    degrees = [
+        f"{name} {getattr(plan, name)}"
+        for name in ("tensor", "pipeline", "data", "context")
+        if (getattr(plan, name) or 1) > 1
+    ]
+    words = [" × ".join(degrees) if degrees else "one device"]
+    if plan.pipeline > 1:
+        virtual = f" with {plan.virtual_stages} chunks a rank" if plan.virtual_stages > 1 else ""
+        words.append(f"schedule {plan.schedule}{virtual}")
+    if plan.sequence_parallel:
+        words.append("sequence parallel")
+    if plan.context > 1:
+        words.append(f"context by {plan.context_kind.replace('_', ' ')}")
+    words.append(f"recompute {plan.recompute.replace('_', ' ')}")
+    if plan.zero:
+        words.append(f"ZeRO {plan.zero}")
+    if plan.compression.method != "none":
+        words.append(f"{plan.compression.method} compression")
+    if plan.sync.mode != "synchronous":
+        words.append(f"{plan.sync.mode} updates")
+    if plan.balancer.kind != "none":
+        words.append(f"{plan.balancer.kind} balancer")
+    return ", ".join(words)
+
+
+def batch_words(plan) -> str:
+    """Samples of a step and how they are cut."""
+    count = plan.microbatches
+    return (
+        f"{plan.global_batch:,} samples a step: {plan.data} replica{'s' * (plan.data > 1)} × "
+        f"{count:,} microbatch{'es' * (count > 1)} × {plan.microbatch} sample{'s' * (plan.microbatch > 1)}"
+    )
+
+
+def numbers_words(scenario) -> str:
+    """Precision and optimizer."""
+    return f"{scenario.dtype}, {scenario.optimizer}"

@@ -1,0 +1,70 @@
+"""Tables on a terminal and in a pipe."""
+
+import io
+
+from rich.console import Console
+
+from simulator.report.tables import as_text, print_to, simulation_table, study_table
+
+
+def test_one_result_shows_where_its_step_goes(made_result):
+    text = as_text(simulation_table(made_result))
+    lines = text.splitlines()
+    assert lines[0].split() == ["name", "step", "samples/s", "tokens/s", "MFU", "busy", "GiB", "/", "limit", "fits"]
+    assert lines[2].startswith("made ") and lines[2].endswith("68.0 / 79.0 yes")
+    assert "bubble" in text and "26.0 %" in text
+    assert "costs: interpolated 20.0 %, published 75.0 %, extrapolated 5.0 %" in text
+    assert "warning: no profile entry for embedding_update" in text
+    assert "compression" not in text  # nothing of it, nothing said
+
+
+def test_several_results_are_rows_in_the_order_given_with_reasons(make):
+    results = [make("b"), make("a", feasible=False, reason="rank 0 needs 3.0 GiB more; data 4 fits")]
+    text = as_text(simulation_table(results))
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["b", "a"]
+    assert lines[3].endswith("no")
+    assert "a: does not fit: rank 0 needs 3.0 GiB more; data 4 fits" in text
+    assert text.count("warning: no profile entry") == 1
+    assert "where the step goes" not in text
+
+
+def test_nothing_is_wider_than_eighty_columns_or_cut(make):
+    result = make("a-rather-long-name-of-a-scenario-on-sixty-four-gpus", stages=8, tokens_per_s=123456.7)
+    text = as_text(simulation_table(result))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    letters = "".join(line.split()[0] for line in text.splitlines()[2:6] if line.strip())
+    assert letters.startswith("a-rather-long-name-of-a-scenario")
+
+
+def test_markup_in_a_name_is_text(make):
+    assert "[red]x" in as_text(simulation_table(make("[red]x")))
+
+
+def test_a_pipe_gets_plain_ascii(made_result):
+    console = Console(file=io.StringIO(), force_terminal=False)
+    print_to(console, simulation_table(made_result))
+    text = console.file.getvalue()
+    assert text.isascii() and "\x1b" not in text
+
+
+def test_a_terminal_gets_colour(make):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system="standard")
+    print_to(console, simulation_table(make(feasible=False, reason="too big")))
+    assert "\x1b[" in console.file.getvalue()
+
+
+def test_study_rows_become_aligned_columns():
+    rows = [
+        {"plan": "data 8", "step": "13.7 s", "gain": 1.2345, "fits": True},
+        {"plan": "tensor 8", "step": "412 ms", "gain": None, "fits": False},
+    ]
+    assert as_text(study_table(rows, "Which?")).splitlines() == [
+        "Which?",
+        "plan        step  gain  fits",
+        "----------------------------",
+        "data 8    13.7 s  1.23  yes",
+        "tensor 8  412 ms   n/a  no",
+    ]
+    assert as_text(study_table([])).strip() == ""

@@ -1,0 +1,180 @@
+"""The trace that Perfetto reads: complete, nested, matched, the same bytes each time."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+from collections import Counter, defaultdict
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from simulator import kinds
+from simulator.graph.event_graph import GraphBuilder
+from simulator.report.trace import microseconds, write_trace
+
+ONE_EACH = ("duration_ns", "stream", "kind", "source", "action")
+
+
+def to_ns(text) -> int:
+    """As Perfetto reads a number: the double times 1000, cut off."""
+    return int(float(text) * 1000.0)
+
+
+def check_trace(trace: dict) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """Complete events, sorted and properly nested on every thread; every thread and process named and sorted;
+    every flow starts once, ends once, and each of its points lies in a slice. Returns (start, end) by thread."""
+    slices: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    flows: dict[int, list[dict]] = defaultdict(list)
+    named, ordered = Counter(), Counter()
+    for event in trace["traceEvents"]:
+        key = (event["pid"], event.get("tid", 0))
+        if event["ph"] == "M":
+            (named if event["name"].endswith("_name") else ordered)[key] += 1
+        elif event["ph"] == "X":
+            start = to_ns(event["ts"])
+            slices[key].append((start, start + to_ns(event["dur"])))
+            assert {"kind"} <= event["args"].keys()
+        elif event["ph"] in "stf":
+            flows[event["id"]].append(event)
+        else:
+            assert event["ph"] == "C"
+    for key, spans in slices.items():
+        assert key[0] > 0 and key[1] > 0, "Perfetto keeps process and thread 0 for itself"
+        assert named[key] == 1 and named[key[0], 0] == 1
+        assert ordered[key] == 1 and ordered[key[0], 0] >= 1
+        stack: list[tuple[int, int]] = []
+        for start, end in spans:
+            assert end >= start >= 0
+            while stack and stack[-1][1] <= start:
+                stack.pop()
+            if stack:
+                assert stack[-1][0] <= start and end <= stack[-1][1], "slices overlap without nesting"
+            stack.append((start, end))
+        starts = [start for start, _ in spans]
+        assert starts == sorted(starts)
+    for points in flows.values():
+        phases = [point["ph"] for point in points]
+        assert phases[0] == "s" and phases[-1] == "f" and set(phases[1:-1]) <= {"t"}
+        for point in points:
+            time = to_ns(point["ts"])
+            spans = slices[point["pid"], point["tid"]]
+            assert any(start <= time <= end for start, end in spans), "a flow ends in no slice"
+    return slices
+
+
+def read(path) -> dict:
+    data = path.read_bytes()
+    return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+
+
+@pytest.mark.parametrize("ending", ["json", "json.gz"])
+def test_every_op_is_a_slice_with_its_own_nanoseconds(tmp_path, made_result, ending):
+    path = tmp_path / f"trace.{ending}"
+    write_trace(made_result, path)
+    slices = check_trace(read(path))
+    timeline = made_result.timeline
+    expected = sorted(zip(timeline.start_ns.tolist(), timeline.end_ns.tolist(), strict=True))
+    whole = [span for spans in slices.values() for span in spans]
+    assert not Counter(expected) - Counter(whole), "an op is missing, or a nanosecond of it"
+
+
+def test_parts_fill_their_op_and_nothing_else_is_added(tmp_path, made_result):
+    write_trace(made_result, tmp_path / "t.json")
+    events = [event for event in read(tmp_path / "t.json")["traceEvents"] if event["ph"] == "X"]
+    parts = [event for event in events if "part_ns" in event["args"]]
+    graph = made_result.timeline.graph
+    assert len(events) - len(parts) == len(graph)
+    assert sum(event["args"]["part_ns"] for event in parts) == int(graph.part_ns.sum())
+    assert {event["name"] for event in parts} == {kinds.COMPUTE, kinds.TENSOR}
+
+
+def test_args_say_what_people_ask(tmp_path, made_result):
+    write_trace(made_result, tmp_path / "t.json")
+    trace = read(tmp_path / "t.json")
+    send = next(event for event in trace["traceEvents"] if event["name"] == "send 0F3")
+    assert send["args"] | {"ready_ns": 0, "wait_ns": 0} == {
+        "kind": "pipeline_comm", "ready_ns": 0, "wait_ns": 0, "cost": "measured",
+        "action": "send 0F3 >p1 4MiB", "bytes": 4 * 2**20, "microbatch": 3, "stage": 0,
+    }  # fmt: skip
+    names = [event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "process_name"]
+    assert names[1] == "rank 2 | node 0 gpu 2 | dp0 pp1 tp0"
+    labels = [event["args"]["labels"] for event in trace["traceEvents"] if event["name"] == "process_labels"]
+    assert labels[0].startswith("multiplicity 2")
+
+
+def test_each_transfer_is_an_arrow_from_send_to_receive(tmp_path, make):
+    result = make(stages=2, microbatches=3, data=1)
+    write_trace(result, tmp_path / "t.json")
+    flows = [event for event in read(tmp_path / "t.json")["traceEvents"] if event.get("cat") == "flow"]
+    transfers = [event for event in flows if event["name"] == "transfer"]
+    assert len({event["id"] for event in transfers}) == 6  # three forward, three backward
+    first = [event for event in transfers if event["id"] == transfers[0]["id"]]
+    assert [(event["ph"], event["pid"]) for event in first] == [("s", 1), ("f", 2)]
+    collectives = Counter(event["id"] for event in flows if event["name"] == "collective")
+    assert list(collectives.values()) == [2]
+
+
+def test_a_dependency_across_ranks_is_an_arrow_too(tmp_path, made_result):
+    graph = GraphBuilder()
+    first = graph.op(0, "compute", 1001)
+    graph.op(1, "compute", 7, after=[first])
+    built = graph.build()
+    start, end = np.array([0, 1001]), np.array([1001, 1008])
+    result = replace(made_result, timeline=SimpleNamespace(graph=built, ready_ns=start, start_ns=start, end_ns=end))
+    write_trace(result, tmp_path / "t.json")
+    trace = read(tmp_path / "t.json")
+    check_trace(trace)
+    assert [event["ph"] for event in trace["traceEvents"] if event.get("cat") == "flow"] == ["s", "f"]
+
+
+def test_memory_over_time_is_a_counter(tmp_path, made_result):
+    result = replace(made_result, memory=SimpleNamespace(curves={0: [(0, 10), (1500, 30)]}))
+    write_trace(result, tmp_path / "t.json")
+    counters = [event for event in read(tmp_path / "t.json")["traceEvents"] if event["ph"] == "C"]
+    assert [(event["ts"], event["args"]["bytes"]) for event in counters] == [(0.0, 10), (1.5, 30)]
+
+
+def test_same_result_same_bytes(tmp_path, made_result):
+    for name in ("a.json.gz", "b.json.gz"):
+        write_trace(made_result, tmp_path / name)
+    assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
+    assert (tmp_path / "a.json.gz").read_bytes()[4:8] == b"\0\0\0\0"  # no time in the header
+
+
+def test_no_nanosecond_is_lost_whether_a_reader_truncates_or_rounds():
+    values = np.random.Generator(np.random.Philox(7)).integers(0, 10**12, 20_000)
+    lost_if_plain = sum(int(value / 1000 * 1000.0) != value for value in values.tolist())
+    assert lost_if_plain > 0, "the trap is real"
+    for value in values.tolist():
+        read_back = float(microseconds(value)) * 1000.0
+        assert int(read_back) == value == round(read_back)
+
+
+def test_writing_streams(tmp_path, made_result):
+    """200,000 slices (24 MB of JSON) must not pile up in memory."""
+    count = 200_000
+    graph = GraphBuilder()
+    graph.op(0, "compute", 5)
+    one = graph.build()
+    big = replace(
+        one,
+        **{
+            name: np.repeat(getattr(one, name), count) for name in ("duration_ns", "stream", "kind", "source", "action")
+        },
+        meeting=np.full(count, -1, dtype=np.int32),
+        first_successor=np.zeros(count + 1, dtype=np.int64),
+        part_first=np.zeros(count + 1, dtype=np.int64),
+        op_names=(),
+    )
+    start = np.arange(count) * 5
+    timeline = SimpleNamespace(graph=big, ready_ns=start, start_ns=start, end_ns=start + 5)
+    result = replace(made_result, timeline=timeline)
+    tracemalloc.start()
+    write_trace(result, tmp_path / "big.json.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 2**20
