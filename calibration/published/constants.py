@@ -1,0 +1,81 @@
+"""The named constants of the published profiles: value, unit, kind, origin. One place, so that all can be read at once.
+
+kind: published (somebody states it), fitted (to the declared rows in `fitted_on`), assumed (with the reason).
+"""
+
+from __future__ import annotations
+
+NCCL_TUNER = "NCCL source, src/graph/tuning.cc (github NVIDIA/nccl @01afd20a77b5): the tuner's latency table"
+
+
+def constant(value: float, unit: str, kind: str, citation: str, fitted_on: tuple[str, ...] = ()) -> dict:
+    """One entry of a profile's `constants`."""
+    return {"value": value, "unit": unit, "kind": kind, "citation": citation, "fitted_on": list(fitted_on)}
+
+
+COMMON = {
+    "launch_s": constant(
+        1.0e-6, "s", "assumed",
+        "gap between two kernels of one stream whose host is ahead; order of the GPU's own scheduling time",
+    ),
+    "memory_under_load": constant(
+        1.0, "1", "assumed", "memory-bound kernels in a step over isolated ones; 1 until declared rows say else",
+    ),
+    "nccl_base_s": constant(3.6e-6, "s", "published", f"{NCCL_TUNER}, ring, LL base 3.6 us"),
+    "ring_hop_intra_low_latency_s": constant(0.47e-6, "s", "published", f"{NCCL_TUNER}, NVLink, ring, LL"),
+    "ring_hop_inter_low_latency_s": constant(
+        2.7e-6, "s", "published", f"{NCCL_TUNER}, network, ring, LL; the cluster's wire latency is added to it"
+    ),
+    "ring_hop_intra_simple_s": constant(3.4e-6, "s", "published", f"{NCCL_TUNER}, NVLink, ring, Simple"),
+    "ring_hop_inter_simple_s": constant(
+        9.6e-6, "s", "published", f"{NCCL_TUNER}, network, ring, Simple; the cluster's wire latency is added to it"
+    ),
+    "tree_hop_intra_s": constant(0.52e-6, "s", "published", f"{NCCL_TUNER}, NVLink, tree, LL"),
+    "tree_hop_inter_s": constant(
+        5.0e-6, "s", "published", f"{NCCL_TUNER}, network, tree, LL; the cluster's wire latency is added to it"
+    ),
+    "host_link_efficiency": constant(
+        1.0, "1", "published",
+        "rows read from host memory: 1.05M lookups of 128 fp32 on one H100 took 7.93 ms (single-GPU embedding "
+        "benchmark, 10 tables), 68e9 bytes/s of rows over a 64e9 bytes/s link: repeated rows hit caches; capped at the link",
+    ),
+    "embedding_lookup_efficiency": constant(
+        0.92, "1", "published",
+        "1.05M lookups of 128 fp32 on one H100 took 0.347 ms (same benchmark): rows read and vectors written are "
+        "1.07e9 bytes, 0.92 of 3.35e12 bytes/s",
+    ),
+    "embedding_update_efficiency": constant(
+        0.78, "1", "published",
+        "their SGD backward took 0.614 ms (same benchmark): gradients read, rows read and written are 1.61e9 bytes, "
+        "0.78 of the bandwidth; Adam's 1.005 ms is 12 % below what its bytes give at that rate or at full bandwidth",
+    ),
+    "topk_passes": constant(
+        6.0, "1", "assumed",
+        "exact top-k is a radix select: four 8-bit digits read the keys once each, then a gather and a sort",
+    ),
+    "scatter_add_passes": constant(
+        2.0, "1", "assumed", "scattered 4-byte writes fill half of each 32-byte sector pair at best"
+    ),
+    "orthogonalize_passes": constant(
+        2.0, "1", "assumed", "Gram-Schmidt re-reads the columns before each: counted as one more pass over the factor"
+    ),
+    "quantize_passes": constant(1.0, "1", "assumed", "one fused pass: the bytes that the kernel states"),
+    "hstu_backward_slowdown": constant(
+        1.0, "1", "assumed",
+        "HSTU's backward over flash attention's at equal FLOPs; no source apart from validation rows",
+    ),
+}  # fmt: skip
+
+A100 = {
+    "clock_under_load": constant(
+        1.0, "1", "assumed", "a 400 W A100 keeps 1,410 MHz in the published GEMM tables and in steps alike"
+    ),
+}
+
+H100 = {
+    "clock_under_load": constant(
+        1.2, "1", "assumed",
+        "GEMMs in a real step run about 1.2 times slower than isolated ones: at 700 W the clock falls below the "
+        "1,830 MHz that the datasheet's peak and short isolated kernels have",
+    ),
+}  # fmt: skip

@@ -1,0 +1,134 @@
+"""Curves and constants worked out from the raw tables, each with its derivation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from calibration.published.constants import constant
+from calibration.published.raw import citation, rows
+
+A100_BANDWIDTH, H100_PEAK, A100_PEAK = 2039e9, 989e12, 312e12
+FP16_BYTES_READ_AND_WRITTEN = 4
+
+
+def digits(value: float, count: int = 6) -> float:
+    """Rounded to significant digits, so that the last bits of log and exp never reach a file."""
+    return float(f"{value:.{count - 1}e}")
+
+
+def memory_curves(source: str) -> dict:
+    """Share of the datasheet's memory bandwidth that a family reaches, against bytes moved (LLMCompass, A100).
+
+    Their third number is elements of the tensor over wall-clock seconds, in 1e9/s (ae/figure5/*/test_*.py print
+    M * N / latency / 1e9 of fp16 tensors), so each element is 4 bytes, read and written. The clock ran on the host
+    around launch and synchronize: every small tensor takes the same 15 us (softmax) or 48 us (layernorm, gelu), which
+    is no property of the GPU. What the host adds to a large kernel is the intercept of time against bytes over the five
+    largest sizes (layernorm, gelu: 40 us; their own simulator adds 45) or, where time bends too much for a line
+    (softmax), their own 12 us. Only points whose time is twice that are kept. Rows are 4,096 wide: their wider
+    layernorm rows (16,384 and up) reach half of this.
+    """
+    families = {
+        "elementwise": [(float(elements), float(rate)) for elements, rate in _split("gelu")],
+        "layernorm": [(float(m) * float(n), float(rate)) for m, n, rate in _split("layernorm") if n == "4096"],
+        "softmax": [(float(m) * float(n), float(rate)) for m, n, rate in _split("softmax") if n == "4096"],
+    }
+    curves = {}
+    for name, points in families.items():
+        elements = np.array(sorted(dict.fromkeys(points)))
+        num_bytes = elements[:, 0] * FP16_BYTES_READ_AND_WRITTEN
+        seconds = elements[:, 0] / (elements[:, 1] * 1e9)
+        host_s = 12e-6 if name == "softmax" else float(np.polyfit(num_bytes[-5:], seconds[-5:], 1)[1])
+        kept = seconds > 2 * host_s
+        share = num_bytes[kept] / (seconds[kept] - host_s) / A100_BANDWIDTH
+        curves[f"memory_efficiency.{name}"] = {
+            "unit": "1", "source": source,
+            "columns": {"bytes": [int(size) for size in num_bytes[kept]]},
+            "value": [digits(value, 4) for value in share],
+        }  # fmt: skip
+    return curves
+
+
+def _split(kernel: str) -> list[list[str]]:
+    return [row["row"].split(", ") for row in rows("kernel_llmcompass_a100", kernel=kernel)]
+
+
+def attention_curves(source: str, ampere: bool) -> dict:
+    """Ratios between kinds of flash attention, from FlashAttention-3's figures on H100, 16k tokens.
+
+    attention_full_over_causal: FLOP/s without mask over FLOP/s with it. attention_forward_over_backward: FLOP/s forward
+    over backward, no mask. flash_causal_efficiency: share of the peak of a causal forward. On A100 the first two carry
+    over (the second at FlashAttention-2's own figures: 73 and 63 % of peak at best, arXiv 2307.08691 section 4.1) and
+    the third is what a user measured of FlashAttention-2 without mask, over the first.
+    """
+    table = rows("kernel_flash_attention3_h100")
+    rate = {(row["pass"], row["causal"], int(row["head_dim"]), int(row["seq"])): float(row["tflops"]) for row in table}
+    both = [(dim, seq) for kind, causal, dim, seq in rate if (kind, causal) == ("forward", "1")]
+    full = {key: rate["forward", "0", *key] / rate["forward", "1", *key] for key in both}
+    if ampere:
+        measured = rows("kernel_flash_attention2_a100")
+        best = sum(float(row["tflops"]) for row in measured) / len(measured) * 1e12 / A100_PEAK
+        efficiency = {key: best / full[key] for key in both}
+        backward = {(128, 2048): 0.73 / 0.63}
+    else:
+        efficiency = {key: rate["forward", "1", *key] * 1e12 / H100_PEAK for key in both}
+        backward = {
+            (dim, seq): rate["forward", "0", dim, seq] / tflops
+            for (kind, _, dim, seq), tflops in rate.items()
+            if kind == "backward"
+        }
+
+    def curve(values: dict[tuple[int, int], float]) -> dict:
+        columns = {"seq": [seq for _, seq in values], "head_dim": [dim for dim, _ in values]}
+        return {"unit": "1", "source": source, "columns": columns, "value": [digits(v, 4) for v in values.values()]}
+
+    return {
+        "attention_full_over_causal": curve(full),
+        "attention_forward_over_backward": curve(backward),
+        "flash_causal_efficiency": curve(efficiency),
+    }
+
+
+LOG = "2x p4de.24xlarge A100-80GB, 4x100Gb/s EFA per node"
+LOG_NODES, LOG_RANKS, LOG_NODE_BYTES_PER_S = 2, 16, 50e9
+
+
+def inter_node_log() -> list[tuple[int, float]]:
+    """(bytes, seconds) of the two-node all_reduce log, sizes ascending, from 1 KiB (below it all times are one)."""
+    found = [(int(row["size_B"]), float(row["time_us"]) * 1e-6) for row in rows("nccl_allreduce_logs", system=LOG)]
+    return sorted(point for point in found if point[0] >= 1024)
+
+
+def fit_rows() -> list[tuple[int, float]]:
+    """Every other size of the log, the largest included: what the inter-node constants are fitted on."""
+    return inter_node_log()[::-1][::2]
+
+
+def inter_node_constants() -> dict:
+    """Share of the NICs reached, and the pipeline's fill, from every other size of a published two-node log.
+
+    Model (`costs/collectives.py`, tree between two nodes): t = t0 + S (1 + F / (S + H)) / (e B), B the node's NICs.
+    t0 is what the smallest sizes take: almost all of it is EFA's latency, a property of that fabric and not kept.
+    e, F, H are the least squares of the log of time over a fixed grid.
+    """
+    points = fit_rows()
+    size = np.array([point[0] for point in points], dtype=np.float64)
+    seconds = np.array([point[1] for point in points])
+    start = float(seconds[-1])
+    best = (math.inf, 0.0, 0.0, 0.0)
+    for efficiency in np.arange(0.80, 0.961, 0.005):
+        for fill in np.arange(16, 65, 1) * 2.0**20:
+            for half in np.arange(1, 33, 1) * 2.0**20:
+                model = start + size * (1 + fill / (size + half)) / (efficiency * LOG_NODE_BYTES_PER_S)
+                error = float(np.sum(np.log(model / seconds) ** 2))
+                if error < best[0] - 1e-9:
+                    best = (error, float(efficiency), float(fill), float(half))
+    _, efficiency, fill, half = best
+    members = LOG_RANKS // LOG_NODES
+    cited, declared = citation("nccl_allreduce_logs"), tuple(f"p4de all_reduce {row[0]} B" for row in points)
+    return {
+        "fabric_efficiency": constant(digits(efficiency, 3), "1", "fitted", cited, declared),
+        "inter_fill_bytes_per_member": constant(fill / members, "bytes", "fitted", cited, declared),
+        "inter_fill_half_bytes_per_member": constant(half / members, "bytes", "fitted", cited, declared),
+    }

@@ -1,0 +1,133 @@
+"""Pricer: the one door to costs. Kernels, collectives and transfers in, prices out, each with its source.
+
+    pricer = Pricer(load_profile(profile_path("a100_sxm4_80gb")), cluster)
+    pricer.kernel(kernel).duration_ns
+    pricer.collective("all_reduce", 25 * MIB, cluster.span(range(8))).source
+
+`sampled(seed, sample)` is the same pricer in another possible world: all prices of one op class are off by one factor,
+drawn from the spread that class's fit showed on points held out. Published profiles know no spread of repeats
+(repeat_error is 0): their sources print one number for each shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+from simulator.cluster import Cluster, GroupSpan
+from simulator.costs.collectives import CollectiveCosts
+from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
+from simulator.costs.kernels import KernelCosts, KernelTime
+from simulator.costs.price import Price
+from simulator.costs.profile import Profile
+from simulator.costs.sampling import fit_factor
+from simulator.graph.event_graph import FULL_RATE
+from simulator.model.work import Kernel
+from simulator.units import seconds_to_ns
+
+UNFITTED_ERROR = 0.15
+"""Standard deviation of the log of the error of a price whose rule has no held-out points (assumed)."""
+
+
+class Pricer:
+    """Prices for one cluster from one profile (None: from the datasheet of its device).
+
+    under_load: as in a real step (the default), or as isolated kernels run. sample: which draw of fit residuals, None
+    for none. Prices are remembered; equal questions get the identical answer.
+    """
+
+    def __init__(
+        self,
+        profile: Profile | None,
+        cluster: Cluster,
+        *,
+        under_load: bool = True,
+        seed: int = 0,
+        sample: int | None = None,
+    ):
+        node = cluster.node_type
+        self._from_datasheet = profile is None
+        self.profile = datasheet_profile(node.device, node.fabric) if profile is None else profile
+        self.cluster, self.seed, self.sample = cluster, seed, sample
+        self._kernels = KernelCosts(self.profile, node.device, under_load=under_load)
+        self._collectives = CollectiveCosts(self.profile)
+        self._under_load = under_load
+        self._prices: dict[tuple, Price] = {}
+        self._warnings: dict[str, str] = {}
+        if self._from_datasheet:
+            self._warnings["device"] = (
+                f"{node.device.name} has no cost profile: priced from its datasheet, so times may be off by a quarter; "
+                "run `rehearse calibrate` on it"
+            )
+
+    def kernel(self, kernel: Kernel) -> Price:
+        """The price of one kernel, without the launch gap after it."""
+        key = (kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved)
+        return self._prices.get(key) or self._remember(key, self._kernels.price(kernel), kernel.op)
+
+    def collective(self, op: str, size_bytes: int, span: GroupSpan, algorithm: str = "auto") -> Price:
+        """The price of one collective of a group, alone on its links. size_bytes as `model.work.Collective` counts."""
+        key = (op, size_bytes, span, algorithm)
+        return self._prices.get(key) or self._remember(
+            key, self._collectives.collective(op, size_bytes, span, algorithm), op
+        )
+
+    def transfer(self, size_bytes: int, span: GroupSpan) -> Price:
+        """The price of one message between the two ranks of a span."""
+        key = ("transfer", size_bytes, span)
+        return self._prices.get(key) or self._remember(key, self._collectives.transfer(size_bytes, span), "transfer")
+
+    def rates(self, kind: str) -> tuple[int, int]:
+        """(rate of a compute op while this kind of communication runs beside it, its own rate then), of FULL_RATE."""
+        found = self.profile.overlap.get(kind)
+        if found is None:
+            return FULL_RATE, FULL_RATE
+        return round(FULL_RATE / found.compute), round(FULL_RATE / found.own)
+
+    @cached_property
+    def launch_ns(self) -> int:
+        """The gap after each kernel before its stream's next one, host ahead."""
+        return seconds_to_ns(self.profile.constant("launch_s"))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each op class that was priced outside what was measured, in the order they came up."""
+        return tuple(self._warnings.values())
+
+    def sampled(self, seed: int, sample: int) -> Pricer:
+        """The same prices, each times its op class's factor of this sample."""
+        return Pricer(None if self._from_datasheet else self.profile, self.cluster, under_load=self._under_load,
+                      seed=seed, sample=sample)  # fmt: skip
+
+    def digest(self) -> str:
+        """sha256 of the profile (or datasheet) that prices come from."""
+        if self._from_datasheet:
+            return hashlib.sha256(self.profile.checksum.encode()).hexdigest()
+        return self.profile.digest()
+
+    def _remember(self, key: tuple, time: KernelTime, op: str) -> Price:
+        seconds, source, op_class = time
+        if self._from_datasheet:
+            source = "datasheet"
+        error = self._fit_error(op_class, source)
+        if self.sample is not None:
+            seconds *= fit_factor(self.seed, self.sample, op_class, error)
+        if source in ("extrapolated", "datasheet") and not self._from_datasheet and op_class not in self._warnings:
+            self._warnings[op_class] = _warning(self.profile, op_class, source, key)
+        price = Price(seconds_to_ns(seconds), source, op_class, error, 0.0)
+        self._prices[key] = price
+        return price
+
+    def _fit_error(self, op_class: str, source: str) -> float:
+        if self._from_datasheet:
+            return DATASHEET_ERROR
+        fit = self.profile.fits.get(op_class)
+        if fit is None:
+            return UNFITTED_ERROR
+        return fit.outside_error if source in ("extrapolated", "datasheet") else fit.error
+
+
+def _warning(profile: Profile, op_class: str, source: str, key: tuple) -> str:
+    reason = "lies outside what was measured" if source == "extrapolated" else "has no measurement"
+    shape = "x".join(map(str, key[1])) if isinstance(key[1], tuple) else f"{key[1]} bytes"
+    return f"{op_class} {reason} in profile {profile.name} (first: {shape}); its prices are {source}"
