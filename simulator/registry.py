@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simulator.cluster import Cluster
 from simulator.errors import NotSupportedYet, ProfileError, ScenarioError
+
+if TYPE_CHECKING:
+    from simulator.costs.profile import Profile
+    from simulator.scenario.scenario import Scenario
 
 
 def topology_names() -> tuple[str, ...]:
     """Topologies that can be used."""
     return tuple(import_module("topologies").TOPOLOGIES)
+
+
+def topology_names_not_built() -> tuple[str, ...]:
+    """Topologies that this version knows by name only."""
+    return tuple(import_module("topologies").NOT_BUILT_YET)
 
 
 def topology_keywords(name: str) -> tuple[str, ...]:
@@ -76,6 +87,30 @@ def profile_path(name: str) -> Path:
             return path
         raise ProfileError(f"profile: no file {str(path)!r}; give the path of a file that `rehearse calibrate` wrote")
     raise ProfileError(f"profile: {name!r} is not a profile; {_nearest(name, names)}, or give a path ending in .json")
+
+
+def load_profile_for(scenario: Scenario) -> Profile | None:
+    """The cost profile that a scenario names, or its device's own; None: the device has none (datasheet prices).
+
+    Raises ProfileError for a profile that cannot be found or read.
+    """
+    if scenario.profile is not None:
+        return _load(profile_path(scenario.profile))
+    own = scenario.cluster.node_type.device.profile
+    return _load(profile_path(own)) if own in profile_names() else None
+
+
+def _load(path: Path) -> Profile:
+    """A profile is read once a process, and again when its file has changed."""
+    state = path.stat()
+    return _read(str(path), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read(path: str, mtime_ns: int, size: int) -> Profile:
+    from simulator.costs.profile import load_profile
+
+    return load_profile(path)
 
 
 def published(name: str) -> Path:

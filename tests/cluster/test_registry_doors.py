@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,3 +56,18 @@ def test_unknown_profiles_name_the_way_out(tmp_path):
 def test_shipped_profiles_are_files_of_that_name():
     for name in registry.profile_names():
         assert registry.profile_path(name).stem == name
+
+
+def test_a_scenarios_profile_is_its_own_or_its_devices():
+    """A100 40GB borrows the profile of its 80GB sibling; a B200 has none and is priced from its datasheet."""
+
+    def scenario(device, profile=None):
+        return SimpleNamespace(profile=profile, cluster=registry.topology("single_gpu", device=device))
+
+    own = registry.load_profile_for(scenario("a100_sxm4_40gb"))
+    assert own.name == "a100_sxm4_80gb"
+    assert registry.load_profile_for(scenario("a100_sxm4_80gb")) is own, "read once"
+    assert registry.load_profile_for(scenario("a100_sxm4_80gb", "h100_sxm5_80gb")).name == "h100_sxm5_80gb"
+    assert registry.load_profile_for(scenario("b200_sxm_180gb")) is None
+    with pytest.raises(ProfileError, match="did you mean"):
+        registry.load_profile_for(scenario("a100_sxm4_80gb", "h100_sxm5_80g"))
