@@ -18,24 +18,7 @@ def test_gpipe_runs_all_forwards_first():
 def test_1f1b_of_four_stages_as_in_the_paper():
     """Narayanan et al. 2021 (arXiv 2104.04473), figure 4 top, m = 8: ranks 0 and 3."""
     first, *_, last = pipeline_schedule("1f1b", 4, 8)
-    assert first == [
-        "0F0",
-        "0F1",
-        "0F2",
-        "0F3",
-        "0B0",
-        "0F4",
-        "0B1",
-        "0F5",
-        "0B2",
-        "0F6",
-        "0B3",
-        "0F7",
-        "0B4",
-        "0B5",
-        "0B6",
-        "0B7",
-    ]
+    assert " ".join(first) == "0F0 0F1 0F2 0F3 0B0 0F4 0B1 0F5 0B2 0F6 0B3 0F7 0B4 0B5 0B6 0B7"
     assert last == [f"3{verb}{index}" for index in range(8) for verb in "FB"]
 
 
