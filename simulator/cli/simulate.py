@@ -1,0 +1,93 @@
+"""`rehearse simulate`: predicts each scenario in turn."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from simulator.cli.output import Json, Progress, Sets, check_writable, failure, print_json
+from simulator.errors import NotSupportedYet, RehearseError, ScenarioError
+
+
+def simulate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenarios; - is standard input.")],
+    sets: Sets = None,
+    engine: Annotated[str, typer.Option(help="simpy, auto; compiled and both are not supported yet.")] = "auto",
+    samples: Annotated[int, typer.Option(min=0, help="Draws of the costs' errors; 0 takes every median.")] = 0,
+    as_json: Json = False,
+    report: Annotated[str | None, typer.Option(metavar="R.html", help="Write a report of all results.")] = None,
+    trace: Annotated[str | None, typer.Option(metavar="T.json.gz", help="Write a Perfetto trace of one FILE.")] = None,
+    decisions: Annotated[str | None, typer.Option(metavar="D.jsonl", help="Not supported yet.")] = None,
+) -> int:
+    """Predict the training step of each scenario."""
+    if decisions is not None:
+        raise NotSupportedYet("decisions are not supported yet; leave the option out", key="--decisions")
+    if trace is not None and len(files) > 1:
+        raise ScenarioError(f"a trace shows one scenario, and {len(files)} files are given; give one", key="--trace")
+    check_writable(report, "--report")
+    check_writable(trace, "--trace")
+    check_engine(engine)
+    results, code = [], 0
+    with Progress(len(files), quiet=as_json, of="simulate") as progress:
+        for file in files:
+            try:
+                result = _predict(file, sets or (), engine, samples)
+                printed: dict[str, Any] = result.to_dict() if as_json else {}
+            except Exception as error:
+                if not isinstance(error, RehearseError) and os.environ.get("REHEARSE_TRACEBACK"):
+                    raise
+                # one bad file must not cost the others; bad input (2) outranks a failure of ours (1)
+                code = max(code, error.exit_code if isinstance(error, RehearseError) else 1)
+                name = getattr(error, "name", None)
+                failed = failure(name if isinstance(name, str) else file, error)
+                print_json(failed) if as_json else print(f"rehearse: {failed['error']['message']}", file=sys.stderr)
+                progress.step(f"{file} failed")
+                continue
+            results.append(result)
+            if as_json:
+                print_json(printed)
+            progress.step(result.name)
+    if results and not as_json:
+        from rich.console import Console
+
+        from simulator.report.tables import print_to, simulation_table
+
+        print_to(Console(), simulation_table(results))
+    if results and report is not None:
+        from simulator.report.html import write_report
+
+        write_report(results, report, command=("rehearse", *sys.argv[1:]))
+    if results and trace is not None:
+        from simulator.report.trace import write_trace
+
+        write_trace(results[0], trace)
+    return code
+
+
+def check_engine(engine: str) -> None:
+    """Raises ScenarioError for an engine that does not exist, NotSupportedYet for one that is not built."""
+    from simulator.simulation import ENGINES, NOT_BUILT
+
+    if engine in NOT_BUILT:
+        raise NotSupportedYet(f"engine {engine} is not supported yet; use {' or '.join(ENGINES)}", key="--engine")
+    if engine not in ENGINES:
+        raise ScenarioError(f"{engine!r} is not an engine; use {' or '.join(ENGINES)}", key="--engine")
+
+
+def _predict(file: str, sets: list[str] | tuple[()], engine: str, samples: int) -> Any:
+    from simulator.scenario.loader import load_scenario
+    from simulator.simulation import simulate as predict
+
+    scenario = load_scenario(file, sets)
+    try:
+        return predict(scenario, engine=engine, samples=samples)
+    except RehearseError as error:
+        error.name = scenario.name
+        if isinstance(error, ScenarioError):
+            located = error.located(file, None)
+            located.name = scenario.name
+            raise located from error
+        raise
