@@ -1,6 +1,6 @@
 """The timeline: a band for each rank, compute on top and its communication streams as thinner bars below.
 
-Few ranks are drawn as bars (at most `SLICE_BUDGET` slices), many as a heat map of how busy each is.
+At most `MAX_BANDS` ranks and `SLICE_BUDGET` slices are drawn; `heat_map.py` shows all ranks of a large result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from simulator import kinds
 from simulator.report import format
 from simulator.report.ops import BACKWARD, FORWARD, Lane, action_labels, lanes, stands_for
 from simulator.report.palette import BLUE, SKY, Look, time_look
-from simulator.report.slices import Slices, merge_lanes, occupancy, union
+from simulator.report.slices import Slices, merge_lanes
 from simulator.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SLICE_BUDGET = 8_000
 MAX_BANDS = 16
 """Ranks drawn as bars; more would be thinner than a reader can follow."""
-HEAT_BINS = 300
-HEAT_ROWS = 512
 BAND_PX = 58
 EDGED_SHARE = 1 / 400
 """Slices longer than this share of the step get a white edge; a shorter one would be all edge."""
@@ -202,50 +200,3 @@ class _Hover:
         wait = int(timeline.start_ns[op] - timeline.ready_ns[op])
         waited = f", waited {format.duration(wait / NS_PER_S)}" if wait else ""
         return f"{where}: {name}, {extent}{waited}"
-
-
-def heat_rows(graph) -> tuple[int, ...]:
-    """The ranks of the heat map: all, or `HEAT_ROWS` of them spread evenly."""
-    return drawn_ranks(graph.ranks, HEAT_ROWS)
-
-
-def heat_figure(result) -> go.Figure:
-    """Every rank as a row: how much of each moment its compute stream is busy, from white to dark."""
-    import plotly.graph_objects as go
-
-    from simulator.report.charts import layout, value_axis
-
-    timeline = result.timeline
-    ranks = heat_rows(timeline.graph)
-    span_ns = int(timeline.end_ns.max(initial=0))
-    factor, unit = format.time_axis(span_ns / NS_PER_S)
-    compute = {lane.rank: lane.ops for lane in lanes(timeline.graph) if lane.stream == "compute"}
-    empty = np.array([], dtype=np.int64)
-    rows = [
-        occupancy(*union(timeline.start_ns[ops], timeline.end_ns[ops]), span_ns, HEAT_BINS)
-        for ops in (compute.get(rank, empty) for rank in ranks)
-    ]
-    middles = (np.arange(HEAT_BINS) + 0.5) * (span_ns / NS_PER_S * factor / HEAT_BINS)
-    figure = go.Figure(
-        go.Heatmap(
-            z=(np.array(rows) * 100).round().astype(np.uint8),
-            x=middles,
-            y=list(range(len(ranks))),
-            colorscale=[[0, "#FFFFFF"], [0.5, SKY], [1, "#003B5C"]],
-            zmin=0,
-            zmax=100,
-            hovertemplate="%{y}: %{z} % busy at %{x:.4g} " + unit + "<extra></extra>",
-            colorbar={"title": {"text": "compute<br>busy, %"}, "thickness": 14, "tickvals": [0, 50, 100]},
-        ),
-        layout=layout(min(900, 120 + max(6, 600 // max(1, len(ranks))) * len(ranks))),
-    )
-    figure.update_xaxes(value_axis(f"time ({unit})"))
-    every = max(1, -(-len(ranks) // 16))
-    ticks = list(range(0, len(ranks), every))
-    figure.update_yaxes(
-        autorange="reversed",
-        automargin=True,
-        tickvals=ticks,
-        ticktext=[rank_tick(result, ranks[place]) for place in ticks],
-    )
-    return figure

@@ -23,7 +23,7 @@ from simulator.costs.price import SOURCES
 from simulator.graph.event_graph import EventGraph
 from simulator.report.ops import NO_ACTION, ActionLabel, Lane, action_labels, lanes, op_parts, rank_place, stands_for
 
-CHUNK = 1 << 14
+CHUNK = 1 << 12
 GZIP_LEVEL = 5
 STEP_STREAMS = ("compute", "tensor", "context", "table")
 """Streams whose ops are steps of an action and named after themselves; elsewhere an op is its whole action."""

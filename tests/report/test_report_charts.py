@@ -6,8 +6,9 @@ import pytest
 from simulator import kinds
 from simulator.report import palette
 from simulator.report.breakdown import breakdown_figure, parts, results_figure
+from simulator.report.heat_map import heat_figure
 from simulator.report.memory import memory_figure
-from simulator.report.timeline_chart import BAND_PX, draw, drawn_ranks, heat_figure, timeline_figure
+from simulator.report.timeline_chart import BAND_PX, draw, drawn_ranks, timeline_figure
 from simulator.report.utilization import rank_uses, utilization_figure
 
 

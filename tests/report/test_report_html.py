@@ -212,11 +212,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def test_a_browser_draws_it_without_errors_or_requests(make, tmp_path):
     path = tmp_path / "r.html"
     write_report([make("a"), make("b", stages=2)], path)
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000",
-         "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,2000", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    options = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000", "--enable-logging=stderr",
+        f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,2000", "--dump-dom",
+    ]  # fmt: skip
+    done = subprocess.run([CHROMIUM, *options, path.as_uri()], capture_output=True, text=True, timeout=120, check=False)
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []  # a blocked request is a console error too: the page forbids them all
     assert done.stdout.count('class="main-svg"') >= 2 * 5

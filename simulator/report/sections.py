@@ -1,0 +1,195 @@
+"""What the page says about one result, as plain values for the template; every number is formatted here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from simulator.report import format, words
+from simulator.report.breakdown import breakdown_figure, parts
+from simulator.report.heat_map import heat_figure
+from simulator.report.memory import memory_figure
+from simulator.report.palette import MEMORY, SOURCE, TIME, Look, memory_look
+from simulator.report.timeline_chart import MAX_BANDS, draw, drawn_ranks, timeline_figure
+from simulator.report.utilization import rank_uses, utilization_figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MAX_TABLE_RANKS = 24
+
+
+@dataclass
+class Figures:
+    """Figures by the id of their element, as JSON texts, in the order of the page."""
+
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, element: str, figure: go.Figure, alt: str, tools: bool = False) -> dict[str, Any]:
+        """Keeps the figure and returns what the template needs to place it. tools: with plotly's zoom buttons."""
+        import plotly.io
+
+        text = plotly.io.to_json(figure, validate=False, engine="json")
+        self.texts.append((element, text.replace("</", "<\\/")))
+        return {"id": element, "alt": alt, "height": figure.layout.height, "tools": tools}
+
+
+def section(result: Any, name: str, prefix: str, budget: int, figures: Figures) -> dict[str, Any]:
+    """Everything about one result that the template prints."""
+    numbers = result.to_dict()
+    return {
+        "id": prefix,
+        "name": name,
+        "answer": words.answer(numbers, len(result.samples_ns)),
+        "fit": words.fit(numbers),
+        "feasible": numbers["feasible"],
+        "loss": words.largest_loss(numbers),
+        "tiles": _tiles(numbers, len(result.samples_ns)),
+        "asked": words.asked(result.scenario),
+        "breakdown": _breakdown(result, numbers, prefix, figures),
+        "memory": _memory(result, numbers, prefix, figures),
+        "timeline": _timeline(result, numbers, prefix, budget, figures),
+        "utilization": _utilization(result, prefix, figures),
+        "trust": _trust(result, numbers),
+        "identity": [
+            ("run", numbers["run_id"]),
+            ("program", numbers["program_digest"]),
+            ("timeline", numbers["timeline_digest"]),
+            ("engine", numbers["engine"]),
+            ("seed", str(numbers["seed"])),
+            ("ranks", f"{numbers['ranks']:,} ({numbers['ranks_simulated']:,} simulated)"),
+            ("ops", f"{numbers['ops']:,}"),
+        ],
+    }
+
+
+def _tiles(numbers: dict, num_samples: int) -> list[tuple[str, str, str]]:
+    """(label, value, remark)."""
+    memory = numbers["memory_bytes"]
+    interval = ""
+    if num_samples:
+        interval = f"{format.duration(numbers['step_time_s_p5'])} to {format.duration(numbers['step_time_s_p95'])}"
+    share = memory["peak_max"] / memory["limit"] if memory["limit"] else None
+    achieved = numbers["model_flops_per_gpu_per_s"]
+    return [
+        ("step time", format.duration(numbers["step_time_s"]), interval),
+        ("samples/s", format.quantity(numbers["samples_per_s"]), ""),
+        ("tokens/s", format.quantity(numbers["tokens_per_s"]), ""),
+        ("MFU", format.percent(numbers["mfu"]), f"{format.flops_per_s(achieved)} a device" if achieved else ""),
+        ("devices busy", format.percent(numbers["utilization"]["busy"]),
+         f"computing {format.percent(numbers['utilization']['compute'])}"),
+        ("peak memory", format.bytes_text(memory["peak_max"]),
+         f"{format.percent(share)} of {format.bytes_text(memory['limit'])}" if share is not None else ""),
+    ]  # fmt: skip
+
+
+def _breakdown(result: Any, numbers: dict, prefix: str, figures: Figures) -> dict[str, Any]:
+    found = parts(numbers)
+    shown = [part for part in found if part.seconds > 0]
+    return {
+        "figure": figures.add(
+            f"{prefix}-breakdown", breakdown_figure(result), "One bar: the step, parted by what fills it."
+        ),
+        "rows": [
+            {
+                "swatch": _swatch("time", part.kind, TIME),
+                "words": part.look.words,
+                "time": format.duration(part.seconds),
+                "share": format.percent(part.share),
+                "meaning": part.look.meaning,
+            }
+            for part in shown
+        ],
+        "total": format.duration(sum(part.seconds for part in found)),
+        "absent": words.joined([part.look.words for part in found if part.seconds <= 0]),
+    }
+
+
+def _memory(result: Any, numbers: dict, prefix: str, figures: Figures) -> dict[str, Any]:
+    memory = numbers["memory_bytes"]
+    peak, limit = memory["peak_max"], memory["limit"]
+    alt = f"One bar: {format.bytes_text(peak)} by kind, against the limit of {format.bytes_text(limit)}."
+    rows = [
+        {
+            "swatch": _swatch("memory", kind, MEMORY),
+            "words": memory_look(kind).words,
+            "size": format.bytes_text(count),
+            "share": format.percent(count / peak if peak else None),
+            "meaning": memory_look(kind).meaning,
+        }
+        for kind, count in memory["by_kind"].items()
+    ]
+    free = "n/a" if not limit else format.bytes_text(abs(limit - peak)) + (" free" if limit >= peak else " too much")
+    return {
+        "figure": figures.add(f"{prefix}-memory", memory_figure(result), alt),
+        "rows": rows,
+        "total": format.bytes_text(peak),
+        "limit": format.bytes_text(limit),
+        "free": free,
+    }
+
+
+def _timeline(result: Any, numbers: dict, prefix: str, budget: int, figures: Figures) -> dict[str, Any]:
+    graph = result.timeline.graph
+    drawing = draw(result.timeline, budget)
+    shown = len(drawing.ranks)
+    caption = [
+        f"{shown} of {len(graph.ranks)} simulated ranks are drawn."
+        if shown < len(graph.ranks)
+        else f"Each band is a rank; {numbers['ranks_simulated']:,} simulated, {numbers['ranks']:,} in all."
+    ]
+    caption.append("Compute is the thick bar, communication the thin ones below it.")
+    if drawing.pixel_ns:
+        pixel = format.duration(drawing.pixel_ns / 1e9)
+        caption.append(f"Ops shorter than {pixel} are merged with their neighbours; --trace writes every one.")
+    caption.append("Drag to zoom, double-click to come back.")
+    alt = "Bars over time, one band for each rank: forward, backward and communication of one step."
+    heat = None
+    if len(graph.ranks) > MAX_BANDS:
+        heat_alt = "Heat map: how busy the compute stream of every rank is over time."
+        heat = figures.add(f"{prefix}-heat", heat_figure(result), heat_alt, tools=True)
+    return {
+        "figure": figures.add(f"{prefix}-timeline", timeline_figure(result, budget), alt, tools=True),
+        "caption": " ".join(caption),
+        "heat": heat,
+    }
+
+
+def _utilization(result: Any, prefix: str, figures: Figures) -> dict[str, Any]:
+    uses = rank_uses(result)
+    by_rank = {use.rank: use for use in uses}
+    chosen = drawn_ranks(tuple(by_rank), MAX_TABLE_RANKS)
+    alt = "Bars, one for each rank: share of the step spent computing, communicating only, and idle."
+    return {
+        "figure": figures.add(f"{prefix}-utilization", utilization_figure(result), alt),
+        "rows": [
+            {
+                "rank": rank,
+                "stands_for": by_rank[rank].stands_for,
+                "compute": format.percent(by_rank[rank].compute),
+                "busy": format.percent(by_rank[rank].busy),
+                "idle": format.percent(1 - by_rank[rank].busy),
+            }
+            for rank in chosen
+        ],
+        "left_out": len(uses) - len(chosen),
+    }
+
+
+def _trust(result: Any, numbers: dict) -> dict[str, Any]:
+    shares = numbers["provenance"]
+    rows = [
+        {
+            "swatch": f"source-{source}",
+            "words": look.words,
+            "share": format.percent(shares.get(source, 0.0)),
+            "width": f"{100 * shares.get(source, 0.0):.2f}",
+            "meaning": look.meaning,
+        }
+        for source, look in SOURCE.items()
+    ]
+    return {"rows": rows, "warnings": [words.sentence(warning) for warning in result.warnings]}
+
+
+def _swatch(table: str, key: str, looks: dict[str, Look]) -> str | None:
+    return f"{table}-{key}" if key in looks else None
