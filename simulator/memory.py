@@ -11,9 +11,8 @@ from math import prod
 
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
-from simulator.policies.compression import make_compressor
 from simulator.program.actions import COMPUTE_VERBS
-from simulator.program.lowering import local_shapes, table_traffic
+from simulator.program.lowering import local_shapes
 from simulator.program.program import Program, RankProgram
 from simulator.units import DTYPE_BYTES, GIB
 
@@ -74,17 +73,13 @@ def memory_limit(device) -> int:
 def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
     plan = scenario.plan
     shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
-    numel = sum(prod(shape) for shape in shapes)
-    bytes_each = memory_rules.bytes_per_parameter(scenario)
-    holds_tables = bool(scenario.model.tables) and own.chunks[0].stage == 0
-    sizes = {
-        "parameters": numel * bytes_each.parameters,
-        "gradients": numel * bytes_each.gradients,
-        "optimizer": -(-numel * bytes_each.optimizer // (plan.data * plan.context if plan.zero else 1)),
-        "activations": peak_activations(own, scenario, cut),
-        "embeddings": tables.stored_bytes(scenario) if holds_tables else 0,
-        "buffers": _buffers(own, scenario, cut, numel, holds_tables),
-    }
+    count = sum(prod(shape) for shape in shapes)
+    replicas = plan.data * plan.context
+    holds_tables = own.chunks[0].stage == 0 and bool(blocks.sparse_tables(scenario.model))
+    sizes = memory_rules.dense_bytes(count, scenario.precision, scenario.optimizer, plan.zero, replicas)
+    sizes["activations"] = peak_activations(own, scenario, cut)
+    sizes["embeddings"] = tables.storage_bytes(scenario) + tables.gradient_bytes(scenario) if holds_tables else 0
+    sizes["buffers"] = _buffers(own, scenario, count, holds_tables)
     rank_device = scenario.cluster.device_of(own.rank)
     return RankMemory(own.rank, tuple(sizes.items()), memory_limit(rank_device))
 
@@ -120,14 +115,12 @@ def peak_activations(own: RankProgram, scenario, cut: Cut) -> int:
     return peak
 
 
-def _buffers(own: RankProgram, scenario, cut: Cut, numel: int, holds_tables: bool) -> int:
+def _buffers(own: RankProgram, scenario, count: int, holds_tables: bool) -> int:
     """Receive buffers of the pipeline, exchanged vectors of the tables, what a compressor keeps between steps."""
     receives = {launch.stream: launch.action.size_bytes for launch in own.launches if launch.action.verb == "recv"}
     total = sum(receives.values())
     if holds_tables:
-        traffic = table_traffic(scenario)
-        total += traffic.ids + 2 * traffic.vectors + traffic.gather
-    compressor = make_compressor(scenario.plan.compression)
-    if compressor.keeps_residual and own.buckets:
-        total += numel * DTYPE_BYTES[scenario.precision.reduce]
+        total += tables.buffer_bytes(scenario)
+    if scenario.plan.compression.error_feedback and own.buckets:
+        total += count * DTYPE_BYTES[scenario.precision.reduce]
     return total

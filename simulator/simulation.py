@@ -21,7 +21,7 @@ from simulator.graph.steps import StepSource
 from simulator.memory import Memory, measure_memory
 from simulator.metrics import Utilization, breakdown_ns, utilization
 from simulator.model.blocks import Cut
-from simulator.program.lowering import lower
+from simulator.program.lowering import cut_of, lower
 from simulator.program.program import Program
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
@@ -131,7 +131,7 @@ def simulate(scenario, *, engine: str = "auto", samples: int = 0) -> Result:
     steps = StepSource(scenario, cut)
 
     def timeline_of(pricer: Pricer) -> tuple[Expanded, Timeline]:
-        expanded = expand(program, steps, pricer, scenario.cluster, run_alone)
+        expanded = expand(program, steps, pricer, scenario, run_alone)
         times = run(expanded.graph)
         digest = program.digest()
         return expanded, Timeline.of(expanded.graph, times, members=expanded.members, program_digest=digest)
@@ -172,23 +172,9 @@ class Prices:
     @classmethod
     def of(cls, scenario) -> Prices:
         profile = registry.load_profile_for(scenario)
-        pricer = Pricer(profile, scenario.cluster, algorithm=scenario.plan.aggregation.algorithm)
-        attention = scenario.software.attention or pricer.default_attention
-        return cls(pricer, cut_of(scenario, attention), pricer.digest)
-
-
-def cut_of(scenario, attention: str) -> Cut:
-    """What one rank works on in one microbatch."""
-    plan = scenario.plan
-    return Cut(
-        batch=plan.microbatch,
-        seq=scenario.model.trunk.seq,
-        tensor=plan.tensor,
-        context=plan.context,
-        sequence_parallel=plan.sequence_parallel,
-        dtype=scenario.dtype,
-        attention=attention,
-    )
+        pricer = Pricer(profile, scenario.cluster)
+        attention = scenario.software.attention or pricer.profile.defaults["attention"]
+        return cls(pricer, cut_of(scenario, attention), pricer.digest())
 
 
 def run_alone(graph: EventGraph) -> tuple[int, tuple[tuple[str, int], ...]]:

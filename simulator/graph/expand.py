@@ -46,19 +46,20 @@ class Expanded:
         return {name: (int(ns) / total if total else 0.0) for name, ns in zip(SOURCES, self.busy_ns, strict=True)}
 
 
-def expand(program: Program, steps: StepSource, pricer, cluster, solve: Solve, *, contracted: bool = True) -> Expanded:
+def expand(program: Program, steps: StepSource, pricer, scenario, solve: Solve, *, contracted: bool = True) -> Expanded:
     """The priced graph of a program.
 
-    steps: what each compute action runs. pricer: `costs.pricer.Pricer`. solve: runs a small graph alone.
-    contracted False keeps every op; times agree to the nanosecond (tested).
+    steps: what each compute action runs. pricer: `costs.pricer.Pricer`. scenario: for its cluster and its aggregation.
+    solve: runs a small graph alone. contracted False keeps every op; times agree to the nanosecond (tested).
     """
-    return _Expansion(program, steps, pricer, cluster, solve, contracted).run()
+    return _Expansion(program, steps, pricer, scenario, solve, contracted).run()
 
 
 class _Expansion:
-    def __init__(self, program: Program, steps: StepSource, pricer, cluster, solve: Solve, contracted: bool):
+    def __init__(self, program: Program, steps: StepSource, pricer, scenario, solve: Solve, contracted: bool):
         self.program, self.steps, self.pricer = program, steps, pricer
-        self.cluster, self.solve, self.contracted = cluster, solve, contracted
+        self.cluster, self.solve, self.contracted = scenario.cluster, solve, contracted
+        self.algorithm = scenario.plan.aggregation.algorithm
         self.tiling = Tiling()
         self.templates: dict[tuple, Template] = {}
         self.actions: dict[str, int] = {}
@@ -137,8 +138,10 @@ class _Expansion:
         op, size = _OP_OF_VERB[action.verb], action.size_bytes
         if action.method not in (None, "none"):
             op, size = self.steps.wire(action, span.size)
+        algorithm = self.algorithm if group == "data" else "auto"
+        price = self.pricer.collective(op, size, span, algorithm)
         compute_rate, own_rate = self.pricer.rates(kind)
-        return Template((Op(launch.stream, kind, self.pricer.collective(op, size, span), op, group=group,
+        return Template((Op(launch.stream, kind, price, op, group=group,
                             compute_rate=compute_rate, own_rate=own_rate),))  # fmt: skip
 
     def _peer(self, rank: int, action: Action) -> int:

@@ -75,7 +75,7 @@ class StepSource:
         return pieces
 
     def _arrives_scattered(self, own: RankProgram, action: Action) -> bool:
-        """True where this action's input came as 1/tensor shares (see `lowering._boundary_share`)."""
+        """True where this action's input came as 1/tensor shares (see `lowering.boundary_bytes`)."""
         plan = self.plan
         if plan.tensor == 1 or plan.sequence_parallel or plan.pipeline == 1:
             return False

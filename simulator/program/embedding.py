@@ -10,27 +10,14 @@ Exchanges follow the compute action before them (TorchRec without its prefetch p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from simulator.model.tables import Traffic
 from simulator.program.actions import Action
 from simulator.program.program import Chunk, Launch
 
 
-@dataclass(frozen=True, slots=True)
-class TableTraffic:
-    """Bytes one rank hands to each exchange of one microbatch, all tables together; 0 where there is none.
-
-    ids, vectors: to the owners and back; gradients: the way back of vectors. gather: the vectors of all positions,
-    gathered over the tensor group. dense_gradients: all-reduced once a step by tables that every rank holds whole.
-    """
-
-    ids: int
-    vectors: int
-    gather: int
-    dense_gradients: int
-
-
-def add_tables(launches: list[Launch], chunks: tuple[Chunk, ...], traffic: TableTraffic) -> list[Launch]:
+def add_tables(launches: list[Launch], chunks: tuple[Chunk, ...], traffic: Traffic) -> list[Launch]:
     """The launches with the table work of every microbatch of stage 0."""
     pieces = len(next(chunk for chunk in chunks if chunk.stage == 0).segments)
     complete: list[Launch] = []
@@ -52,7 +39,7 @@ def add_tables(launches: list[Launch], chunks: tuple[Chunk, ...], traffic: Table
     return complete
 
 
-def update_tables(launches: list[Launch], traffic: TableTraffic) -> list[Launch]:
+def update_tables(launches: list[Launch], traffic: Traffic) -> list[Launch]:
     """Adds the sparse update, and before it the all-reduce of tables that every rank holds whole."""
     if not traffic.dense_gradients:
         return [*launches, Launch("compute", Action("table_optimizer"))]
@@ -61,7 +48,7 @@ def update_tables(launches: list[Launch], traffic: TableTraffic) -> list[Launch]
     return [*launches, Launch("embedding", reduce), Launch("compute", Action("table_optimizer", after=(reduce.name,)))]
 
 
-def _forward(microbatch: int, traffic: TableTraffic, previous: tuple[str, ...]) -> tuple[list[Launch], tuple[str, ...]]:
+def _forward(microbatch: int, traffic: Traffic, previous: tuple[str, ...]) -> tuple[list[Launch], tuple[str, ...]]:
     of = {"stage": 0, "of": "F", "microbatch": microbatch}
     lookup = Action("lookup", **of)
     launches: list[Launch] = []
@@ -82,7 +69,7 @@ def _forward(microbatch: int, traffic: TableTraffic, previous: tuple[str, ...]) 
     return launches, () if ready == (lookup.name,) else ready
 
 
-def _backward(action: Action, traffic: TableTraffic) -> list[Launch]:
+def _backward(action: Action, traffic: Traffic) -> list[Launch]:
     of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
     accumulate = Action("lookup", **of)
     if not traffic.vectors:

@@ -20,6 +20,7 @@ from math import prod
 
 from simulator.errors import ScenarioError
 from simulator.model import blocks, tables
+from simulator.model.blocks import Cut
 from simulator.policies.compression import make_compressor
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
@@ -29,7 +30,7 @@ from simulator.program.data_parallel import (
     reduce_tied_embedding,
     update_parameters,
 )
-from simulator.program.embedding import TableTraffic, add_tables, update_tables
+from simulator.program.embedding import add_tables, update_tables
 from simulator.program.pipeline import rank_of_stage, schedule_order
 from simulator.program.program import Chunk, Program, RankProgram, check_program
 from simulator.program.segments import compute_launches, cut_at_buckets
@@ -114,9 +115,9 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     )
     launches = add_transfers(
         launches, chunks, pipeline_rank, num_stages, lambda stage: rank_of_stage(stage, layout.pipeline),
-        blocks.boundary_bytes(scenario.model, scenario.cut) // _boundary_share(scenario), overlap=plan.overlap.pipeline,
+        boundary_bytes(scenario), overlap=plan.overlap.pipeline,
     )  # fmt: skip
-    traffic = table_traffic(scenario) if pipeline_rank == 0 and scenario.model.tables else None
+    traffic = tables.traffic(scenario) if pipeline_rank == 0 else None
     if traffic:
         launches = add_tables(launches, chunks, traffic)
     if reduces:
@@ -142,11 +143,6 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     return RankProgram(rank, layout.group("table", rank), chunks, buckets, tuple(launches))
 
 
-def table_traffic(scenario) -> TableTraffic:
-    """What the embedding tables of stage 0 exchange for one microbatch (CONTRACT: each rank looks up its own slice)."""
-    return tables.traffic(scenario)
-
-
 def tied_bytes(scenario) -> int:
     """Bytes of the token embedding's gradient that first and last stage must share; 0 where there is nothing to tie."""
     tied = blocks.tied_parameter(scenario.model)
@@ -155,7 +151,26 @@ def tied_bytes(scenario) -> int:
     return tied.local_count(scenario.layout.tensor) * DTYPE_BYTES[scenario.precision.gradients]
 
 
-def _boundary_share(scenario) -> int:
-    """Without sequence parallelism each tensor rank sends its 1/tensor share and the receivers all-gather it
-    (Megatron-LM's scatter/gather, Narayanan et al. 2021 section 4.1); with it the activation is already a share."""
-    return 1 if scenario.plan.sequence_parallel else scenario.layout.tensor
+def boundary_bytes(scenario) -> int:
+    """What one rank sends to the next stage.
+
+    Under sequence parallelism its slice; without it, its 1/tensor share of the activation, which the receivers gather
+    (Megatron-LM's scatter/gather, Narayanan et al. 2021, arXiv 2104.04473, section 4.1).
+    """
+    plan = scenario.plan
+    whole = blocks.boundary_bytes(scenario.model, cut_of(scenario))
+    return whole if plan.sequence_parallel else -(-whole // plan.tensor)
+
+
+def cut_of(scenario, attention: str = "flash") -> Cut:
+    """What one rank works on in one microbatch. attention: flash or unfused; no message depends on it."""
+    plan = scenario.plan
+    return Cut(
+        batch=plan.microbatch,
+        seq=scenario.model.trunk.seq,
+        tensor=plan.tensor,
+        context=plan.context,
+        sequence_parallel=plan.sequence_parallel,
+        dtype=scenario.dtype,
+        attention=attention,
+    )
