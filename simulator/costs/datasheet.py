@@ -36,7 +36,7 @@ DATASHEET_ERROR = 0.25
 """Assumed: standard deviation of the log of a datasheet price's error."""
 
 _CONSTANTS: dict[str, tuple[float, str, str]] = {
-    "launch_s": (1e-6, "s", "gap between kernels"),
+    "launch_s": (5e-6, "s", "host time for launching one kernel, eager"),
     "kernel_startup_s": (3e-6, "s", "a kernel takes this to start and drain (2.6 to 2.9 us on A100 and H100)"),
     "clock_under_load": (1.0, "1", "no reason to assume another clock than the datasheet's"),
     "memory_under_load": (1.0, "1", "as above"),
@@ -99,7 +99,9 @@ def datasheet_profile(device: Device, fabric: NodeFabric) -> Profile:
             for op in RING
             for ranks in _GROUPS
         },
-        curves={name: Curve("1", ASSUMED, dict.fromkeys(axes, one), one * value) for name, (axes, value) in _CURVES.items()},
+        curves={
+            name: Curve("1", ASSUMED, dict.fromkeys(axes, one), one * value) for name, (axes, value) in _CURVES.items()
+        },
         constants=constants,
         overlap={
             **{kind: Overlap(1.1256, 1.1256, ASSUMED) for kind in (TENSOR, CONTEXT, EMBEDDING, DATA)},

@@ -90,7 +90,7 @@ class KernelCosts:
         }
 
     def price(self, kernel: Kernel) -> KernelTime:
-        """The time of one kernel, launch gap excluded. Raises ValueError for an op that no table or rule knows."""
+        """The time of one kernel, without its launch by the host. Raises ValueError for an op that no rule knows."""
         if kernel.op.endswith(HOST_SUFFIX):
             return self._host(kernel)
         if kernel.op not in self._families:

@@ -12,6 +12,7 @@ drawn from the spread that class's fit showed on points held out. Published prof
 from __future__ import annotations
 
 import hashlib
+from copy import copy
 from functools import cached_property
 
 from simulator.cluster import Cluster, GroupSpan
@@ -32,8 +33,8 @@ UNFITTED_ERROR = 0.15
 class Pricer:
     """Prices for one cluster from one profile (None: from the datasheet of its device).
 
-    under_load: as in a real step (the default), or as isolated kernels run. sample: which draw of fit residuals, None
-    for none. Prices are remembered; equal questions get the identical answer.
+    under_load: as in a real step (the default), or as isolated kernels run. Prices are remembered: equal questions get
+    the identical answer.
     """
 
     def __init__(
@@ -42,16 +43,14 @@ class Pricer:
         cluster: Cluster,
         *,
         under_load: bool = True,
-        seed: int = 0,
-        sample: int | None = None,
     ):
         node = cluster.node_type
         self._from_datasheet = profile is None
         self.profile = datasheet_profile(node.device, node.fabric) if profile is None else profile
-        self.cluster, self.seed, self.sample = cluster, seed, sample
+        self.cluster = cluster
         self._kernels = KernelCosts(self.profile, node.device, under_load=under_load)
         self._collectives = CollectiveCosts(self.profile)
-        self._under_load = under_load
+        self._draw: tuple[int, int] | None = None
         self._prices: dict[tuple, Price] = {}
         self._warnings: dict[str, str] = {}
         if self._from_datasheet:
@@ -61,7 +60,7 @@ class Pricer:
             )
 
     def kernel(self, kernel: Kernel) -> Price:
-        """The price of one kernel, without the launch gap after it."""
+        """The price of one kernel, without the host's launch."""
         key = (kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved)
         return self._prices.get(key) or self._remember(key, self._kernels.price(kernel), kernel.op)
 
@@ -86,7 +85,7 @@ class Pricer:
 
     @cached_property
     def launch_ns(self) -> int:
-        """The gap after each kernel before its stream's next one, host ahead."""
+        """What the host takes to launch one kernel or collective: small kernels are bound by it."""
         return seconds_to_ns(self.profile.constant("launch_s"))
 
     @property
@@ -95,9 +94,10 @@ class Pricer:
         return tuple(self._warnings.values())
 
     def sampled(self, seed: int, sample: int) -> Pricer:
-        """The same prices, each times its op class's factor of this sample."""
-        return Pricer(None if self._from_datasheet else self.profile, self.cluster, under_load=self._under_load,
-                      seed=seed, sample=sample)  # fmt: skip
+        """The same prices, each times its op class's factor of this sample. Tables are shared, not read again."""
+        other = copy(self)
+        other._draw, other._prices = (seed, sample), {}
+        return other
 
     def digest(self) -> str:
         """sha256 of the profile (or datasheet) that prices come from."""
@@ -110,8 +110,8 @@ class Pricer:
         if self._from_datasheet:
             source = "datasheet"
         error = self._fit_error(op_class, source)
-        if self.sample is not None:
-            seconds *= fit_factor(self.seed, self.sample, op_class, error)
+        if self._draw is not None:
+            seconds *= fit_factor(*self._draw, op_class, error)
         if source in ("extrapolated", "datasheet") and not self._from_datasheet and op_class not in self._warnings:
             self._warnings[op_class] = _warning(self.profile, op_class, source, key)
         price = Price(seconds_to_ns(seconds), source, op_class, error, 0.0)
