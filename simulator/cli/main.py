@@ -13,9 +13,7 @@ from typing import Annotated
 import typer
 
 from simulator.cli import doctor, init, not_built, show, simulate, trace, validate
-from simulator.errors import RehearseError
-
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+from simulator.cli.output import FAILED, OK, explained, wants_traceback
 
 app = typer.Typer(
     name="rehearse",
@@ -67,34 +65,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # the reader is gone: silence the interpreter's own flush at exit too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except KeyboardInterrupt:
-        return _say("interrupted", INTERRUPTED)
-    except RehearseError as error:
-        return _say(str(error), error.exit_code)
-    except Exception as error:
-        if os.environ.get("REHEARSE_TRACEBACK"):
+    except (Exception, KeyboardInterrupt) as error:
+        if wants_traceback(error):
             raise
-        return _say(*_unplanned(error))
-
-
-def _unplanned(error: Exception) -> tuple[str, int]:
-    """(sentence, exit code) of an exception that is none of ours: typer's own, the system's, or a fault of ours."""
-    if hasattr(error, "format_message"):  # a usage error of typer (of click, in older versions)
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "rehearse"
-        return f"{error.format_message().rstrip('.')}; see `{path} --help`", getattr(error, "exit_code", BAD_INPUT)
-    if type(error).__name__ == "Abort":  # how typer hands on Ctrl-C
-        return "interrupted", INTERRUPTED
-    if isinstance(error, OSError):
-        reason = (error.strerror or str(error)).lower()
-        return f"{error.filename or 'a file'}: {reason}; check the path, its permissions and the space left", FAILED
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"a fault of rehearse itself ({type(error).__name__}: {text}); set REHEARSE_TRACEBACK=1 to see where", FAILED
-
-
-def _say(message: str, code: int) -> int:
-    print(f"rehearse: {message}", file=sys.stderr)
-    return code
+        _, sentence, code = explained(error)
+        print(f"rehearse: {sentence}", file=sys.stderr)
+        return code
 
 
 if __name__ == "__main__":

@@ -24,11 +24,31 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def failure(name: str, error: Exception) -> dict[str, Any]:
-    """What stands in the place of a result that failed."""
-    kind = error.kind if isinstance(error, RehearseError) else "internal"
-    message = str(error) if isinstance(error, RehearseError) else f"{type(error).__name__}: {error}"
-    return {"name": name, "error": {"kind": kind, "message": message}}
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def explained(error: BaseException) -> tuple[str, str, int]:
+    """(kind, sentence, exit code) of whatever went wrong: an error of ours, typer's, the system's, or a fault."""
+    if isinstance(error, RehearseError):
+        return error.kind, str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # Abort: how typer hands on Ctrl-C
+        return "interrupted", "interrupted", INTERRUPTED
+    if hasattr(error, "format_message"):  # a usage error of typer (of click, in older versions)
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "rehearse"
+        return "bad_usage", f"{error.format_message().rstrip('.')}; see `{path} --help`", BAD_INPUT
+    if isinstance(error, OSError):
+        reason = (error.strerror or str(error)).lower()
+        place = error.filename or "a file"
+        return "failed", f"{place}: {reason}; check the path, its permissions and the space left", FAILED
+    text = " ".join(str(error).split()) or "no message"
+    sentence = f"a fault of rehearse itself ({type(error).__name__}: {text}); set REHEARSE_TRACEBACK=1 to see where"
+    return "internal", sentence, FAILED
+
+
+def wants_traceback(error: BaseException) -> bool:
+    """Whether somebody who looks for a fault of ours has asked for more than a sentence."""
+    return bool(os.environ.get("REHEARSE_TRACEBACK")) and explained(error)[0] in ("internal", "failed")
 
 
 def check_writable(path: str | None, option: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from simulator.cli.output import Json, Progress, Sets, check_writable, failure, print_json
+from simulator.cli.output import Json, Progress, Sets, check_writable, explained, print_json, wants_traceback
 from simulator.errors import NotSupportedYet, RehearseError, ScenarioError
 
 
@@ -36,14 +35,17 @@ def simulate(
             try:
                 result = _predict(file, sets or (), engine, samples)
                 printed: dict[str, Any] = result.to_dict() if as_json else {}
-            except Exception as error:
-                if not isinstance(error, RehearseError) and os.environ.get("REHEARSE_TRACEBACK"):
+            except Exception as error:  # one bad file must not cost the others
+                if wants_traceback(error):
                     raise
-                # one bad file must not cost the others; bad input (2) outranks a failure of ours (1)
-                code = max(code, error.exit_code if isinstance(error, RehearseError) else 1)
+                kind, sentence, failed_code = explained(error)
+                code = max(code, failed_code)  # bad input (2) outranks a failure (1)
                 name = getattr(error, "name", None)
-                failed = failure(name if isinstance(name, str) else file, error)
-                print_json(failed) if as_json else print(f"rehearse: {failed['error']['message']}", file=sys.stderr)
+                if as_json:
+                    named = name if isinstance(name, str) else file
+                    print_json({"name": named, "error": {"kind": kind, "message": sentence}})
+                else:
+                    print(f"rehearse: {sentence}", file=sys.stderr)
                 progress.step(f"{file} failed")
                 continue
             results.append(result)
