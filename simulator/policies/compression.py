@@ -161,10 +161,11 @@ class PowerSgd(Compressor):
             first.append(_product(rows, rank, columns, reduce_dtype))
             second.append(_kernel("orthogonalize", rows * rank, 2 * size))  # reads and writes P once each pass
             second.append(_product(columns, rank, rows, reduce_dtype))
-        return (
-            Phase("all_reduce", size * (left + sum(rows * rank for rows, _, rank in factors)), tuple(first)),
-            Phase("all_reduce", size * sum(columns * rank for _, columns, rank in factors), tuple(second)),
-        )
+        first_bytes = size * (left + sum(rows * rank for rows, _, rank in factors))
+        if not factors:  # nothing worth compressing: the bucket goes as it is
+            return (Phase("all_reduce", first_bytes),)
+        second_bytes = size * sum(columns * rank for _, columns, rank in factors)
+        return Phase("all_reduce", first_bytes, tuple(first)), Phase("all_reduce", second_bytes, tuple(second))
 
     def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
         factors, size = self.factors(shapes), DTYPE_BYTES[reduce_dtype]
