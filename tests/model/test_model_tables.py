@@ -1,0 +1,153 @@
+"""Embedding tables on a rank: exchanges, lookups, updates and storage in closed form."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_zoo import SASREC, SASREC_SOFTMAX
+
+from simulator import kinds
+from simulator.errors import NotSupportedYet
+from simulator.model import tables
+from simulator.model.ids import expected_unique, hit_rate
+from simulator.model.spec import ModelSpec, UniformIds
+from simulator.plans import Plan
+
+TRUNK = {"block": "hstu", "layers": 2, "hidden": 64, "heads": 2, "seq": 100}
+
+
+def scenario(found, sharding="row_wise", head=None, **plan):
+    model = {"trunk": TRUNK, "tables": found} | ({"head": head} if head else {})
+    degrees = {"data": 4, "microbatch": 8, "global_batch": 64} | plan
+    chosen = Plan.model_validate({**degrees, "embedding_sharding": sharding})
+    return of(ModelSpec.model_validate(model), chosen)
+
+
+def of(model, plan):
+    return SimpleNamespace(model=model, plan=plan, layout=plan.layout, microbatches=plan.microbatches)
+
+
+def item(**keys):
+    return {"name": "item", "rows": 1000, "dim": 64, **keys}
+
+
+def test_row_wise_sends_every_id_and_gets_every_vector():
+    # 8 samples of 100 positions: 800 ids of 8 bytes to the owners, 800 vectors of 64 fp32 back
+    found = tables.traffic(scenario([item()]))
+    assert (found.ids, found.vectors, found.gather, found.dense_gradients) == (800 * 8, 800 * 64 * 4, 0, 0)
+
+
+def test_each_rank_looks_up_its_slice_and_tensor_ranks_gather():
+    # tensor 2: each rank takes half of the 800 positions; the gathered result is all of them again
+    found = tables.traffic(scenario([item()], tensor=2))
+    assert (found.ids, found.vectors, found.gather) == (400 * 8, 400 * 64 * 4, 800 * 64 * 4)
+    assert tables.traffic(scenario([item()], tensor=2, sequence_parallel=True)).gather == 0
+
+
+def test_a_table_wise_owner_serves_all_ranks():
+    shared = [item(), item(name="user", lookups_per_sample=1)]
+    found = tables.traffic(scenario(shared, "table_wise"))
+    # the owner of `item` receives 4 ranks' 800 ids and sends as many vectors; `user` lives elsewhere
+    assert (found.ids, found.vectors) == (4 * 800 * 8, 4 * 800 * 64 * 4)
+    loads = {load.table.name: load for load in tables.loads(scenario(shared, "table_wise"))}
+    assert (loads["item"].rows, loads["user"].rows) == (1000, 0)
+
+
+def test_table_wise_deals_tables_out():
+    equal = [item(name=name) for name in "abcd"]
+    # four tables on four ranks: each owner holds one, and sends what it receives
+    assert [load.rows for load in tables.loads(scenario(equal, "table_wise"))] == [1000, 0, 0, 0]
+    assert tables.traffic(scenario(equal, "table_wise")) == tables.traffic(scenario(equal, "row_wise"))
+
+
+def test_data_parallel_exchanges_nothing_but_gradients():
+    found = tables.traffic(scenario([item()], "data_parallel"))
+    assert (found.ids, found.vectors, found.dense_gradients) == (0, 0, 1000 * 64 * 4)
+
+
+def test_a_rank_alone_exchanges_nothing():
+    for sharding in tables.SHARDINGS:
+        found = tables.traffic(scenario([item()], sharding, data=1))
+        assert (found.ids, found.vectors, found.gather, found.dense_gradients) == (0, 0, 0, 0)
+
+
+def test_auto_is_row_wise_and_one_table_may_differ():
+    assert tables.traffic(scenario([item()], "auto")) == tables.traffic(scenario([item()], "row_wise"))
+    mixed = scenario([item(), item(name="user")], {"user": "data_parallel"})
+    assert [load.sharding for load in tables.loads(mixed)] == ["row_wise", "data_parallel"]
+    with pytest.raises(NotSupportedYet, match="column_wise"):
+        tables.traffic(scenario([item()], "column_wise"))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "state_bytes"), [("sgd", 0), ("rowwise_adagrad", 4), ("adagrad", 64 * 4), ("adam", 64 * 8)]
+)
+@pytest.mark.parametrize(("sharding", "rows"), [("row_wise", 250), ("table_wise", 1000), ("data_parallel", 1000)])
+def test_storage_is_rows_and_their_states(optimizer, state_bytes, sharding, rows):
+    assert tables.storage_bytes(scenario([item(optimizer=optimizer)], sharding)) == rows * (64 * 4 + state_bytes)
+
+
+def test_a_cached_host_table_stores_and_reads_its_share():
+    zipf = {"kind": "zipf", "alpha": 1.05}
+    held = scenario([item(placement="host", cache_fraction=0.1, ids=zipf)])
+    whole = scenario([item(ids=zipf)])
+    assert tables.storage_bytes(held) == tables.storage_bytes(whole) // 10
+    cached, missed = tables.lookup_forward(held)
+    hits = round(800 * hit_rate(held.model.tables[0].ids, 1000, 0.1))
+    assert missed.op == "embedding_lookup_host"
+    assert missed.bytes_moved == (800 - hits) * 256
+    assert cached.bytes_moved + missed.bytes_moved == tables.lookup_forward(whole)[0].bytes_moved
+    uncached = tables.lookup_forward(scenario([item(placement="host")]))
+    assert uncached[1].bytes_moved == 800 * 256
+
+
+def test_lookup_reads_and_writes_each_vector():
+    (kernel,) = tables.lookup_forward(scenario([item()]))
+    assert (kernel.op, kernel.shape, kernel.bytes_moved) == ("embedding_lookup", (800 * 64,), 800 * (8 + 2 * 256))
+
+
+def test_gradients_of_one_row_are_summed_before_the_update():
+    run = scenario([item(rows=100)])  # 4 ranks' 3200 ids fall on all 100 rows: 25 of them are this rank's
+    (backward,) = tables.lookup_backward(run)
+    assert backward.bytes_moved == 800 * (8 + 256) + 25 * 64 * 4
+    (update,) = tables.optimizer(run)
+    # two microbatches leave 25 row gradients each; 25 rows of weights and 4-byte states are read and written
+    assert update.bytes_moved == 2 * 25 * 256 + 25 * 2 * (256 + 4)
+    assert update.kind == kinds.OPTIMIZER
+    assert tables.gradient_bytes(run) == 2 * 25 * 256
+
+
+def test_data_parallel_updates_what_any_rank_touched():
+    run = scenario([item(rows=10_000, optimizer="sgd")], "data_parallel")
+    touched = round(expected_unique(UniformIds(), 10_000, 2 * 4 * 800))
+    (update,) = tables.optimizer(run)
+    assert update.bytes_moved == 10_000 * 256 + touched * 2 * 256
+
+
+def test_a_sampled_head_looks_its_rows_up_too():
+    plan = Plan.model_validate({"data": 1, "microbatch": 8, "global_batch": 8})
+    # SASRec: inputs, positives and one negative at each of 200 positions
+    assert tables.lookup_forward(of(SASREC, plan))[0].shape == (3 * 8 * 200 * 50,)
+
+
+def test_a_table_tied_to_a_full_softmax_is_not_sparse():
+    run = of(SASREC_SOFTMAX, Plan.model_validate({"data": 4, "microbatch": 8, "global_batch": 32}))
+    assert tables.traffic(run) is None
+    assert tables.lookup_forward(run) == tables.lookup_backward(run) == tables.optimizer(run) == ()
+    assert tables.storage_bytes(run) == tables.gradient_bytes(run) == tables.buffer_bytes(run) == 0
+
+
+@given(st.integers(1, 10**7), st.sampled_from([1, 2, 4, 8]), st.sampled_from(["fp32", "bf16"]))
+def test_more_ranks_hold_less_and_send_as_much(rows, data, dtype):
+    one, many = (
+        scenario([item(rows=rows, dtype=dtype)], data=degree, microbatch=4, global_batch=4 * degree)
+        for degree in (1, data)
+    )
+    share = tables.storage_bytes(many)
+    row = tables.storage_bytes(one) // rows
+    assert rows * row <= share * data < (rows + data) * row
+    if data > 1:
+        assert tables.traffic(many).vectors == 400 * 64 * (4 if dtype == "fp32" else 2)
+    for run in (one, many):
+        assert sum(kernel.bytes_moved for kernel in tables.optimizer(run)) > 0
