@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulator.report import format
 from simulator.report.palette import Look, time_look
+from simulator.units import ns_to_seconds
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -25,22 +27,23 @@ class Part:
     share: float
 
 
-def parts(numbers: dict) -> tuple[Part, ...]:
-    """Every label of `breakdown_s` in its order; shares are of the breakdown's own sum, so they add to one."""
-    breakdown = numbers["breakdown_s"]
-    total = sum(breakdown.values())
+def parts(breakdown_s: Mapping[str, float]) -> tuple[Part, ...]:
+    """Every label of a breakdown in its order; shares are of the breakdown's own sum, so they add to one."""
+    total = sum(breakdown_s.values())
     return tuple(
-        Part(kind, time_look(kind), seconds, seconds / total if total else 0.0) for kind, seconds in breakdown.items()
+        Part(kind, time_look(kind), seconds, seconds / total if total else 0.0) for kind, seconds in breakdown_s.items()
     )
+
+
+def _parts_of(result) -> tuple[Part, ...]:
+    return parts({kind: ns_to_seconds(ns) for kind, ns in result.breakdown.items()})
 
 
 def breakdown_figure(result) -> go.Figure:
     """The step as one bar on a time axis."""
     from simulator.report.charts import Series, stacked_bars
 
-    numbers = result.to_dict()
-    found = [part for part in parts(numbers) if part.seconds > 0]
-    factor, unit = format.time_axis(numbers["step_time_s"])
+    factor, unit = format.time_axis(result.step_time_s)
     series = [
         Series(
             part.look,
@@ -48,11 +51,12 @@ def breakdown_figure(result) -> go.Figure:
             [f"{part.look.words}: {format.duration(part.seconds)}, {format.percent(part.share)} of the step"],
             [format.percent(part.share) if part.share >= WRITTEN_INSIDE else ""],
         )
-        for part in found
+        for part in _parts_of(result)
+        if part.seconds > 0
     ]
     figure = stacked_bars(["step"], series, title=f"time in the step ({unit})", height=130)
     figure.update_layout(bargap=0.1, margin={"l": 10, "r": 10, "t": 4, "b": 40})
-    figure.update_xaxes(range=[0, numbers["step_time_s"] * factor])
+    figure.update_xaxes(range=[0, result.step_time_s * factor])
     figure.update_yaxes(visible=False)
     return figure
 
@@ -61,50 +65,42 @@ def results_figure(results) -> go.Figure:
     """Several breakdowns under each other: time of a step, or of a sample where steps differ in samples."""
     from simulator.report.charts import Series, stacked_bars
 
-    all_numbers = [result.to_dict() for result in results]
-    per_step = same_batch(all_numbers)
-    scale = [1.0 if per_step else 1 / samples_per_step(numbers) for numbers in all_numbers]
-    longest = max(numbers["step_time_s"] * one for numbers, one in zip(all_numbers, scale, strict=True))
+    per_step = same_batch(results)
+    scale = [1.0 if per_step else 1 / result.scenario.plan.global_batch for result in results]
+    longest = max(result.step_time_s * one for result, one in zip(results, scale, strict=True))
     factor, unit = format.time_axis(longest)
-    tables = [{part.kind: part for part in parts(numbers)} for numbers in all_numbers]
-    kinds = [kind for kind in tables[0] if any(table[kind].seconds > 0 for table in tables)]
+    tables = [{part.kind: part for part in _parts_of(result)} for result in results]
+    names = [
+        name if result.feasible else f"{name} (does not fit)"
+        for name, result in zip(unique_names([one.name for one in results]), results, strict=True)
+    ]
     series = [
         Series(
             time_look(kind),
             [table[kind].seconds * one * factor for table, one in zip(tables, scale, strict=True)],
             [
-                f"{numbers['name']}<br>{table[kind].look.words}: {format.duration(table[kind].seconds * one)}, "
+                f"{name}<br>{table[kind].look.words}: {format.duration(table[kind].seconds * one)}, "
                 f"{format.percent(table[kind].share)}"
-                for numbers, table, one in zip(all_numbers, tables, scale, strict=True)
+                for name, table, one in zip(names, tables, scale, strict=True)
             ],
             [""] * len(tables),
         )
-        for kind in kinds
+        for kind in tables[0]
+        if any(table[kind].seconds > 0 for table in tables)
     ]
     what = "time of a step" if per_step else "time for each sample"
-    names = [
-        name if numbers["feasible"] else f"{name} (does not fit)"
-        for name, numbers in zip(unique_names([one["name"] for one in all_numbers]), all_numbers, strict=True)
-    ]
-    figure = stacked_bars(names, series, title=f"{what} ({unit})", height=90 + 34 * len(names))
+    figure = stacked_bars(names, series, title=f"{what} ({unit})", height=140 + 34 * len(names))
     figure.update_layout(
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
         margin={"l": 10, "r": 10, "t": 60, "b": 40},
     )
-    figure.update_layout(height=140 + 34 * len(names))
     return figure
 
 
-def samples_per_step(numbers: dict) -> float:
-    """Samples of one step over all ranks."""
-    return numbers["samples_per_s"] * numbers["step_time_s"]
-
-
-def same_batch(all_numbers: list[dict]) -> bool:
+def same_batch(results) -> bool:
     """True when all results take the same number of samples a step, so that step times compare."""
-    samples = [samples_per_step(numbers) for numbers in all_numbers]
-    return max(samples) - min(samples) <= 1e-6 * max(samples)
+    return len({result.scenario.plan.global_batch for result in results}) == 1
 
 
 def unique_names(names: list[str]) -> list[str]:

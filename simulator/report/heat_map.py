@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.report import format
-from simulator.report.ops import lanes
+from simulator.report.ops import lanes, rank_tick
 from simulator.report.palette import SKY
 from simulator.report.slices import occupancy, union
-from simulator.report.timeline_chart import drawn_ranks, rank_tick
+from simulator.report.timeline_chart import drawn_ranks
+from simulator.timeline import Timeline
 from simulator.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ HEAT_BINS = 300
 HEAT_ROWS = 512
 
 
-def heat_rows(graph) -> tuple[int, ...]:
+def heat_rows(timeline: Timeline) -> tuple[int, ...]:
     """The ranks of the heat map: all, or `HEAT_ROWS` of them spread evenly."""
-    return drawn_ranks(graph.ranks, HEAT_ROWS)
+    return drawn_ranks(timeline.ranks, HEAT_ROWS)
 
 
 def heat_figure(result) -> go.Figure:
@@ -32,10 +33,10 @@ def heat_figure(result) -> go.Figure:
     from simulator.report.charts import layout, value_axis
 
     timeline = result.timeline
-    ranks = heat_rows(timeline.graph)
-    span_ns = int(timeline.end_ns.max(initial=0))
+    ranks = heat_rows(timeline)
+    span_ns = timeline.step_ns
     factor, unit = format.time_axis(span_ns / NS_PER_S)
-    compute = {lane.rank: lane.ops for lane in lanes(timeline.graph) if lane.stream == "compute"}
+    compute = {lane.rank: lane.ops for lane in lanes(timeline) if lane.stream == "compute"}
     empty = np.array([], dtype=np.int64)
     rows = [
         occupancy(*union(timeline.start_ns[ops], timeline.end_ns[ops]), span_ns, HEAT_BINS)

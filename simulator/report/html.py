@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from simulator.report.breakdown import unique_names
 from simulator.report.palette import MEMORY, SOURCE, TIME
 from simulator.report.ranking import comparison_table, rank_results
 from simulator.report.sections import Figures, section
+from simulator.version import __version__
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -73,7 +73,7 @@ def report_html(
     ranked = rank_results(found)
     detailed = ranked[:MAX_DETAILED]
     budget = TOTAL_SLICES // len(detailed)
-    names = unique_names([result.to_dict()["name"] for result in ranked])
+    names = unique_names([result.name for result in ranked])
     page = {
         "title": title or (names[0] if len(found) == 1 else f"{len(found)} plans compared"),
         "notes": [words.sentence(note) for note in notes],
@@ -87,7 +87,7 @@ def report_html(
         "looks": list(_swatches()),
         "command": command_text(command),
         "date": date,
-        "version": version(),
+        "version": __version__,
     }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("simulator.report", "templates"),
@@ -100,14 +100,6 @@ def report_html(
     return environment.get_template("report.html.j2").render(
         page=page, figures=figure_json, plotly_js=plotly.offline.get_plotlyjs()
     )
-
-
-def version() -> str:
-    """The installed distribution's version."""
-    try:
-        return metadata.version("rehearse")
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def command_text(command: Sequence[str]) -> str:

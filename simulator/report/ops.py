@@ -1,20 +1,17 @@
-"""What charts and traces read of a result: its ops with their times, and the names people know them by.
-
-A result has a `timeline` (`graph`, `ready_ns`, `start_ns`, `end_ns`) and a `scenario` (`layout`, `cluster`).
-"""
+"""How charts and traces name what they draw: streams, actions, ranks and where those are."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from simulator import kinds
-from simulator.graph.event_graph import EventGraph
+from simulator.plans import Layout
 from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.timeline import Timeline
 
-STREAM_ORDER = ("compute", "tensor", "context", "table", "recv", "send", "pipeline", "data", "tied", "host")
+STREAM_ORDER = ("compute", "tensor", "context", "embedding", "recv", "send", "data", "tied", "host")
 """Streams from top to bottom, by how their names begin; others follow by name."""
 
 FORWARD, BACKWARD = "forward", "backward"
@@ -29,13 +26,13 @@ class Lane:
     ops: np.ndarray
 
 
-def lanes(graph: EventGraph) -> tuple[Lane, ...]:
+def lanes(timeline: Timeline) -> tuple[Lane, ...]:
     """Every stream that runs an op, by rank, then in `STREAM_ORDER`."""
-    order = np.argsort(graph.stream, kind="stable")
-    bounds = np.searchsorted(graph.stream[order], np.arange(len(graph.streams) + 1))
+    order = np.argsort(timeline.stream, kind="stable")
+    bounds = np.searchsorted(timeline.stream[order], np.arange(len(timeline.streams) + 1))
     found = [
         Lane(stream.rank, stream.name, order[bounds[index] : bounds[index + 1]])
-        for index, stream in enumerate(graph.streams)
+        for index, stream in enumerate(timeline.streams)
         if bounds[index] < bounds[index + 1]
     ]
     return tuple(sorted(found, key=lambda lane: (lane.rank, _stream_place(lane.stream), lane.stream)))
@@ -48,68 +45,41 @@ def _stream_place(name: str) -> int:
     return len(STREAM_ORDER)
 
 
-@dataclass(frozen=True, slots=True)
-class ActionLabel:
-    """What an action's text says, for people: verb, stage, microbatch and message size where it has them."""
-
-    text: str = ""
-    name: str = ""
-    verb: str = ""
-    stage: int | None = None
-    microbatch: int | None = None
-    size_bytes: int | None = None
-
-    @property
-    def direction(self) -> str:
-        """forward or backward for an action that computes, else empty."""
-        if self.verb == "F":
-            return FORWARD
-        return BACKWARD if self.verb in COMPUTE_VERBS else ""
+def direction(action: Action) -> str:
+    """forward or backward for an action that computes a stage, else empty."""
+    if action.verb == "F":
+        return FORWARD
+    return BACKWARD if action.verb in COMPUTE_VERBS else ""
 
 
-NO_ACTION = ActionLabel()
-_RANK_PREFIX = re.compile(r"r\d+(\.\w+)? ")
-
-
-def action_labels(graph: EventGraph) -> tuple[ActionLabel, ...]:
-    """One label for each of `graph.actions`, read by the action's own grammar; other texts are kept as they are."""
-    labels = []
-    for text in graph.actions:
-        try:
-            action = Action.from_text(_RANK_PREFIX.sub("", text))
-        except ValueError:
-            labels.append(ActionLabel(text, text))
-            continue
-        labels.append(ActionLabel(text, action.name, action.verb, action.stage, action.microbatch, action.size_bytes))
-    return tuple(labels)
-
-
-def op_parts(graph: EventGraph, op: int) -> list[tuple[str, int]]:
+def op_parts(timeline: Timeline, op: int) -> list[tuple[str, int]]:
     """(kind, ns) of each part of a contracted op, in order; empty for a plain one."""
-    first, last = int(graph.part_first[op]), int(graph.part_first[op + 1])
-    return [(kinds.KINDS[graph.part_kind[part]], int(graph.part_ns[part])) for part in range(first, last)]
+    first, last = int(timeline.part_first[op]), int(timeline.part_first[op + 1])
+    return [(kinds.KINDS[timeline.part_kind[part]], int(timeline.part_ns[part])) for part in range(first, last)]
 
 
-def rank_place(result, rank: int) -> str:
+def rank_place(scenario, rank: int) -> str:
     """Where a rank is, in the words of the field: "rank 12 | node 1 gpu 4 | dp3 pp0 tp4" (cp where context > 1)."""
-    words = [f"rank {rank}"]
-    scenario = getattr(result, "scenario", None)
-    cluster, layout = getattr(scenario, "cluster", None), getattr(scenario, "layout", None)
-    if cluster is not None:
-        _, node, local_rank = cluster.place(rank)
-        words.append(f"node {node} gpu {local_rank}")
-    if layout is not None:
-        words.append(coordinates_text(layout, rank))
-    return " | ".join(words)
+    _, node, local_rank = scenario.cluster.place(rank)
+    return f"rank {rank} | node {node} gpu {local_rank} | {coordinates_text(scenario.layout, rank)}"
 
 
-def coordinates_text(layout, rank: int) -> str:
+def coordinates_text(layout: Layout, rank: int) -> str:
     """dp3 pp0 tp4: a rank's place in the plan."""
     pipeline_rank, data_rank, context_rank, tensor_rank = layout.coordinates(rank)
     context = f" cp{context_rank}" if layout.context > 1 else ""
     return f"dp{data_rank} pp{pipeline_rank}{context} tp{tensor_rank}"
 
 
-def stands_for(graph: EventGraph) -> dict[int, int]:
+def stands_for(timeline: Timeline) -> dict[int, int]:
     """How many real ranks each simulated one stands for."""
-    return dict(zip(graph.ranks, graph.multiplicity, strict=True))
+    return dict(zip(timeline.ranks, timeline.multiplicity, strict=True))
+
+
+def rank_tick(result, rank: int) -> str:
+    """A rank's name on an axis: its stage where there is a pipeline, its rank, and how many it stands for."""
+    layout, weight = result.scenario.layout, stands_for(result.timeline)[rank]
+    words = f"rank {rank}"
+    if layout.pipeline > 1:
+        words = f"stage {layout.coordinates(rank)[0]} · {words}"
+    return words + (f" · ×{weight}" if weight > 1 else "")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.report import format
+from simulator.report import format, words
 from simulator.report.breakdown import results_figure, same_batch
 from simulator.report.sections import Figures
 
 
 def rank_results(results: Sequence[Any]) -> list[Any]:
     """What fits first, each in order of samples/s; equal ones stay as given."""
-    return sorted(results, key=lambda result: _order(result.to_dict()))
+    return sorted(results, key=lambda result: (not result.feasible, -_samples_per_s(result)))
 
 
-def _order(numbers: dict) -> tuple[bool, float]:
-    return (not numbers["feasible"], -(numbers["samples_per_s"] or 0.0))
+def _samples_per_s(result: Any) -> float:
+    return result.scenario.plan.global_batch / result.step_time_s if result.step_time_s else 0.0
 
 
 def comparison_table(ranked: Sequence[Any], names: Sequence[str], figures: Figures) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def comparison_table(ranked: Sequence[Any], names: Sequence[str], figures: Figur
             "feasible": numbers["feasible"],
             "reason": numbers["reason"],
             "cells": (
-                _step_cell(numbers, len(result.samples_ns)),
+                _step_cell(numbers, words.num_samples(result)),
                 format.quantity(numbers["samples_per_s"]),
                 format.quantity(numbers["tokens_per_s"]),
                 format.percent(numbers["mfu"]),
@@ -42,27 +42,26 @@ def comparison_table(ranked: Sequence[Any], names: Sequence[str], figures: Figur
         }
         for result, name, numbers in zip(ranked, names, all_numbers, strict=True)
     ]
-    per_step = same_batch(all_numbers)
+    per_step = same_batch(ranked)
     alt = "Stacked bars, one for each result: where the time of " + ("a step" if per_step else "a sample") + " goes."
     return {
-        "sentence": _best_sentence(ranked, names),
+        "sentence": _best_sentence(all_numbers, names),
         "rows": rows,
         "figure": figures.add("all-breakdowns", results_figure(ranked), alt),
     }
 
 
-def _step_cell(numbers: dict, num_samples: int) -> str:
+def _step_cell(numbers: dict, samples: int) -> str:
     text = format.duration(numbers["step_time_s"])
-    if num_samples:
+    if samples:
         text += f" ({format.duration(numbers['step_time_s_p5'])} to {format.duration(numbers['step_time_s_p95'])})"
     return text
 
 
-def _best_sentence(ranked: Sequence[Any], names: Sequence[str]) -> str:
-    all_numbers = [result.to_dict() for result in ranked]
+def _best_sentence(all_numbers: Sequence[dict], names: Sequence[str]) -> str:
     fitting = sum(numbers["feasible"] for numbers in all_numbers)
     if not fitting:
-        return f"None of the {len(ranked)} plans fits into memory; the reasons are in the table."
+        return f"None of the {len(all_numbers)} plans fits into memory; the reasons are in the table."
     best = all_numbers[0]
     text = f"{names[0]} is the fastest: {format.rate(best['samples_per_s'], 'samples/s')}"
     if best["mfu"] is not None:
@@ -70,6 +69,6 @@ def _best_sentence(ranked: Sequence[Any], names: Sequence[str]) -> str:
     if fitting > 1:
         gain = best["samples_per_s"] / all_numbers[1]["samples_per_s"]
         text += f", {gain:.2f} times the next ({names[1]})"
-    if fitting < len(ranked):
-        text += f"; {len(ranked) - fitting} of {len(ranked)} do not fit into memory"
+    if fitting < len(all_numbers):
+        text += f"; {len(all_numbers) - fitting} of {len(all_numbers)} do not fit into memory"
     return text + "."

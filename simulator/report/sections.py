@@ -40,11 +40,11 @@ def section(result: Any, name: str, prefix: str, budget: int, figures: Figures) 
     return {
         "id": prefix,
         "name": name,
-        "answer": words.answer(numbers, len(result.samples_ns)),
+        "answer": words.answer(numbers, words.num_samples(result)),
         "fit": words.fit(numbers),
         "feasible": numbers["feasible"],
         "loss": words.largest_loss(numbers),
-        "tiles": _tiles(numbers, len(result.samples_ns)),
+        "tiles": _tiles(numbers, words.num_samples(result)),
         "asked": words.asked(result.scenario),
         "breakdown": _breakdown(result, numbers, prefix, figures),
         "memory": _memory(result, numbers, prefix, figures),
@@ -63,11 +63,11 @@ def section(result: Any, name: str, prefix: str, budget: int, figures: Figures) 
     }
 
 
-def _tiles(numbers: dict, num_samples: int) -> list[tuple[str, str, str]]:
+def _tiles(numbers: dict, samples: int) -> list[tuple[str, str, str]]:
     """(label, value, remark)."""
     memory = numbers["memory_bytes"]
     interval = ""
-    if num_samples:
+    if samples:
         interval = f"{format.duration(numbers['step_time_s_p5'])} to {format.duration(numbers['step_time_s_p95'])}"
     share = memory["peak_max"] / memory["limit"] if memory["limit"] else None
     achieved = numbers["model_flops_per_gpu_per_s"]
@@ -84,7 +84,7 @@ def _tiles(numbers: dict, num_samples: int) -> list[tuple[str, str, str]]:
 
 
 def _breakdown(result: Any, numbers: dict, prefix: str, figures: Figures) -> dict[str, Any]:
-    found = parts(numbers)
+    found = parts(numbers["breakdown_s"])
     shown = [part for part in found if part.seconds > 0]
     return {
         "figure": figures.add(
@@ -108,7 +108,7 @@ def _breakdown(result: Any, numbers: dict, prefix: str, figures: Figures) -> dic
 def _memory(result: Any, numbers: dict, prefix: str, figures: Figures) -> dict[str, Any]:
     memory = numbers["memory_bytes"]
     peak, limit = memory["peak_max"], memory["limit"]
-    alt = f"One bar: {format.bytes_text(peak)} by kind, against the limit of {format.bytes_text(limit)}."
+    alt = f"A bar for each rank; the fullest holds {format.bytes_text(peak)} of {format.bytes_text(limit)}."
     rows = [
         {
             "swatch": _swatch("memory", kind, MEMORY),
@@ -130,12 +130,12 @@ def _memory(result: Any, numbers: dict, prefix: str, figures: Figures) -> dict[s
 
 
 def _timeline(result: Any, numbers: dict, prefix: str, budget: int, figures: Figures) -> dict[str, Any]:
-    graph = result.timeline.graph
+    ranks = result.timeline.ranks
     drawing = draw(result.timeline, budget)
     shown = len(drawing.ranks)
     caption = [
-        f"{shown} of {len(graph.ranks)} simulated ranks are drawn."
-        if shown < len(graph.ranks)
+        f"{shown} of {len(ranks)} simulated ranks are drawn."
+        if shown < len(ranks)
         else f"Each band is a rank; {numbers['ranks_simulated']:,} simulated, {numbers['ranks']:,} in all."
     ]
     caption.append("Compute is the thick bar, communication the thin ones below it.")
@@ -145,7 +145,7 @@ def _timeline(result: Any, numbers: dict, prefix: str, budget: int, figures: Fig
     caption.append("Drag to zoom, double-click to come back.")
     alt = "Bars over time, one band for each rank: forward, backward and communication of one step."
     heat = None
-    if len(graph.ranks) > MAX_BANDS:
+    if len(ranks) > MAX_BANDS:
         heat_alt = "Heat map: how busy the compute stream of every rank is over time."
         heat = figures.add(f"{prefix}-heat", heat_figure(result), heat_alt, tools=True)
     return {

@@ -19,6 +19,7 @@ from rich.text import Text
 from simulator.report import format
 from simulator.report.breakdown import parts, unique_names
 from simulator.report.palette import SOURCE, memory_look
+from simulator.report.words import num_samples
 from simulator.units import GIB
 
 WIDTH = 80
@@ -81,15 +82,15 @@ def _details(result: Any) -> list[Any]:
     """Interval, breakdown, memory by kind, sources and warnings of one result."""
     numbers = result.to_dict()
     pieces: list[Any] = []
-    if len(result.samples_ns):
+    if samples := num_samples(result):
         low, high = (format.duration(numbers[key]) for key in ("step_time_s_p5", "step_time_s_p95"))
-        pieces.append(_text(f"step time, 90 % interval of {len(result.samples_ns)} samples: {low} to {high}"))
+        pieces.append(_text(f"step time, 90 % interval of {samples} samples: {low} to {high}"))
     table = _plain_table()
     table.add_column("where the step goes", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for part in parts(numbers):
+    for part in parts(numbers["breakdown_s"]):
         if part.seconds > 0:
             bar = "#" * round(part.share * BAR)
             table.add_row(part.look.words, format.duration(part.seconds), format.percent(part.share), f" {bar}")

@@ -12,9 +12,10 @@ import numpy as np
 
 from simulator import kinds
 from simulator.report import format
-from simulator.report.ops import BACKWARD, FORWARD, Lane, action_labels, lanes, stands_for
+from simulator.report.ops import BACKWARD, FORWARD, Lane, direction, lanes, rank_tick
 from simulator.report.palette import BLUE, SKY, Look, time_look
 from simulator.report.slices import Slices, merge_lanes
+from simulator.timeline import Timeline
 from simulator.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ class Drawing:
         return sum(map(len, self.slices))
 
 
-def op_categories(graph) -> np.ndarray:
+def op_categories(timeline: Timeline) -> np.ndarray:
     """int64[n]: for each op, its place in `CATEGORIES`."""
-    category = graph.kind.astype(np.int64) + 2
-    direction = np.array([CATEGORIES.index(label.direction or kinds.COMPUTE) for label in action_labels(graph)] + [2])
-    computes = graph.kind == kinds.CODE[kinds.COMPUTE]
-    category[computes] = direction[graph.action[computes]]
+    category = timeline.kind.astype(np.int64) + len(DIRECTIONS)
+    compute = CATEGORIES.index(kinds.COMPUTE)
+    found = [direction(action) for action in timeline.parsed_actions]
+    of_action = np.array([CATEGORIES.index(word) if word else compute for word in found] + [compute])
+    computes = timeline.kind == kinds.CODE[kinds.COMPUTE]
+    category[computes] = of_action[timeline.action[computes]]
     return category
 
 
@@ -76,14 +79,13 @@ def drawn_ranks(ranks: tuple[int, ...], most: int = MAX_BANDS) -> tuple[int, ...
     return tuple(ranks[place * (len(ranks) - 1) // (most - 1)] for place in range(most))
 
 
-def draw(timeline, budget: int = SLICE_BUDGET) -> Drawing:
+def draw(timeline: Timeline, budget: int = SLICE_BUDGET) -> Drawing:
     """What to draw of a timeline within a budget of slices."""
-    graph = timeline.graph
-    ranks = drawn_ranks(graph.ranks)
-    shown = tuple(lane for lane in lanes(graph) if lane.rank in ranks)
-    category = op_categories(graph)
+    ranks = drawn_ranks(timeline.ranks)
+    shown = tuple(lane for lane in lanes(timeline) if lane.rank in ranks)
+    category = op_categories(timeline)
     columns = [(timeline.start_ns[lane.ops], timeline.end_ns[lane.ops], category[lane.ops], lane.ops) for lane in shown]
-    merged, pixel_ns = merge_lanes(columns, int(timeline.end_ns.max(initial=0)), budget)
+    merged, pixel_ns = merge_lanes(columns, timeline.step_ns, budget)
     return Drawing(shown, merged, pixel_ns, ranks)
 
 
@@ -95,12 +97,11 @@ def timeline_figure(result, budget: int = SLICE_BUDGET) -> go.Figure:
 
     timeline = result.timeline
     drawing = draw(timeline, budget)
-    span_s = int(timeline.end_ns.max(initial=0)) / NS_PER_S
+    span_s = timeline.step_ns / NS_PER_S
     factor, unit = format.time_axis(span_s)
     scale = factor / NS_PER_S
     edged_ns = span_s * NS_PER_S * EDGED_SHARE
     places = _places(drawing)
-    hover = _Hover(timeline)
     columns: dict[int, list[tuple]] = {}
     for lane, slices in zip(drawing.lanes, drawing.slices, strict=True):
         middle, height = places[lane]
@@ -129,7 +130,9 @@ def timeline_figure(result, budget: int = SLICE_BUDGET) -> go.Figure:
             y=np.concatenate([np.full(len(mine), middle) for _, _, mine, middle, _ in groups]),
             width=np.concatenate([np.full(len(mine), height) for _, _, mine, _, height in groups]),
             marker={"color": look.colour, "line": {"color": "#FFFFFF", "width": (end - start > edged_ns) * 0.5}},
-            hovertext=[hover.text(lane, slices, one) for lane, slices, mine, _, _ in groups for one in mine.tolist()],
+            hovertext=[
+                _hover(timeline, lane, slices, one) for lane, slices, mine, *_ in groups for one in mine.tolist()
+            ],
             hoverinfo="text",
         )
     for band in range(len(drawing.ranks)):
@@ -145,17 +148,6 @@ def timeline_figure(result, budget: int = SLICE_BUDGET) -> go.Figure:
         zeroline=False,
     )
     return figure
-
-
-def rank_tick(result, rank: int) -> str:
-    """A band's name: its pipeline rank where there is a pipeline, its rank, and how many it stands for."""
-    graph = result.timeline.graph
-    layout_of = getattr(getattr(result, "scenario", None), "layout", None)
-    weight = stands_for(graph)[rank]
-    words = f"rank {rank}"
-    if layout_of is not None and layout_of.pipeline > 1:
-        words = f"stage {layout_of.coordinates(rank)[0]} · {words}"
-    return words + (f" · ×{weight}" if weight > 1 else "")
 
 
 def _places(drawing: Drawing) -> dict[Lane, tuple[float, float]]:
@@ -179,24 +171,17 @@ def _places(drawing: Drawing) -> dict[Lane, tuple[float, float]]:
     return found
 
 
-class _Hover:
-    """Short texts for slices: a page holds thousands of them."""
-
-    def __init__(self, timeline) -> None:
-        self.timeline = timeline
-        self.labels = action_labels(timeline.graph)
-
-    def text(self, lane: Lane, slices: Slices, one: int) -> str:
-        timeline, graph = self.timeline, self.timeline.graph
-        start, end, op = int(slices.start_ns[one]), int(slices.end_ns[one]), int(slices.op[one])
-        extent = f"{format.duration((end - start) / NS_PER_S)} from {format.duration(start / NS_PER_S)}"
-        where = f"rank {lane.rank} {lane.stream}"
-        count = int(slices.count[one])
-        if count > 1:
-            share = format.percent(int(slices.busy_ns[one]) / max(1, end - start))
-            return f"{where}: {count} ops, {extent}, {share} busy"
-        action = graph.action[op]
-        name = self.labels[action].name if action >= 0 else kinds.KINDS[graph.kind[op]]
-        wait = int(timeline.start_ns[op] - timeline.ready_ns[op])
-        waited = f", waited {format.duration(wait / NS_PER_S)}" if wait else ""
-        return f"{where}: {name}, {extent}{waited}"
+def _hover(timeline: Timeline, lane: Lane, slices: Slices, one: int) -> str:
+    """One short line for a slice: a page holds thousands of them."""
+    start, end, op = int(slices.start_ns[one]), int(slices.end_ns[one]), int(slices.op[one])
+    extent = f"{format.duration((end - start) / NS_PER_S)} from {format.duration(start / NS_PER_S)}"
+    where = f"rank {lane.rank} {lane.stream}"
+    count = int(slices.count[one])
+    if count > 1:
+        share = format.percent(int(slices.busy_ns[one]) / max(1, end - start))
+        return f"{where}: {count} ops, {extent}, {share} busy"
+    action = int(timeline.action[op])
+    name = timeline.parsed_actions[action].name if action >= 0 else kinds.KINDS[timeline.kind[op]]
+    wait = int(timeline.start_ns[op] - timeline.ready_ns[op])
+    waited = f", waited {format.duration(wait / NS_PER_S)}" if wait else ""
+    return f"{where}: {name}, {extent}{waited}"

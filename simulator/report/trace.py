@@ -21,11 +21,14 @@ import numpy as np
 from simulator import kinds
 from simulator.costs.price import SOURCES
 from simulator.graph.event_graph import EventGraph
-from simulator.report.ops import NO_ACTION, ActionLabel, Lane, action_labels, lanes, op_parts, rank_place, stands_for
+from simulator.program.actions import Action
+from simulator.program.program import Program
+from simulator.report.ops import Lane, lanes, op_parts, rank_place, stands_for
+from simulator.timeline import Timeline
 
 CHUNK = 1 << 12
 GZIP_LEVEL = 5
-STEP_STREAMS = ("compute", "tensor", "context", "table")
+STEP_STREAMS = ("compute", "tensor", "context")
 """Streams whose ops are steps of an action and named after themselves; elsewhere an op is its whole action."""
 
 
@@ -83,39 +86,37 @@ def _about(result) -> dict[str, str]:
 def trace_events(result) -> Iterator[str]:
     """The events of a trace as JSON texts: names of processes and threads, slices, flows, counters."""
     timeline = result.timeline
-    graph: EventGraph = timeline.graph
-    threads = _Threads(graph)
-    yield from _names(result, graph, threads)
-    sizes = _message_sizes(getattr(result, "program", None))
+    threads = _Threads(timeline)
+    yield from _names(result, threads)
+    sizes = _message_sizes(result.program)
     for thread, lane in zip(threads.ids, threads.lanes, strict=True):
-        yield from _slices(timeline, thread, lane, threads.labels, sizes)
-    yield from _flows(timeline, threads)
+        yield from _slices(timeline, thread, lane, sizes)
+    if timeline.graph is not None:
+        yield from _flows(timeline, timeline.graph, threads)
     yield from _counters(result)
 
 
 class _Threads:
     """Lanes, their thread ids (from 1, unique over the file), and for each op the thread that runs it."""
 
-    def __init__(self, graph: EventGraph) -> None:
-        self.lanes = lanes(graph)
+    def __init__(self, timeline: Timeline) -> None:
+        self.lanes = lanes(timeline)
         self.ids = tuple(range(1, len(self.lanes) + 1))
-        self.labels = action_labels(graph)
-        self.of_op = np.zeros(len(graph), dtype=np.int32)
+        self.of_op = np.zeros(len(timeline), dtype=np.int32)
         self.process_of = np.zeros(len(self.lanes) + 1, dtype=np.int64)
         for thread, lane in zip(self.ids, self.lanes, strict=True):
             self.of_op[lane.ops] = thread
             self.process_of[thread] = lane.rank + 1
 
 
-def _names(result, graph: EventGraph, threads: _Threads) -> Iterator[str]:
-    weights = stands_for(graph)
-    for place, rank in enumerate(graph.ranks):
+def _names(result, threads: _Threads) -> Iterator[str]:
+    for place, (rank, weight) in enumerate(stands_for(result.timeline).items()):
         process = rank + 1
-        labels = f"multiplicity {weights[rank]}" if weights[rank] > 1 else ""
-        yield _metadata("process_name", process, name=rank_place(result, rank))
+        yield _metadata("process_name", process, name=rank_place(result.scenario, rank))
         yield _metadata("process_sort_index", process, sort_index=place)
-        if labels:
-            yield _metadata("process_labels", process, labels=f"{labels}: stands for {weights[rank]} identical ranks")
+        if weight > 1:
+            labels = f"multiplicity {weight}: stands for {weight} identical ranks"
+            yield _metadata("process_labels", process, labels=labels)
     for thread, lane in zip(threads.ids, threads.lanes, strict=True):
         yield _metadata("thread_name", lane.rank + 1, thread, name=lane.stream)
         yield _metadata("thread_sort_index", lane.rank + 1, thread, sort_index=thread)
@@ -140,55 +141,65 @@ def microseconds(time_ns: int) -> str:
     return repr(value)
 
 
-def _message_sizes(program) -> dict[tuple[int, str], int]:
-    """(rank, action name) -> bytes of the message, for every action that has one; graphs hold the names alone."""
-    launches = ((own.rank, launch.action) for own in program.ranks for launch in own.launches) if program else ()
+def _message_sizes(program: Program | None) -> dict[tuple[int, str], int]:
+    """(rank, action name) -> bytes of the message, for every action that has one; a timeline holds names alone."""
+    if program is None:
+        return {}
+    launches = ((own.rank, launch.action) for own in program.ranks for launch in own.launches)
     return {(rank, action.name): action.size_bytes for rank, action in launches if action.size_bytes is not None}
 
 
-def _slices(timeline, thread: int, lane: Lane, labels: tuple[ActionLabel, ...], sizes: dict) -> Iterator[str]:
+def _slices(timeline: Timeline, thread: int, lane: Lane, sizes: dict[tuple[int, str], int]) -> Iterator[str]:
     """One lane's ops as complete events, each followed by its parts."""
-    graph: EventGraph = timeline.graph
-    names, ops, process = graph.op_names, lane.ops, lane.rank + 1
+    ops, process, actions = lane.ops, lane.rank + 1, timeline.parsed_actions
     whole_actions = lane.stream not in STEP_STREAMS
     for first in range(0, len(ops), CHUNK):
         chunk = ops[first : first + CHUNK]
         start, end, ready = timeline.start_ns[chunk], timeline.end_ns[chunk], timeline.ready_ns[chunk]
         columns = (
             chunk.tolist(),
-            graph.kind[chunk].tolist(),
-            graph.source[chunk].tolist(),
-            graph.action[chunk].tolist(),
+            timeline.kind[chunk].tolist(),
+            _sources(timeline, chunk),
+            timeline.action[chunk].tolist(),
             ready.tolist(),
             (start - ready).tolist(),
             start.tolist(),
             (end - start).tolist(),
+            np.diff(timeline.part_first)[chunk].tolist(),
         )
-        for op, kind, source, action, ready_ns, wait_ns, begin, length in zip(*columns, strict=True):
-            label = labels[action] if action >= 0 else NO_ACTION
-            category = kinds.KINDS[kind]
-            args = f'"kind":"{category}","ready_ns":{ready_ns},"wait_ns":{wait_ns},"cost":"{SOURCES[source]}"'
-            if action >= 0:
-                args += f',"action":{json.dumps(label.text)}'
-            size_bytes = sizes.get((lane.rank, label.name), label.size_bytes) if whole_actions else None
-            for key, value in (("bytes", size_bytes), ("microbatch", label.microbatch), ("stage", label.stage)):
-                if value is not None:
-                    args += f',"{key}":{value}'
-            name = names[op] if op < len(names) else ""
-            if label.name and (whole_actions or name in ("", label.verb)):
-                name = label.name
-            name = name or category
+        for op, kind, source, code, ready_ns, wait_ns, begin, length, num_parts in zip(*columns, strict=True):
+            action = actions[code] if code >= 0 else None
+            name = timeline.op_names[op] if timeline.op_names else ""
+            if action and (whole_actions or name in ("", action.verb)):
+                name = action.name
+            kind_name = kinds.KINDS[kind]
+            args = f'"kind":"{kind_name}","ready_ns":{ready_ns},"wait_ns":{wait_ns}{source}'
+            if action:
+                args += _action_args(action, sizes.get((lane.rank, action.name)) if whole_actions else None)
             yield (
-                f'{{"ph":"X","name":{json.dumps(name)},"cat":"{category}","pid":{process},"tid":{thread},'
+                f'{{"ph":"X","name":{json.dumps(name or kind_name)},"cat":"{kind_name}","pid":{process},"tid":{thread},'
                 f'"ts":{microseconds(begin)},"dur":{microseconds(length)},"args":{{{args}}}}}'
             )
-            if graph.part_first[op + 1] - graph.part_first[op] > 1:
+            if num_parts > 1:
                 yield from _parts(timeline, process, thread, op)
 
 
-def _parts(timeline, process: int, thread: int, op: int) -> Iterator[str]:
+def _sources(timeline: Timeline, ops: np.ndarray) -> list[str]:
+    """The arg that says where each op's cost comes from; a measured timeline has no costs."""
+    if timeline.graph is None:
+        return [""] * len(ops)
+    return [f',"cost":"{SOURCES[code]}"' for code in timeline.graph.source[ops].tolist()]
+
+
+def _action_args(action: Action, size_bytes: int | None) -> str:
+    found = (("bytes", size_bytes), ("microbatch", action.microbatch), ("stage", action.stage))
+    args = "".join(f',"{key}":{value}' for key, value in found if value is not None)
+    return f',"action":{json.dumps(action.name)}{args}'
+
+
+def _parts(timeline: Timeline, process: int, thread: int, op: int) -> Iterator[str]:
     """The parts of a contracted op as slices inside it; stretched with it where it was slowed or sampled."""
-    parts = op_parts(timeline.graph, op)
+    parts = op_parts(timeline, op)
     start, end = int(timeline.start_ns[op]), int(timeline.end_ns[op])
     whole = max(1, sum(ns for _, ns in parts))
     done, begin = 0, start
@@ -203,9 +214,8 @@ def _parts(timeline, process: int, thread: int, op: int) -> Iterator[str]:
         begin = finish
 
 
-def _flows(timeline, threads: _Threads) -> Iterator[str]:
+def _flows(timeline: Timeline, graph: EventGraph, threads: _Threads) -> Iterator[str]:
     """Arrows between ranks: along every dependency that crosses ranks, and through the members of every meeting."""
-    graph: EventGraph = timeline.graph
     identity = 0
     process = threads.process_of[threads.of_op]
     source = np.repeat(np.arange(len(graph)), np.diff(graph.first_successor))
@@ -219,14 +229,14 @@ def _flows(timeline, threads: _Threads) -> Iterator[str]:
         identity += 1
         name = "transfer" if graph.kind[members[0]] == kinds.CODE[kinds.PIPELINE] else "collective"
         if name == "transfer":  # from the sender to the receiver, whichever was launched first
-            members = sorted(members, key=lambda op: (_receives(graph, threads, op), op))
+            members = sorted(members, key=lambda op: (_receives(timeline, op), op))
         for place, op in enumerate(members):
             phase = "s" if place == 0 else "f" if place == len(members) - 1 else "t"
             yield _flow(phase, identity, name, threads, op, timeline.start_ns[op])
 
 
-def _receives(graph: EventGraph, threads: _Threads, op: int) -> bool:
-    return graph.action[op] >= 0 and threads.labels[graph.action[op]].verb == "recv"
+def _receives(timeline: Timeline, op: int) -> bool:
+    return timeline.action[op] >= 0 and timeline.parsed_actions[timeline.action[op]].verb == "recv"
 
 
 def _meetings(graph: EventGraph) -> Iterator[list[int]]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from simulator import kinds
+from simulator.metrics import busy_ns, compute_ns
 from simulator.report import format
-from simulator.report.ops import lanes, stands_for
+from simulator.report.ops import rank_tick
 from simulator.report.palette import BLUE, ORANGE, PALE, Look
-from simulator.report.slices import union
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -32,33 +29,19 @@ class RankUse:
 
 
 def rank_uses(result) -> tuple[RankUse, ...]:
-    """The use of every simulated rank, by the contract's definition: unions of intervals, host and waiting excluded."""
+    """The use of every simulated rank; what counts is `metrics.busy_ns` and `compute_ns`'s business."""
     timeline = result.timeline
-    graph = timeline.graph
-    span_ns = int(timeline.end_ns.max(initial=0)) or 1
-    weights = stands_for(graph)
-    on_device = graph.kind != kinds.CODE[kinds.HOST]
-    computing = np.isin(graph.kind, [kinds.CODE[kind] for kind in kinds.COMPUTE_KINDS])
-    by_rank: dict[int, list[np.ndarray]] = {rank: [] for rank in graph.ranks}
-    for lane in lanes(graph):
-        by_rank[lane.rank].append(lane.ops)
-    uses = []
-    for rank, ops in by_rank.items():
-        mine = np.concatenate(ops) if ops else np.array([], dtype=np.int64)
-        shares = [_covered(timeline, mine[mask[mine]]) / span_ns for mask in (computing, on_device)]
-        uses.append(RankUse(rank, weights[rank], *shares))
-    return tuple(uses)
-
-
-def _covered(timeline, ops: np.ndarray) -> int:
-    start, end = union(timeline.start_ns[ops], timeline.end_ns[ops])
-    return int((end - start).sum())
+    step_ns = timeline.step_ns or 1
+    columns = (timeline.ranks, timeline.multiplicity, compute_ns(timeline).tolist(), busy_ns(timeline).tolist())
+    return tuple(
+        RankUse(rank, weight, computing / step_ns, busy / step_ns)
+        for rank, weight, computing, busy in zip(*columns, strict=True)
+    )
 
 
 def utilization_figure(result) -> go.Figure:
     """One bar for each simulated rank: computing, communicating only, idle; they add up to the step."""
     from simulator.report.charts import Series, stacked_bars
-    from simulator.report.timeline_chart import rank_tick
 
     uses = rank_uses(result)
     rows = [rank_tick(result, use.rank) for use in uses]

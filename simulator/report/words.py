@@ -8,18 +8,23 @@ from simulator.report.breakdown import parts
 COMPUTE_LIKE = ("compute",)
 
 
-def answer(numbers: dict, num_samples: int = 0) -> str:
+def answer(numbers: dict, samples: int = 0) -> str:
     """The result in one sentence: step time with its interval, rates, MFU."""
     step = format.duration(numbers["step_time_s"])
-    if num_samples > 0:
+    if samples > 0:
         low, high = (format.duration(numbers[key]) for key in ("step_time_s_p5", "step_time_s_p95"))
-        step += f" (90 % interval {low} to {high}, {num_samples} samples)"
+        step += f" (90 % interval {low} to {high}, {samples} samples)"
     sentence = f"One training step takes {step}: {format.rate(numbers['samples_per_s'], 'samples/s')}"
     if numbers.get("tokens_per_s"):
         sentence += f", {format.rate(numbers['tokens_per_s'], 'tokens/s')}"
     if numbers.get("mfu") is not None:
         return sentence + f", {format.percent(numbers['mfu'])} of the devices' peak (MFU)."
     return sentence + "; MFU is unknown, because no peak rate is known for the device."
+
+
+def num_samples(result) -> int:
+    """Samples behind the interval; 0 for a result at the profile's medians, whose one entry says nothing of spread."""
+    return len(result.samples_ns) if len(result.samples_ns) > 1 else 0
 
 
 def fit(numbers: dict) -> str:
@@ -33,7 +38,7 @@ def fit(numbers: dict) -> str:
 
 def largest_loss(numbers: dict) -> str:
     """What besides the model's own compute costs most, or that nothing does."""
-    found = parts(numbers)
+    found = parts(numbers["breakdown_s"])
     own = sum(part.share for part in found if part.kind in COMPUTE_LIKE)
     others = sorted(
         (part for part in found if part.kind not in COMPUTE_LIKE and part.seconds > 0),

@@ -13,8 +13,13 @@ import numpy as np
 import pytest
 
 from simulator import kinds
+from simulator.engine.simpy_engine import run
+from simulator.engine.times import Times
 from simulator.graph.event_graph import GraphBuilder
+from simulator.program.actions import Action
+from simulator.program.program import Launch, Program, RankProgram
 from simulator.report.trace import microseconds, write_trace
+from simulator.timeline import Timeline
 
 ONE_EACH = ("duration_ns", "stream", "kind", "source", "action")
 
@@ -93,17 +98,27 @@ def test_parts_fill_their_op_and_nothing_else_is_added(tmp_path, made_result):
 
 
 def test_args_say_what_people_ask(tmp_path, made_result):
-    write_trace(made_result, tmp_path / "t.json")
+    launch = Launch("send_F", Action.from_text("send 0F3 >p1 4MiB"))
+    program = Program(made_result.scenario.layout, (RankProgram(0, (0, 1), (), (), (launch,)),))
+    write_trace(replace(made_result, program=program), tmp_path / "t.json")
     trace = read(tmp_path / "t.json")
     send = next(event for event in trace["traceEvents"] if event["name"] == "send 0F3")
     assert send["args"] | {"ready_ns": 0, "wait_ns": 0} == {
         "kind": "pipeline_comm", "ready_ns": 0, "wait_ns": 0, "cost": "measured",
-        "action": "send 0F3 >p1 4MiB", "bytes": 4 * 2**20, "microbatch": 3, "stage": 0,
+        "action": "send 0F3", "bytes": 4 * 2**20, "microbatch": 3, "stage": 0,
     }  # fmt: skip
     names = [event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "process_name"]
     assert names[1] == "rank 2 | node 0 gpu 2 | dp0 pp1 tp0"
     labels = [event["args"]["labels"] for event in trace["traceEvents"] if event["name"] == "process_labels"]
     assert labels[0].startswith("multiplicity 2")
+
+
+def test_a_measured_timeline_has_no_costs_and_no_arrows(tmp_path, made_result):
+    result = replace(made_result, timeline=replace(made_result.timeline, graph=None, source="measured"))
+    write_trace(result, tmp_path / "t.json")
+    trace = read(tmp_path / "t.json")
+    check_trace(trace)
+    assert not any("cost" in event.get("args", {}) or event.get("cat") == "flow" for event in trace["traceEvents"])
 
 
 def test_each_transfer_is_an_arrow_from_send_to_receive(tmp_path, make):
@@ -123,8 +138,7 @@ def test_a_dependency_across_ranks_is_an_arrow_too(tmp_path, made_result):
     first = graph.op(0, "compute", 1001)
     graph.op(1, "compute", 7, after=[first])
     built = graph.build()
-    start, end = np.array([0, 1001]), np.array([1001, 1008])
-    result = replace(made_result, timeline=SimpleNamespace(graph=built, ready_ns=start, start_ns=start, end_ns=end))
+    result = replace(made_result, timeline=Timeline.of(built, run(built)))
     write_trace(result, tmp_path / "t.json")
     trace = read(tmp_path / "t.json")
     check_trace(trace)
@@ -171,8 +185,7 @@ def test_writing_streams(tmp_path, made_result):
         op_names=(),
     )
     start = np.arange(count) * 5
-    timeline = SimpleNamespace(graph=big, ready_ns=start, start_ns=start, end_ns=start + 5)
-    result = replace(made_result, timeline=timeline)
+    result = replace(made_result, timeline=Timeline.of(big, Times(start, start, start + 5)))
     tracemalloc.start()
     write_trace(result, tmp_path / "big.json.gz")
     peak = tracemalloc.get_traced_memory()[1]
