@@ -12,8 +12,8 @@ from simulator.scenario.source import Path, Source
 
 
 def is_expansion(path: Path) -> bool:
-    """Whether an override at this path chooses a preset, rather than a value within one."""
-    return path == ("model",) or (len(path) == 2 and path[0] == "model" and path[1] in PRESET_KEYS)
+    """Whether an override at this path stands beside the preset (`model.trunk={...}`), rather than within it."""
+    return path[0] == "model" and len(path) <= 2
 
 
 def expand_model(source: Source, folder: str) -> None:
