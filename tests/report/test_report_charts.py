@@ -14,9 +14,8 @@ from simulator.report.utilization import rank_uses, utilization_figure
 
 def test_breakdown_sums_to_the_step(made_result):
     numbers = made_result.to_dict()
-    assert sum(part.seconds for part in parts(numbers["breakdown_s"])) == pytest.approx(
-        numbers["step_time_s"], abs=1e-9
-    )
+    found = parts(numbers["breakdown_s"])
+    assert sum(part.seconds for part in found) == pytest.approx(numbers["step_time_s"], abs=1e-9)
     assert sum(part.share for part in found) == pytest.approx(1)
     bars = breakdown_figure(made_result).data
     assert sum(bar.x[0] for bar in bars) == pytest.approx(numbers["step_time_s"] * 1e3)  # the axis is in ms
