@@ -56,6 +56,10 @@ class Variant(Value):
         """One alternative for each kind, in place of one object with every key."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         known = schema.pop("properties")
+
+        def tag_if_stated(kind: str) -> list[str]:
+            return [] if kind == cls.model_fields[cls.TAG].default else [cls.TAG]
+
         for key in ("required", "additionalProperties", "type"):
             schema.pop(key, None)
         schema["oneOf"] = [
@@ -66,7 +70,7 @@ class Variant(Value):
                     **{key: {**known[key], "default": None if value is ... else value} for key, value in taken.items()},
                     **{key: known[key] for key in cls.COMMON},
                 },
-                "required": [cls.TAG, *(key for key, value in taken.items() if value is ...)],
+                "required": [*tag_if_stated(kind), *(key for key, value in taken.items() if value is ...)],
                 "additionalProperties": False,
             }
             for kind, taken in cls.KEYS.items()

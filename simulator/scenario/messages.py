@@ -34,6 +34,10 @@ def scenario_error(source: Source, error: ValidationError) -> ScenarioError:
 
     found = min(error.errors(include_url=False), key=rank)
     path = _path(source.data, found)
+    if found["type"] == "union_tag_not_found" and isinstance(found["input"], dict):
+        for key in found["input"]:  # the kind may be there, misspelt
+            if key not in keys_at(path):
+                return source.error((*path, key), unknown_key((*path, key)))
     return source.error(path, _sentence(path, found))
 
 

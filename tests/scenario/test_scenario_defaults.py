@@ -21,7 +21,11 @@ def test_a_scenario_has_every_default_of_the_format(load):
     assert (plan.tensor, plan.pipeline, plan.context, plan.context_kind) == (1, 1, 1, "ring")
     assert (plan.sequence_parallel, plan.schedule, plan.virtual_stages, plan.recompute) == (False, "1f1b", 1, "none")
     assert (plan.zero, plan.shard_group, plan.reshard_after_forward, plan.bucket_mib) == (0, None, True, 25)
-    assert (plan.aggregation.algorithm, plan.aggregation.order, plan.aggregation.sparse) == ("auto", "backward", "allgather")
+    assert (plan.aggregation.algorithm, plan.aggregation.order, plan.aggregation.sparse) == (
+        "auto",
+        "backward",
+        "allgather",
+    )
     overlap = plan.overlap
     assert (overlap.grad_reduce, overlap.param_gather, overlap.tensor, overlap.pipeline) == (True, True, False, True)
     assert (plan.partition, plan.embedding_sharding) == ("uniform", "auto")
@@ -64,7 +68,9 @@ def test_a_head_beside_a_preset_replaces_the_presets_whole_head(load):
 def test_variants_take_their_own_keys_and_fill_their_own_defaults():
     assert Compression(method="topk").density == 0.01 and Compression(method="topk").error_feedback is True
     assert Compression(method="none").model_dump() == {"method": "none"}
-    assert Sync(mode="ssp").staleness == 4 and Sync(mode="async").staleness is None and Sync(mode="local_sgd").period == 16
+    assert (
+        Sync(mode="ssp").staleness == 4 and Sync(mode="async").staleness is None and Sync(mode="local_sgd").period == 16
+    )
     with pytest.raises(ValueError, match="method topk has no use for rank; remove it"):
         Compression(method="topk", rank=2)
 

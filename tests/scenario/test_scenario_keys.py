@@ -67,7 +67,10 @@ def test_one_wrong_letter_in_any_key_is_caught_with_the_key_that_was_meant(case)
 
 def test_a_key_in_the_wrong_section_is_told_its_home():
     error = _refusal(GPT3 + "global_batch: 3\n")
-    assert str(error) == "f.yaml line 12, global_batch: no such key in a scenario; global_batch belongs at plan.global_batch"
+    assert (
+        str(error)
+        == "f.yaml line 12, global_batch: no such key in a scenario; global_batch belongs at plan.global_batch"
+    )
     assert homes("rows") == ("model.tables[].rows",)
 
 

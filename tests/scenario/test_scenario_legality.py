@@ -1,0 +1,125 @@
+"""What can never work is refused with the numbers and with a change that does work."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scenario_texts import GPT3, HSTU, TINY
+
+from simulator import registry
+from simulator.errors import ScenarioError
+from simulator.plans import Plan
+from simulator.scenario.legality import check_degrees, check_schedule, fitting_data
+from simulator.scenario.loader import scenario_from
+
+REPLICAS = ("plan.pipeline=4", "plan.data=2")
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "words"),
+    [
+        (GPT3, ["plan.data=3"], ["tensor 8 * context 1 * data 3 * pipeline 8 = 192 ranks", "64 GPUs in 8 nodes", "--set plan.data=1"]),
+        (GPT3, ["plan.tensor=16"], ["= 128 does not divide", "64 GPUs", "--set plan.pipeline=4 or --set plan.tensor=8"]),
+        (GPT3, ["plan.global_batch=100", *REPLICAS, "plan.microbatch=3"], ["100 is not a multiple of microbatch 3 * data 2 = 6", "96 and 102"]),
+        (GPT3, ["plan.global_batch=1", *REPLICAS], ["the nearest that work are 2 and 4"]),
+        (GPT3, ["plan.pipeline=7", "cluster.nodes=7"], ["96 layers do not divide into pipeline 7", "6 and 8"]),
+        (GPT3, ["plan.schedule=interleaved_1f1b"], ["at least 2 model chunks", "--set plan.virtual_stages=2"]),
+        (GPT3, ["plan.virtual_stages=2"], ["belong to interleaved_1f1b", "--set plan.virtual_stages=1"]),
+        (GPT3, ["plan.schedule=gpipe", "plan.virtual_stages=2"], ["the schedule is gpipe"]),
+        (GPT3, ["plan.schedule=interleaved_1f1b", "plan.virtual_stages=3", "plan.global_batch=63"], ["63 microbatches", "56 and 64"]),
+        (GPT3, ["plan.schedule=interleaved_1f1b", "plan.virtual_stages=5"], ["pipeline 8 * virtual_stages 5 = 40"]),
+        (GPT3, ["plan.compression={method: bf16}"], ["no gradient reduction to compress", "plan.compression.method=none"]),
+        (GPT3, ["plan.zero=3", "plan.bucket_mib=25"], ["25 has no meaning with zero 3", "remove bucket_mib"]),
+        (GPT3, ["plan.embedding_sharding={item: row_wise}"], ["no table 'item'", "its tables are none"]),
+        (GPT3, ["model.trunk.seq=2047"], ["splits seq 2047 over tensor 8", "2040 and 2048", "plan.sequence_parallel=false"]),
+        (GPT3, ["model.trunk.ffn=100"], ["8 does not divide ffn 100", "2 and 4"]),
+        (GPT3, ["model.trunk.heads=95"], ["hidden 12288 is not a multiple of heads 95"]),
+        (GPT3, ["model.trunk.layers=0"], ["needs layers, a whole number of at least 1"]),
+        (HSTU, ["plan.tensor=8", "plan.global_batch=64"], ["8 does not divide heads 4", "2 and 4"]),
+        (HSTU, ["plan.embedding_sharding={itm: row_wise}"], ["no table 'itm'", "item, user"]),
+        (TINY, ["cluster.nics_per_node=3"], ["3 NICs cannot be dealt evenly to 4 GPUs"]),
+        (TINY, ["plan.shard_group=3"], ["3 does not divide data * context = 4", "leave it out"]),
+        (TINY, ["profile={h100_sxm5_80gb: x.json}"], ["no device 'h100_sxm5_80gb'", "its device is a100_sxm4_80gb"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_says_the_numbers_and_the_way_out(refused, text, sets, words):
+    said = refused(text, *sets)
+    for word in words:
+        assert word in said, said
+
+
+def test_a_llama_with_8_kv_heads_is_refused_at_tensor_16(refused):
+    text = GPT3.replace("gpt3_175b", "llama3_70b")
+    assert "16 does not divide kv_heads 8" in refused(text, "plan.tensor=16", "plan.pipeline=4")
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["plan.tensor=16", "plan.pipeline=4"],  # a tensor group may span nodes
+        ["plan.overlap.tensor=true", "plan.tensor=1", "plan.pipeline=16", "cluster.nodes=2", "plan.sequence_parallel=true"],
+        ["plan.zero=3"],  # one replica: nothing to shard
+        ["plan.zero=2"],
+        ["plan.aggregation.algorithm=in_switch"],
+        ["plan.pipeline=1", "cluster.nodes=1", "plan.schedule=interleaved_1f1b"],
+        ["plan.reshard_after_forward=false"],
+        ["plan.shard_group=1"],
+        ["plan.embedding_sharding=table_wise"],
+        ["plan.context_kind=all_to_all"],
+        ["model.trunk.vocab=51201"],  # padded, as Megatron-LM does
+    ],
+)  # fmt: skip
+def test_an_option_with_nothing_to_act_on_is_accepted(load, sets):
+    load(GPT3, "plan.data=1", *sets)
+
+
+degrees = st.integers(1, 64)
+
+
+@given(degrees, degrees, st.none() | degrees, st.sampled_from((1, 2, 3, 8, 12)))
+def test_the_set_line_of_a_refusal_does_fit(tensor, pipeline, data, nodes):
+    def degrees_fit(plan, cluster):
+        if plan.data is None:
+            fitting_data(plan, cluster)
+        else:
+            check_degrees(plan, cluster)
+
+    plan = Plan(tensor=tensor, pipeline=pipeline, data=data, microbatch=1, global_batch=1)
+    cluster = registry.topology("dgx_a100", nodes=nodes)
+    try:
+        degrees_fit(plan, cluster)
+    except ScenarioError as error:
+        offers = error.message.split("; use ")[1].split(" or ")
+    else:
+        return
+    for offer in offers:
+        changed = dict(re.findall(r"--set ([\w.]+)=(\d+)", offer))
+        new_nodes = int(changed.pop("cluster.nodes", nodes))
+        update = {key.removeprefix("plan."): int(value) for key, value in changed.items()}
+        degrees_fit(plan.model_copy(update=update), registry.topology("dgx_a100", nodes=new_nodes))
+
+
+@given(st.integers(1, 5000), st.integers(1, 16), st.sampled_from((1, 2, 4, 8)))
+def test_the_batches_that_a_refusal_names_do_work(global_batch, microbatch, data):
+    def load_with(batch):
+        return scenario_from({
+            "schema_version": 1, "name": "x", "model": {"preset": "sasrec_ml20m"},
+            "cluster": {"preset": "dgx_h100", "gpus_per_node": data},
+            "plan": {"microbatch": microbatch, "global_batch": batch},
+        })  # fmt: skip
+
+    try:
+        scenario = load_with(global_batch)
+        assert scenario.microbatches * microbatch * data == global_batch
+    except ScenarioError as error:
+        low, high = map(int, re.search(r"the nearest that work are (\d+) and (\d+)", str(error)).groups())
+        assert low < high
+        load_with(low), load_with(high)
+
+
+def test_interleaving_needs_microbatches_in_groups_of_the_pipeline_only():
+    plan = Plan(pipeline=4, data=1, schedule="interleaved_1f1b", virtual_stages=2, microbatch=2, global_batch=16)
+    check_schedule(plan)
+    with pytest.raises(ScenarioError, match="nearest global_batch that work are 16 and 24"):
+        check_schedule(plan.model_copy(update={"global_batch": 18}))

@@ -1,0 +1,77 @@
+"""What the format can say and this version does not build is refused by name, never accepted and ignored."""
+
+import pytest
+from scenario_texts import HSTU
+
+from simulator.errors import NotSupportedYet
+from simulator.scenario.not_yet import NOT_YET
+
+ASKS = {
+    "model.trunk.block": "model.trunk={block: profiled, layers: [{forward_s: 1, backward_s: 2}]}",
+    "model.adapter": "model.adapter={kind: lora, rank: 8}",
+    "model.dense.bottom": "model.dense={bottom: [512, 128]}",
+    "model.dense.interaction": "model.dense={interaction: dot}",
+    "model.tables.*.pooling": "model.tables.1.pooling=sum",
+    "model.tables.*.dtype": "model.tables.1.dtype=fp8",
+    "dtype": "dtype=fp8",
+    "precision.parameters": "precision.parameters=fp8",
+    "precision.gradients": "precision.gradients=fp8",
+    "precision.reduce": "precision.reduce=fp8",
+    "software.compile": "software.compile=true",
+    "cluster.groups": "cluster.groups=[{preset: dgx_h100, nodes: 2}]",
+    "cluster.devices": "cluster.devices=[{name: gpu, count: 4}]",
+    "cluster.links": "cluster.links=[{ends: [a, b], gbit_per_s: 100}]",
+    "network": "network=fair_share",
+    "plan.context": "plan.context=2",
+    "plan.schedule": "plan.schedule=zb_h1",
+    "plan.recompute": "plan.recompute=selective_op",
+    "plan.zero": "plan.zero=2",
+    "plan.shard_group": "plan={zero: 1, shard_group: 8, microbatch: 32, global_batch: 512}",
+    "plan.partition": "plan.partition=[4, 4]",
+    "plan.overlap.tensor": "plan={tensor: 2, overlap: {tensor: true}, microbatch: 32, global_batch: 512}",
+    "plan.aggregation.algorithm": "plan.aggregation.algorithm=hierarchical",
+    "plan.aggregation.order": "plan.aggregation.order=priority",
+    "plan.aggregation.sparse": "plan.aggregation.sparse=balanced",
+    "plan.embedding_sharding": "plan.embedding_sharding={item: grid}",
+    "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
+    "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
+    "plan.compression.method": "plan.compression.method=int8",
+    "plan.balancer.kind": "plan.balancer.kind=length",
+    "data.lengths.kind": "data.lengths={kind: zipf, alpha: 1.2, max: 100}",
+    "faults": "faults.mtbf_hours=100",
+    "serving": "serving.replicas=2",
+    "prices": "prices=prices.csv",
+}
+"""One way to ask for each line of the table."""
+
+
+def test_every_line_of_the_table_has_its_case_here():
+    assert [key for key, _, _ in NOT_YET] == list(ASKS)
+
+
+@pytest.mark.parametrize("key", ASKS)
+def test_what_is_not_built_is_refused_by_key_with_what_to_use(refused, key):
+    said = refused(HSTU, ASKS[key], kind=NotSupportedYet)
+    assert "not supported yet; " in said
+    assert said.endswith(next(instead for known, _, instead in NOT_YET if known == key))
+    assert said.startswith(("--set", "s.yaml")) and key.replace("*", "1").split(".")[-1] in said
+
+
+@pytest.mark.parametrize("method", ["topk", "powersgd"])
+def test_sparse_and_low_rank_compression_with_sharded_optimizers_is_not_built(refused, load, method):
+    said = refused(HSTU, f"plan.compression.method={method}", "plan.zero=1", kind=NotSupportedYet)
+    assert f"{method} with zero 1 is not supported yet" in said
+    load(HSTU, f"plan.compression.method={method}")
+    load(HSTU, "plan.compression.method=bf16", "plan.zero=1")
+
+
+@pytest.mark.parametrize(
+    "preset", ["dlrm_v2_mlperf", "dlrm_dot_criteo", "dlrmv3_mlperf", "hstu_ml20m_large", "tallrec_llama7b_lora"]
+)
+def test_presets_that_are_only_named_are_not_called_misspelt(refused, preset):
+    assert f"preset {preset} is not supported yet" in refused(HSTU, f"model={{preset: {preset}}}", kind=NotSupportedYet)
+
+
+@pytest.mark.parametrize("topology", ["dgx_h200", "p4d", "p5", "dgx_b200", "dgx2_v100", "rail_optimized", "fat_tree"])
+def test_topologies_that_are_only_named_are_not_called_misspelt(refused, topology):
+    assert "is not supported yet" in refused(HSTU, f"cluster={{preset: {topology}}}", kind=NotSupportedYet)
