@@ -65,13 +65,21 @@ def optimizer_kernels(scenario, shapes: Iterable[tuple[int, ...]]) -> tuple[Kern
 
 
 def update_kernels(count: int, precision, optimizer: str, zero: int, replicas: int) -> tuple[Kernel, ...]:
-    """Norm, clip, update, copy, zero: bytes for each parameter a pass, all but the last on the owned share."""
+    """(Cast, unscale,) norm, clip, update, copy, zero: bytes for each parameter; all but the last on the owned share.
+
+    Passes of Megatron-LM's Float16OptimizerWithFloat16Params; clipping is taken to be active.
+    """
     gradient, parameter = DTYPE_BYTES[precision.gradients], DTYPE_BYTES[precision.parameters]
     owned = -(-count // replicas) if zero else count
-    passes = [
-        (owned, gradient),  # gradient norm: reads
-        (owned, 2 * gradient),  # clipping: reads, writes
-        (owned, gradient + UPDATE_BYTES[optimizer]),
+    passes = []
+    if gradient < MASTER_BYTES:  # 16-bit gradients are cast up first: reads one, writes the other
+        passes.append((owned, gradient + MASTER_BYTES))
+    if precision.parameters == "fp16":  # the loss scale is taken out, infinities are looked for: reads, writes
+        passes.append((owned, 2 * MASTER_BYTES))
+    passes += [
+        (owned, MASTER_BYTES),  # gradient norm: reads
+        (owned, 2 * MASTER_BYTES),  # clipping: reads, writes
+        (owned, MASTER_BYTES + UPDATE_BYTES[optimizer]),  # reads the gradient, updates
     ]
     if has_master(precision.parameters):  # the master copy is cast down: reads 4, writes the parameter
         passes.append((owned, MASTER_BYTES + parameter))

@@ -106,7 +106,7 @@ class Load:
 def ids_per_sample(model: ModelSpec, table: Table) -> int:
     """Lookups of one sample: its inputs, and the rows that a sampled head scores at each position."""
     inputs = model.trunk.seq if table.lookups_per_sample is None else table.lookups_per_sample
-    if model.head.kind in ("sampled_softmax", "binary") and model.head.table == table.name:
+    if _samples_rows(model) and model.head.table == table.name:
         return inputs + (1 + model.head.negatives) * model.trunk.seq
     return inputs
 
@@ -114,6 +114,12 @@ def ids_per_sample(model: ModelSpec, table: Table) -> int:
 def loads(scenario) -> tuple[Load, ...]:
     """What each sparse table asks of the busiest rank of stage 0."""
     model, layout, plan = scenario.model, scenario.layout, scenario.plan
+    if layout.pipeline > 1 and _samples_rows(model):
+        raise NotSupportedYet(
+            f"a {model.head.kind} head that samples rows of a table is not supported yet behind a pipeline (its rows "
+            "are on the first stage); use pipeline 1 or head.kind full_softmax",
+            key="plan.pipeline",
+        )
     group = layout.data * layout.context * layout.tensor
     own = {
         table.name: -(-plan.microbatch * ids_per_sample(model, table) // (layout.context * layout.tensor))
@@ -256,6 +262,10 @@ def _busiest_owner(scenario, own: dict[str, int], group: int) -> tuple[str, ...]
         least[0] += cost[name]
         least[2].append(name)
     return tuple(max(owners, key=lambda owner: (owner[0], -owner[1]))[2]) if owners else ()
+
+
+def _samples_rows(model: ModelSpec) -> bool:
+    return model.head.kind in ("sampled_softmax", "binary") and model.head.table is not None
 
 
 def _hit_rate(load: Load) -> float:

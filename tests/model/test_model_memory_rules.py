@@ -62,6 +62,12 @@ def test_adams_traffic_pass_by_pass():
     assert {kernel.kind for kernel in kernels} == {kinds.OPTIMIZER}
 
 
+def test_the_2021_stack_casts_and_unscales_16_bit_gradients():
+    kernels = update_kernels(1000, FP16_2021, "adam", 0, 1)
+    # cast 2 + 4; unscale 8; then as above on fp32; zeroing a 2-byte gradient
+    assert [kernel.bytes_moved for kernel in kernels] == [6000, 8000, 4000, 8000, 28000, 6000, 2000]
+
+
 def test_full_precision_needs_no_copy_and_sharding_no_more_than_its_share():
     assert [kernel.bytes_moved for kernel in update_kernels(1000, FP32, "sgd", 0, 1)] == [4000, 8000, 12000, 4000]
     assert [kernel.shape for kernel in update_kernels(1000, BF16, "adam", 1, 8)] == [(125,)] * 4 + [(1000,)]

@@ -131,6 +131,12 @@ def test_a_sampled_head_looks_its_rows_up_too():
     assert tables.lookup_forward(of(SASREC, plan))[0].shape == (3 * 8 * 200 * 50,)
 
 
+def test_a_sampled_head_behind_a_pipeline_is_refused():
+    plan = Plan.model_validate({"data": 1, "pipeline": 2, "microbatch": 8, "global_batch": 8})
+    with pytest.raises(NotSupportedYet, match="behind a pipeline"):
+        tables.traffic(of(SASREC, plan))
+
+
 def test_a_table_tied_to_a_full_softmax_is_not_sparse():
     run = of(SASREC_SOFTMAX, Plan.model_validate({"data": 4, "microbatch": 8, "global_batch": 32}))
     assert tables.traffic(run) is None

@@ -2,6 +2,8 @@
 
 b samples of s positions, width h, a heads of d, tensor degree t. Each function below reads as the training code runs:
 norm, gather, GEMM, ... Bytes for memory-bound kernels are stated for each element, e = bytes of an activation.
+Not modelled: under sequence parallelism, the all-reduce of norm gradients over the tensor group, once a step (4 h
+elements a layer).
 """
 
 from __future__ import annotations
