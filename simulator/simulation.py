@@ -129,12 +129,14 @@ def simulate(scenario, *, engine: str = "auto", samples: int = 0) -> Result:
     program = lower(scenario)
     cut = prices.cut
     steps = StepSource(scenario, cut)
+    digest = program.digest()
 
     def timeline_of(pricer: Pricer) -> tuple[Expanded, Timeline]:
         expanded = expand(program, steps, pricer, scenario, run_alone)
         times = run(expanded.graph)
-        digest = program.digest()
-        return expanded, Timeline.of(expanded.graph, times, members=expanded.members, program_digest=digest)
+        return expanded, Timeline.of(
+            expanded.graph, times, members=expanded.members, program_digest=digest, actions=expanded.actions
+        )
 
     draws = [prices.pricer] if not samples else [prices.pricer.sampled(scenario.seed, k) for k in range(samples)]
     makespans = []

@@ -68,10 +68,12 @@ class Timeline:
         members: tuple[Sequence[int], ...] | None = None,
         source: Literal["simulated", "measured"] = "simulated",
         program_digest: str = "",
+        actions: tuple[Action, ...] | None = None,
     ) -> Timeline:
         """The timeline of a graph's ops.
 
         members[i]: the real ranks that `graph.ranks[i]` stands for; default: itself, where it stands for one.
+        actions: what `graph.actions` reads back as, where the caller still has it.
         Raises ValueError where members do not count up to the graph's multiplicity.
         """
         if members is None:
@@ -80,11 +82,14 @@ class Timeline:
                 members = ()
         elif tuple(map(len, members)) != graph.multiplicity:
             raise ValueError(f"members {members} do not count up to multiplicity {graph.multiplicity}")
-        return cls(
+        timeline = cls(
             times.ready_ns, times.start_ns, times.end_ns, graph.kind, graph.stream, graph.action,
             graph.part_first, graph.part_kind, graph.part_ns, graph.streams, graph.ranks, graph.multiplicity, members,
             graph.actions, graph.op_names, source, program_digest, graph,
         )  # fmt: skip
+        if actions is not None:
+            timeline.__dict__["parsed_actions"] = actions  # fills the cached property
+        return timeline
 
     def __len__(self) -> int:
         return len(self.end_ns)

@@ -8,7 +8,7 @@ op by op, so that what overlaps is slowed for just as long as it overlaps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,11 +33,12 @@ _OP_OF_VERB = {
 @dataclass(frozen=True)
 class Expanded:
     """graph; busy_ns: rank-weighted ns priced from each kind of source, in the order of `costs.price.SOURCES`;
-    members: the real ranks behind each of graph.ranks."""
+    members: the real ranks behind each of graph.ranks; actions: what the texts of graph.actions stand for."""
 
     graph: EventGraph
     busy_ns: np.ndarray
     members: tuple[Sequence[int], ...]
+    actions: tuple[Action, ...]
 
     @property
     def provenance(self) -> dict[str, float]:
@@ -62,7 +63,7 @@ class _Expansion:
         self.algorithm = scenario.plan.aggregation.algorithm
         self.tiling = Tiling()
         self.templates: dict[tuple, Template] = {}
-        self.actions: dict[str, int] = {}
+        self.actions: dict[str, tuple[int, Action]] = {}
         self.busy_ns = np.zeros(len(SOURCES), dtype=np.int64)
         self.stands_for = {rank: own.rank for own in program.ranks for rank in own.members}
 
@@ -71,7 +72,8 @@ class _Expansion:
             self._place_rank(own)
         multiplicity = {own.rank: len(own.members) for own in self.program.ranks}
         graph = self.tiling.build(multiplicity, tuple(self.actions))
-        return Expanded(graph, self.busy_ns, tuple(own.members for own in self.program.ranks))
+        actions = tuple(action for _, action in self.actions.values())
+        return Expanded(graph, self.busy_ns, tuple(own.members for own in self.program.ranks), actions)
 
     def _place_rank(self, own: RankProgram) -> None:
         interacting = interacting_actions(own.launches, self._slows)
@@ -84,7 +86,7 @@ class _Expansion:
             before = [exits[name] for name in action.after]
             if launch.stream in tail:
                 before.append(tail[launch.stream])
-            number = self.actions.setdefault(replace(action, after=()).text, len(self.actions))
+            number, _ = self.actions.setdefault(action.words, (len(self.actions), action))
             if template.ops:
                 lane = None if launch.stream == "compute" else launch.stream
                 first, ends = self.tiling.place(template, own.rank, number, before, lane)

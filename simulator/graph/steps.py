@@ -6,6 +6,8 @@ the compressors and the optimizer.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.work import Collective, Kernel, Step
@@ -23,13 +25,15 @@ class StepSource:
         self.model, self.plan = scenario.model, scenario.plan
         self.units = blocks.units(scenario.model)
         self.compressor = make_compressor(scenario.plan.compression)
+        self._kinds = lru_cache(maxsize=None)(
+            lambda first, last: tuple(unit.kind for unit in self.units[first : last + 1])
+        )
 
     def signature(self, own: RankProgram, action: Action) -> tuple:
         """Equal signatures run equal steps: layers of one kind are alike, whatever their number."""
         if action.verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(action.verb, action.segment)
-            kinds = tuple(unit.kind for unit in self.units[first : last + 1])
-            return (action.verb, kinds, self._arrives_scattered(own, action))
+            return (action.verb, self._kinds(first, last), self._arrives_scattered(action))
         if action.bucket is not None:
             return (own.rank, action.verb, action.bucket, action.phase)
         if action.verb == "lookup":
@@ -42,7 +46,7 @@ class StepSource:
         if verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(verb, action.segment)
             pieces = self._forward(first, last) if verb == "F" else self._backward(first, last)
-            return [self._gather_boundary(), *pieces] if self._arrives_scattered(own, action) else pieces
+            return [self._gather_boundary(), *pieces] if self._arrives_scattered(action) else pieces
         if verb in ("encode", "decode"):
             return [self._codec(own, action)]
         if verb == "lookup":
@@ -74,7 +78,7 @@ class StepSource:
             pieces.append(blocks.backward(self.model, unit, self.cut))
         return pieces
 
-    def _arrives_scattered(self, own: RankProgram, action: Action) -> bool:
+    def _arrives_scattered(self, action: Action) -> bool:
         """True where this action's input came as 1/tensor shares (see `lowering.boundary_bytes`)."""
         plan = self.plan
         if plan.tensor == 1 or plan.sequence_parallel or plan.pipeline == 1:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from simulator.units import format_bytes, parse_bytes
 
@@ -41,7 +42,7 @@ _BUCKET = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Action:
     """verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B).
 
@@ -64,7 +65,7 @@ class Action:
     method: str | None = None
     after: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What other actions call it: unique within its rank and step."""
         if self.verb in COMPUTE_VERBS:
@@ -76,9 +77,9 @@ class Action:
             return f"{self.verb} {self.bucket}" + (f".{self.phase}" if self.phase else "")
         return self.verb
 
-    @property
-    def text(self) -> str:
-        """One line that `from_text` reads back."""
+    @cached_property
+    def words(self) -> str:
+        """The line without what it waits for."""
         words = [self.name]
         if self.peer is not None:
             words.append(f"{'<' if self.verb == 'recv' else '>'}p{self.peer}")
@@ -86,11 +87,21 @@ class Action:
             words.append(format_bytes(self.size_bytes))
         if self.method is not None:
             words.append(self.method)
-        if self.after:
-            words.append("after " + ", ".join(self.after))
         return " ".join(words)
 
+    @property
+    def text(self) -> str:
+        """One line that `from_text` reads back."""
+        return f"{self.words} after {', '.join(self.after)}" if self.after else self.words
+
     __str__ = text.fget
+
+    def waiting_for(self, *names: str) -> Action:
+        """The same action, which also waits for these (a constructor call: `replace` is ten times dearer)."""
+        return Action(
+            self.verb, self.stage, self.microbatch, self.segment, self.of, self.bucket, self.phase, self.size_bytes,
+            self.peer, self.method, self.after + names,
+        )  # fmt: skip
 
     @classmethod
     def from_text(cls, text: str) -> Action:

@@ -8,7 +8,6 @@ reached, here at unit boundaries, and a bucket is reduced as soon as its last gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.program import Bucket, Chunk, Launch
@@ -105,7 +104,9 @@ def gather_parameters(
         segment = chunk.segments.index((bucket.first, bucket.last)) if len(chunk.segments) > 1 else None
         needs[Action("F", bucket.stage, 0, segment).name] = (action(bucket).name,)
     waiting = [
-        replace(launch, action=replace(launch.action, after=launch.action.after + needs.get(launch.action.name, ())))
+        Launch(launch.stream, launch.action.waiting_for(*needs[launch.action.name]))
+        if launch.action.name in needs
+        else launch
         for launch in launches
     ]
     return [Launch("data", action(bucket)) for bucket in forward_order] + waiting

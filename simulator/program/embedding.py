@@ -29,7 +29,7 @@ def add_tables(launches: list[Launch], chunks: tuple[Chunk, ...], traffic: Traff
         elif action.verb == "F" and not action.segment:
             before, ready = _forward(action.microbatch, traffic, previous)
             complete += before
-            complete.append(replace(launch, action=replace(action, after=action.after + ready)))
+            complete.append(Launch("compute", action.waiting_for(*ready)))
         else:
             complete.append(launch)
             if action.verb == "B" and action.segment in (None, pieces - 1):

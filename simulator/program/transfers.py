@@ -7,7 +7,6 @@ result leaves, on one stream per direction (`recv_forward`, `send_forward`, `rec
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from simulator.program.actions import Action
 from simulator.program.program import Chunk, Launch
@@ -22,12 +21,13 @@ def add_transfers(
     """Adds receives and sends of `size_bytes` each.
 
     holder: pipeline rank of a global stage; stages of one rank hand over in memory. overlap: receives are posted as
-    early as their stream allows and sends run beside compute; else a receive is posted when compute arrives at it, and
-    compute goes on when the send is over.
+    early as their stream allows and sends run beside compute; else a receive is posted when the action of its direction
+    before it is over (Megatron-LM's fused calls send one result and receive the next input), and compute goes on when
+    the send is over.
     """
     pieces = {chunk.stage: len(chunk.segments) for chunk in chunks}
     complete: list[Launch] = []
-    previous: tuple[str, ...] = ()
+    previous: dict[str, tuple[str, ...]] = {}
     blocking: tuple[str, ...] = ()
     for launch in launches:
         action = launch.action
@@ -36,14 +36,19 @@ def add_transfers(
         of = {"stage": action.stage, "of": action.verb, "microbatch": action.microbatch}
         if (action.segment or 0) == 0 and 0 <= source < num_stages and holder(source) != pipeline_rank:
             receive = Action(
-                "recv", **of, size_bytes=size_bytes, peer=holder(source), after=() if overlap else previous
+                "recv",
+                **of,
+                size_bytes=size_bytes,
+                peer=holder(source),
+                after=() if overlap else previous.get(action.verb, ()),
             )
             complete.append(Launch(f"recv_{_DIRECTION[action.verb]}", receive))
-            action = replace(action, after=(*action.after, receive.name))
-        action = replace(action, after=action.after + blocking)
+            blocking += (receive.name,)
+        if blocking:
+            action = action.waiting_for(*blocking)
         blocking = ()
         complete.append(Launch("compute", action))
-        previous = (action.name,)
+        previous[action.verb] = (action.name,)
         is_last_piece = action.segment is None or action.segment == pieces[action.stage] - 1
         if is_last_piece and 0 <= target < num_stages and holder(target) != pipeline_rank:
             send = Action("send", **of, size_bytes=size_bytes, peer=holder(target), after=(action.name,))
