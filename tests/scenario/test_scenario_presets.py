@@ -1,5 +1,7 @@
 """Presets: the figures of their sources, and starters that load."""
 
+import re
+
 import pytest
 
 from simulator.errors import ScenarioError
@@ -74,11 +76,8 @@ def test_a_starter_loads_as_it_stands_and_its_comments_are_its_defaults(preset):
     text = starter(preset)
     scenario = scenario_from(parse_yaml(text, "starter").data)
     assert scenario.model == _model(preset)
-    uncommented = "\n".join(
-        line.replace("# ", "", 1)
-        if line.lstrip().startswith("# ") and ": " in line.split("#")[1] and line[0] != "#"
-        else line
-        for line in text.splitlines()
-    )
+    uncommented = re.sub(r"^( *)# (\w+: )", r"\1\2", text, flags=re.MULTILINE)
+    written = parse_yaml(uncommented, "starter").data
+    assert written["optimizer"] == "adam" and "bucket_mib" in written["plan"] and "gpus_per_node" in written["cluster"]
     assert scenario_from(parse_yaml(uncommented, "starter").data) == scenario
     assert STARTS[preset].reason in text

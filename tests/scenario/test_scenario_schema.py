@@ -12,19 +12,19 @@ from simulator.scenario.schema import json_schema
 SCHEMA = json_schema()
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float),
          "null": type(None)}  # fmt: skip
+KNOWN = {"$ref", "$defs", "$schema", "title", "description", "default", "type", "properties", "required", "const",
+         "enum", "additionalProperties", "anyOf", "oneOf", "items", "prefixItems", "minItems", "maxItems", "minLength",
+         "minProperties", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "discriminator"}  # fmt: skip
 
 
 def fits(schema, value):
-    """Whether a value fits a schema: the part of JSON Schema 2020-12 that ours uses, and an error for any other word."""
-    known = {"$ref", "$defs", "$schema", "title", "description", "default", "type", "properties", "required", "const",
-             "additionalProperties", "enum", "anyOf", "oneOf", "items", "prefixItems", "minItems", "maxItems", "minLength",
-             "minProperties", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "discriminator"}  # fmt: skip
-    assert set(schema) <= known, set(schema) - known
+    """Whether a value fits a schema: the part of JSON Schema 2020-12 that ours uses; other words are an error."""
+    assert set(schema) <= KNOWN, set(schema) - KNOWN
     if "$ref" in schema and not fits(SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], value):
         return False
-    if "type" in schema:
-        if not isinstance(value, TYPES[schema["type"]]) or (isinstance(value, bool) and schema["type"] != "boolean"):
-            return False
+    kind = schema.get("type")
+    if kind and (not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
+        return False
     if "const" in schema and value != schema["const"]:
         return False
     if "enum" in schema and value not in schema["enum"]:
@@ -65,8 +65,9 @@ def test_what_loads_fits_the_schema_and_so_does_its_canonical_text(load, text):
     [
         ("plan.tensor", 0), ("plan.tensor", 1.5), ("plan.tensor", 2**53 + 1), ("plan.tensr", 1), ("plan.zero", 4),
         ("plan.recompute", "some"), ("plan.compression", {"method": "topk", "rank": 3}),
-        ("plan.compression", {"method": "topk", "density": 0}), ("plan.partition", []), ("plan.embedding_sharding", "all"),
-        ("name", ""), ("schema_version", 2), ("data.lengths", {"kind": "zipf"}), ("plan.sync", {"mode": "ssp", "period": 1}),
+        ("plan.compression", {"method": "topk", "density": 0}), ("plan.partition", []),
+        ("plan.embedding_sharding", "all"), ("name", ""), ("schema_version", 2), ("data.lengths", {"kind": "zipf"}),
+        ("plan.sync", {"mode": "ssp", "period": 1}),
         ("seed", -1), ("dtype", "int4"), ("profile", {}),
     ],
 )  # fmt: skip

@@ -10,7 +10,8 @@ from simulator.scenario.source import MAX_DEPTH, parse_value, parse_yaml, read_t
     ("text", "value"),
     [
         ("1e9", 10**9), ("1E3", 1000), ("2.5e3", 2500), ("1e-3", 0.001), ("1.5", 1.5), (".5", 0.5), ("5.", 5.0),
-        ("7", 7), ("-7", -7), ("+7", 7), ("010", 10), ("0x10", 16), ("0o10", 8), ("1_000", 1000), ("9007199254740993", 2**53 + 1),
+        ("7", 7), ("-7", -7), ("+7", 7), ("010", 10), ("0x10", 16), ("0o10", 8), ("1_000", 1000),
+        ("9007199254740993", 2**53 + 1),
         ("yes", True), ("Off", False), ("TRUE", True), ("~", None), ("", None), ("null", None), (".inf", float("inf")),
         ("'1e9'", "1e9"), ('"yes"', "yes"), ("2024-01-01", "2024-01-01"), ("1:30", "1:30"), ("e5", "e5"), (".", "."),
         ("1.2.3", "1.2.3"), ("[1, 1e2]", [1, 100]), ("{a: 1}", {"a": 1}),
@@ -52,7 +53,7 @@ def test_anchors_and_merge_keys_write_a_value_once():
     ],
 )
 def test_bad_syntax_is_one_sentence_with_its_line(text, line, words):
-    with pytest.raises(ScenarioError, match=".") as caught:
+    with pytest.raises(ScenarioError) as caught:
         parse_yaml(text, "f.yaml")
     assert caught.value.line == line and caught.value.file == "f.yaml"
     assert words in str(caught.value) and "\n" not in str(caught.value)
