@@ -25,6 +25,9 @@ SLICE_BUDGET = 8_000
 MAX_BANDS = 16
 """Ranks drawn as bars; more would be thinner than a reader can follow."""
 BAND_PX = 58
+TALL_BAND_PX = 120
+"""Height of a band where there are only one or two."""
+DEEP_BLUE = "#004B76"
 EDGED_SHARE = 1 / 400
 """Slices longer than this share of the step get a white edge; a shorter one would be all edge."""
 BAND = "#F1F1F1"
@@ -43,7 +46,7 @@ CATEGORIES = (FORWARD, BACKWARD, *kinds.KINDS)
 def category_look(category: str) -> Look:
     """The look of a slice; compute outside forward and backward (encoders, lookups) has the breakdown's."""
     if category == kinds.COMPUTE:
-        return Look("other compute", "#004B76", "", "")
+        return Look("other compute", DEEP_BLUE, "", "")
     return DIRECTIONS.get(category) or time_look(category)
 
 
@@ -62,14 +65,15 @@ class Drawing:
 
 
 def op_categories(timeline: Timeline) -> np.ndarray:
-    """int64[n]: for each op, its place in `CATEGORIES`."""
-    category = timeline.kind.astype(np.int64) + len(DIRECTIONS)
-    compute = CATEGORIES.index(kinds.COMPUTE)
+    """int64[n]: for each op, its place in `CATEGORIES`; a contracted one outside F and B counts as its largest part."""
+    kind = timeline.kind.astype(np.int64)
+    owner = np.repeat(np.arange(len(timeline)), np.diff(timeline.part_first))
+    by_size = np.lexsort((timeline.part_ns, owner))
+    kind[owner[by_size]] = timeline.part_kind[by_size]  # of one op's parts the last written is the largest
     found = [direction(action) for action in timeline.parsed_actions]
-    of_action = np.array([CATEGORIES.index(word) if word else compute for word in found] + [compute])
-    computes = timeline.kind == kinds.CODE[kinds.COMPUTE]
-    category[computes] = of_action[timeline.action[computes]]
-    return category
+    of_action = np.array([CATEGORIES.index(word) if word else -1 for word in found] + [-1])[timeline.action]
+    whole = (timeline.kind == kinds.CODE[kinds.COMPUTE]) & (of_action >= 0)
+    return np.where(whole, of_action, kind + len(DIRECTIONS))
 
 
 def drawn_ranks(ranks: tuple[int, ...], most: int = MAX_BANDS) -> tuple[int, ...]:
@@ -93,7 +97,7 @@ def timeline_figure(result, budget: int = SLICE_BUDGET) -> go.Figure:
     """Bars over time; zoom by dragging. Hover tells the action, its extent and what it waited for."""
     import plotly.graph_objects as go
 
-    from simulator.report.charts import layout, value_axis
+    from simulator.report.charts import layout, marker, value_axis
 
     timeline = result.timeline
     drawing = draw(timeline, budget)
@@ -110,7 +114,7 @@ def timeline_figure(result, budget: int = SLICE_BUDGET) -> go.Figure:
             columns.setdefault(code, []).append((lane, slices, mine, middle, height))
     figure = go.Figure(
         layout=layout(
-            110 + BAND_PX * max(1, len(drawing.ranks)),
+            110 + (BAND_PX if len(drawing.ranks) > 2 else TALL_BAND_PX) * len(drawing.ranks),
             barmode="overlay",
             bargap=0,
             showlegend=True,
@@ -129,7 +133,7 @@ def timeline_figure(result, budget: int = SLICE_BUDGET) -> go.Figure:
             x=(end - start) * scale,
             y=np.concatenate([np.full(len(mine), middle) for _, _, mine, middle, _ in groups]),
             width=np.concatenate([np.full(len(mine), height) for _, _, mine, _, height in groups]),
-            marker={"color": look.colour, "line": {"color": "#FFFFFF", "width": (end - start > edged_ns) * 0.5}},
+            marker=marker(look) | {"line": {"color": "#FFFFFF", "width": (end - start > edged_ns) * 0.5}},
             hovertext=[
                 _hover(timeline, lane, slices, one) for lane, slices, mine, *_ in groups for one in mine.tolist()
             ],

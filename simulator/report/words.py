@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
+from simulator.model import blocks
 from simulator.report import format
 from simulator.report.breakdown import parts
 
@@ -70,15 +73,17 @@ def asked(scenario) -> tuple[tuple[str, str], ...]:
         ("Plan", plan_words(scenario.plan)),
         ("Batch", batch_words(scenario.plan)),
         ("Numbers", numbers_words(scenario)),
+        ("Costs", costs_words(scenario)),
     )
 
 
 def model_words(model) -> str:
-    """Trunk, tables and head."""
+    """Trunk, tables and head, with their parameters."""
     trunk = model.trunk
     words = []
     if trunk.num_layers:
-        shape = f"{trunk.num_layers} {trunk.block} layers"
+        shape = f"{format.parameters(blocks.num_parameters(model))} dense parameters: {trunk.num_layers} "
+        shape += f"{trunk.block} layers"
         if trunk.hidden:
             shape += f", hidden {trunk.hidden:,}, {trunk.heads} heads, sequence {trunk.seq:,}"
         if trunk.vocab:
@@ -89,11 +94,12 @@ def model_words(model) -> str:
         widths = sorted({table.dim for table in model.tables})
         dims = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
         many = len(model.tables)
-        words.append(f"{many} embedding table{'s' * (many > 1)}, {format.parameters(rows)} rows of {dims}")
+        words.append(f"{many} embedding table{'s' * (many > 1)} of {format.parameters(rows)} rows of {dims}")
     if model.dense is not None:
-        words.append(f"MLPs {list(model.dense.bottom)} and {list(model.dense.top)}")
+        stacks = (("bottom", model.dense.bottom), ("top", model.dense.top))
+        words += [f"{name} MLP {'-'.join(map(str, widths))}" for name, widths in stacks if widths]
     if model.head is not None:
-        words.append(f"{model.head.kind.replace('_', ' ')} head")
+        words.append(f"head: {model.head.kind.replace('_', ' ')}")
     if model.adapter is not None:
         words.append(f"LoRA of rank {model.adapter.rank}")
     return "; ".join(words)
@@ -152,3 +158,13 @@ def batch_words(plan) -> str:
 def numbers_words(scenario) -> str:
     """Precision and optimizer."""
     return f"{scenario.dtype}, {scenario.optimizer}"
+
+
+def costs_words(scenario) -> str:
+    """The profiles that price the devices; a file's profile by its name, not by where it lies."""
+    if scenario.profile is not None:
+        return f"profile {PurePath(scenario.profile).name}"
+    devices = dict.fromkeys(node.device for node, _ in scenario.cluster.groups)
+    return ", ".join(
+        f"profile {device.profile}" if device.profile else f"datasheet of {device.name}" for device in devices
+    )

@@ -17,7 +17,8 @@ from simulator.plans import Plan
 from simulator.timeline import Timeline
 
 GIB = 2**30
-DEVICE = Device("a100_sxm4_80gb", 80 * GIB, 2_039_000_000_000, (("bf16", 312e12),), 25_000_000_000)
+NAME = "a100_sxm4_80gb"
+DEVICE = Device(NAME, 80 * GIB, 2_039_000_000_000, (("bf16", 312e12),), 25_000_000_000, profile=NAME)
 NODE = NodeType(DEVICE, 8, 8, 25_000_000_000, NodeFabric("nvswitch", 300_000_000_000, 1e-6))
 
 
@@ -104,6 +105,7 @@ def make_result(name: str = "made", stages: int = 4, microbatches: int = 8, data
         microbatches=plan.microbatches,
         dtype="bf16",
         optimizer="adam",
+        profile=None,
     )
     breakdown = dict.fromkeys(kinds.BREAKDOWN, 0)
     shares = {"compute": 0.55, "tensor_comm": 0.11, "optimizer": 0.02, "data_comm": 0.06}
