@@ -67,12 +67,11 @@ class StepSource:
 
     def _backward(self, first: int, last: int) -> list[tuple[Step, ...]]:
         """Units in reverse; a recomputed layer runs forward again, whole, before its last unit's backward."""
-        mode, pieces, rerun = self.plan.recompute, [], None
+        mode, pieces = self.plan.recompute, []
         for unit in reversed(self.units[first : last + 1]):
-            if mode == "full" and unit.layer >= 0 and unit.layer != rerun:
-                layer = [other for other in self.units if other.layer == unit.layer]
+            layer = [other for other in self.units if other.layer == unit.layer >= 0]
+            if mode == "full" and layer and unit is layer[-1]:  # a later segment of the same layer finds it rerun
                 pieces += [blocks.recompute(self.model, other, self.cut, mode) for other in layer]
-                rerun = unit.layer
             elif mode == "selective":
                 pieces.append(blocks.recompute(self.model, unit, self.cut, mode))
             pieces.append(blocks.backward(self.model, unit, self.cut))
