@@ -89,11 +89,11 @@ def results_figure(results) -> go.Figure:
         if any(table[kind].seconds > 0 for table in tables)
     ]
     what = "time of a step" if per_step else "time for each sample"
-    figure = stacked_bars(names, series, title=f"{what} ({unit})", height=140 + 34 * len(names))
+    figure = stacked_bars(names, series, title=f"{what} ({unit})", height=110 + 34 * len(names))
     figure.update_layout(
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-        margin={"l": 10, "r": 10, "t": 60, "b": 40},
+        margin={"l": 10, "r": 10, "t": 36, "b": 40},
     )
     return figure
 

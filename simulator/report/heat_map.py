@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.report import format
+from simulator.report.drawing import drawn_ranks
 from simulator.report.ops import lanes, rank_tick
 from simulator.report.palette import SKY
 from simulator.report.slices import occupancy, union
-from simulator.report.timeline_chart import drawn_ranks
 from simulator.timeline import Timeline
 from simulator.units import NS_PER_S
 

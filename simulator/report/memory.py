@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.report import format
+from simulator.report.drawing import drawn_ranks
 from simulator.report.ops import rank_tick
 from simulator.report.palette import memory_look
-from simulator.report.timeline_chart import drawn_ranks
 from simulator.units import GIB, MIB
 
 if TYPE_CHECKING:

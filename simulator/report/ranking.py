@@ -27,6 +27,7 @@ def comparison_table(ranked: Sequence[Any], names: Sequence[str], figures: Figur
     rows = [
         {
             "name": name,
+            "plan": words.degrees_words(result.scenario.plan),
             "feasible": numbers["feasible"],
             "reason": numbers["reason"],
             "cells": (

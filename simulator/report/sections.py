@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.report import format, words
 from simulator.report.breakdown import breakdown_figure, parts
+from simulator.report.drawing import MAX_BANDS, draw, drawn_ranks
 from simulator.report.heat_map import heat_figure
 from simulator.report.memory import memory_figure
 from simulator.report.palette import MEMORY, SOURCE, TIME, Look, memory_look
-from simulator.report.timeline_chart import MAX_BANDS, draw, drawn_ranks, timeline_figure
+from simulator.report.timeline_chart import timeline_figure
 from simulator.report.utilization import rank_uses, utilization_figure
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def _timeline(result: Any, numbers: dict, prefix: str, budget: int, figures: Fig
     caption.append("Compute is the thick bar, communication the thin ones below it.")
     if drawing.pixel_ns:
         pixel = format.duration(drawing.pixel_ns / 1e9)
-        caption.append(f"Ops shorter than {pixel} are merged with their neighbours; --trace writes every one.")
+        caption.append(f"Some ops shorter than {pixel} are merged with their neighbours and drawn as long as they ran;")
+        caption.append("the trace file (--trace) has every one.")
     caption.append("Drag to zoom, double-click to come back.")
     alt = "Bars over time, one band for each rank: forward, backward and communication of one step."
     heat = None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PIXELS = 1200
-"""Width of the drawing at first, in pixels."""
+PIXELS = 2400
+"""Width of the drawing at first: two to a pixel of a screen, for a reader who zooms in."""
 
 
 @dataclass(frozen=True)

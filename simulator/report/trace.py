@@ -35,10 +35,10 @@ STEP_STREAMS = ("compute", "tensor", "context")
 def write_trace(result, path: str | Path) -> None:
     """Writes `result.timeline` to `path`; gzip where it ends in .gz. Same result, same bytes.
 
-    Every op is a complete slice ("X") with action, kind, ready, wait, bytes, microbatch, stage and the cost's source
-    in its args; a contracted op holds its parts as child slices. Folded ranks are written once: `multiplicity` in the
-    process's labels says how many they stand for. Memory counters are written where `result.memory.curves` (rank ->
-    [(ns, bytes)]) exists.
+    Every op is a complete slice ("X") with action, kind, ready, wait, bytes, microbatch, stage and the cost's source in
+    its args; a contracted op holds its time by kind as child slices (sums, not moments). Folded ranks are written once:
+    `multiplicity` in the process's labels says how many they stand for. Memory counters are written where
+    `result.memory.curves` (rank -> [(ns, bytes)]) exists.
     """
     with _open(Path(path)) as file:
         head = {"displayTimeUnit": "ms", "otherData": _about(result)}
@@ -80,7 +80,8 @@ def _about(result) -> dict[str, str]:
     """What the file is of, from the result's own identity."""
     numbers = result.to_dict()
     keys = ("name", "run_id", "program_digest", "timeline_digest", "engine", "seed")
-    return {"format": "rehearse simulated timeline"} | {key: str(numbers[key]) for key in keys if key in numbers}
+    about = {"format": "rehearse simulated timeline", "parts": "inside an op: its time by kind, summed, not in order"}
+    return about | {key: str(numbers[key]) for key in keys if key in numbers}
 
 
 def trace_events(result) -> Iterator[str]:

@@ -119,14 +119,16 @@ def cluster_words(cluster) -> str:
     return f"{name}{cluster.gpus} devices, " + "; ".join(groups)
 
 
+def degrees_words(plan) -> str:
+    """tensor 8 × pipeline 8: the degrees above one."""
+    names = ("tensor", "pipeline", "data", "context")
+    degrees = [f"{name} {getattr(plan, name)}" for name in names if getattr(plan, name) > 1]
+    return " × ".join(degrees) if degrees else "one device"
+
+
 def plan_words(plan) -> str:
-    """Degrees above one and the choices that differ from plain training."""
-    degrees = [
-        f"{name} {getattr(plan, name)}"
-        for name in ("tensor", "pipeline", "data", "context")
-        if (getattr(plan, name) or 1) > 1
-    ]
-    words = [" × ".join(degrees) if degrees else "one device"]
+    """Degrees and the choices that differ from plain training."""
+    words = [degrees_words(plan)]
     if plan.pipeline > 1:
         virtual = f" with {plan.virtual_stages} chunks a rank" if plan.virtual_stages > 1 else ""
         words.append(f"schedule {plan.schedule}{virtual}")

@@ -6,9 +6,10 @@ import pytest
 from simulator import kinds
 from simulator.report import palette
 from simulator.report.breakdown import breakdown_figure, parts, results_figure
+from simulator.report.drawing import draw, drawn_ranks
 from simulator.report.heat_map import heat_figure
 from simulator.report.memory import memory_figure
-from simulator.report.timeline_chart import BAND_PX, draw, drawn_ranks, timeline_figure
+from simulator.report.timeline_chart import BAND_PX, timeline_figure
 from simulator.report.utilization import rank_uses, utilization_figure
 
 
@@ -91,7 +92,7 @@ def test_bands_of_different_ranks_do_not_touch(made_result):
 
 def test_many_ranks_become_a_choice_of_bands_and_a_heat_map(make):
     result = make(stages=20, microbatches=2, data=1)
-    drawing = draw(result.timeline)
+    drawing = draw(result.timeline, 8000)
     assert len(drawing.ranks) == 16
     assert (drawing.ranks[0], drawing.ranks[-1]) == (0, 19)
     heat = heat_figure(result)
