@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from simulator.cli import doctor, init, not_built, show, simulate, trace, validate
-from simulator.cli.output import FAILED, OK, explained, wants_traceback
+from simulator.cli.output import FAILED, INTERRUPTED, OK, explained, wants_traceback
 
 app = typer.Typer(
     name="rehearse",
@@ -60,6 +60,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name="rehearse", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # newer typers turn Ctrl-C into this code themselves
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else OK
     except BrokenPipeError:
         # the reader is gone: silence the interpreter's own flush at exit too

@@ -51,6 +51,13 @@ def wants_traceback(error: BaseException) -> bool:
     return bool(os.environ.get("REHEARSE_TRACEBACK")) and explained(error)[0] in ("internal", "failed")
 
 
+def whole(text: str | int) -> int:
+    """A count on the command line. Raises typer's error for anything but a whole number of at least 0."""
+    if str(text).isdecimal():
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is not a whole number of at least 0")
+
+
 def check_writable(path: str | None, option: str) -> None:
     """Finds out before a long run whether its result can be written. Raises ScenarioError."""
     if path is None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from simulator.cli.output import Json, Progress, Sets, check_writable, explained, print_json, wants_traceback
+from simulator.cli.output import Json, Progress, Sets, check_writable, explained, print_json, wants_traceback, whole
 from simulator.errors import NotSupportedYet, RehearseError, ScenarioError
 
 
@@ -15,7 +15,9 @@ def simulate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenarios; - is standard input.")],
     sets: Sets = None,
     engine: Annotated[str, typer.Option(help="simpy, auto; compiled and both are not supported yet.")] = "auto",
-    samples: Annotated[int, typer.Option(min=0, help="Draws of the costs' errors; 0 takes every median.")] = 0,
+    samples: Annotated[
+        int, typer.Option(parser=whole, metavar="K", help="Draws of the costs' errors; 0 takes every median.")
+    ] = 0,
     as_json: Json = False,
     report: Annotated[str | None, typer.Option(metavar="R.html", help="Write a report of all results.")] = None,
     trace: Annotated[str | None, typer.Option(metavar="T.json.gz", help="Write a Perfetto trace of one FILE.")] = None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator import registry
 from simulator.cluster import Cluster
-from simulator.errors import ScenarioError
+from simulator.errors import ProfileError, ScenarioError
 from simulator.plans import Plan
 from simulator.scenario.keys import unknown_key
 from simulator.scenario.legality import check_plan, fitting_data
@@ -109,15 +109,20 @@ def _resolve_keywords(section: ClusterSection, cluster: Cluster) -> ClusterSecti
 
 
 def _profile(stated: ScenarioFile, cluster: Cluster) -> str | None:
-    """The profile of a cluster of one device; a mapping is looked up."""
-    if not isinstance(stated.profile, tuple):
-        return stated.profile
-    device = cluster.node_type.device.name
-    profiles = dict(stated.profile)
-    for name in profiles:
-        if name != device:
-            raise ScenarioError(f"the cluster has no device {name!r}; its device is {device}", key=f"profile.{name}")
-    return profiles.get(device)
+    """The profile of a cluster of one device; a mapping is looked up. What is not there is said here, with its line."""
+    profile, key = stated.profile, "profile"
+    if isinstance(profile, tuple):
+        device = cluster.node_type.device.name
+        for name, _ in profile:
+            if name != device:
+                raise ScenarioError(f"the cluster has no device {name!r}; its device is {device}", key=f"{key}.{name}")
+        profile, key = profile[0][1], f"{key}.{device}"
+    if profile is not None:
+        try:
+            registry.profile_path(profile)
+        except ProfileError as error:
+            raise ScenarioError(str(error).removeprefix("profile: "), key=key) from None
+    return profile
 
 
 def _stated(source: Source, *path: str) -> bool:

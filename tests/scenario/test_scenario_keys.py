@@ -30,8 +30,8 @@ def test_every_key_of_the_format_loads_and_none_is_missing_from_the_text():
 def _sections():
     yield ()
     for path in ("model", "model.trunk", "model.tables.0", "model.head", "model.dense", "precision", "software",
-                 "cluster", "plan", "plan.aggregation", "plan.overlap", "plan.sync", "plan.compression", "plan.balancer",
-                 "data", "data.lengths", "faults", "serving"):  # fmt: skip
+                 "cluster", "plan", "plan.aggregation", "plan.overlap", "plan.sync", "plan.compression",
+                 "plan.balancer", "data", "data.lengths", "faults", "serving"):  # fmt: skip
         yield tuple(int(part) if part.isdecimal() else part for part in path.split("."))
 
 
