@@ -43,6 +43,7 @@ def heat_figure(result) -> go.Figure:
         for ops in (compute.get(rank, empty) for rank in ranks)
     ]
     middles = (np.arange(HEAT_BINS) + 0.5) * (span_ns / NS_PER_S * factor / HEAT_BINS)
+    row_px = max(6, 600 // max(1, len(ranks)))
     figure = go.Figure(
         go.Heatmap(
             z=(np.array(rows) * 100).round().astype(np.uint8),
@@ -52,9 +53,15 @@ def heat_figure(result) -> go.Figure:
             zmin=0,
             zmax=100,
             hovertemplate="%{y}: %{z} % busy at %{x:.4g} " + unit + "<extra></extra>",
-            colorbar={"title": {"text": "compute<br>busy, %"}, "thickness": 14, "tickvals": [0, 50, 100]},
+            colorbar={
+                "title": {"text": "compute busy (%)", "side": "right"},
+                "thickness": 14,
+                "tickvals": [0, 50, 100],
+            },
         ),
-        layout=layout(min(900, 120 + max(6, 600 // max(1, len(ranks))) * len(ranks))),
+        layout=layout(
+            min(900, 120 + max(6, 600 // max(1, len(ranks))) * len(ranks)), margin={"l": 10, "r": 10, "t": 40, "b": 40}
+        ),
     )
     figure.update_xaxes(value_axis(f"time ({unit})"))
     every = max(1, -(-len(ranks) // 16))
