@@ -13,6 +13,7 @@ are fitted to a published two-node log (every other size, checked on the others)
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import exp, log
 
 import numpy as np
@@ -20,8 +21,12 @@ import numpy as np
 from simulator.cluster import GroupSpan
 from simulator.costs.algorithms import RING, point_to_point, ring_steps, ring_volume, tree_depth, tree_volume
 from simulator.costs.kernels import KernelTime
+from simulator.costs.measured import repeat_errors
 from simulator.costs.profile import INTRA_NODE, CollectiveCurve, Profile
 from simulator.errors import NotSupportedYet, ScenarioError
+
+SEND = "send"
+"""The curve of one message between a pair, where a profile has it."""
 
 ALGORITHMS = ("auto", "ring", "tree")
 LOW_LATENCY_SHARE = 0.25
@@ -37,6 +42,16 @@ class NodeCurves:
         self.curves = {curve.group_size: _Curve(curve) for curve in sorted(curves, key=lambda one: one.group_size)}
         self.sizes = tuple(self.curves)
         self.kind = curves[0].source.kind
+
+    def source(self, exact: bool, outside: bool) -> str:
+        """The word of `price.SOURCES` for a time that `time_s` gave."""
+        known = self.kind if exact else "interpolated"
+        return "datasheet" if self.kind == "assumed" else "extrapolated" if outside else known
+
+    def repeat_error(self, ranks: int, size_bytes: float) -> float:
+        """Spread of repeats at the measured message size nearest to this one, in the group size nearest to this one."""
+        curve = self.curves[min(self.sizes, key=lambda size: (abs(size - ranks), size))]
+        return curve.repeats[bisect_left(curve.middles, size_bytes)]
 
     def startup_s(self, ranks: int) -> float:
         """Time of the smallest message: a line in the number of ranks, through the two nearest group sizes."""
@@ -86,6 +101,8 @@ class _Curve:
         self.kept = (times == curve.median_s).tolist()
         self.sizes, self.times = curve.size_bytes.tolist(), times.tolist()
         self.log_sizes, self.log_times = np.log(curve.size_bytes), np.log(times)
+        self.middles = np.sqrt(curve.size_bytes[1:] * curve.size_bytes[:-1]).tolist()
+        self.repeats = repeat_errors(curve).tolist()
         self.startup_s = self.times[0]
 
     def time_s(self, size_bytes: float) -> tuple[float, bool, bool]:
@@ -133,10 +150,15 @@ class CollectiveCosts:
     def transfer(self, size_bytes: float, span: GroupSpan) -> KernelTime:
         """One message from one rank to another of a pair's span.
 
-        Inside a node: half of an all_to_all of twice the size between two ranks, which sends the same bytes both ways.
+        Inside a node: as sends were measured there; else half of an all_to_all of twice the size between two ranks,
+        which sends the same bytes both ways.
         """
         if size_bytes == 0:
             return KernelTime(0.0, "interpolated", "transfer.intra_node")
+        if span.nodes == 1 and SEND in self._curves and self._rate_scale(span) == 1.0:
+            seconds, exact, outside = self._curves[SEND].time_s(2, size_bytes)
+            source = self._curves[SEND].source(exact, outside)
+            return KernelTime(seconds, source, "transfer.intra_node", self._curves[SEND].repeat_error(2, size_bytes))
         if span.nodes == 1:
             curves = self._curves["all_to_all"]
             seconds, _, outside = curves.time_s(2, 2 * size_bytes, self._rate_scale(span))
@@ -146,19 +168,21 @@ class CollectiveCosts:
         return KernelTime(point_to_point(size_bytes, rate, latency), "extrapolated", "transfer.inter_node")
 
     def _intra(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> KernelTime:
-        scale, known = self._rate_scale(span), "all_gather" if op == "broadcast" else op
+        scale = self._rate_scale(span)
+        known = "all_gather" if op == "broadcast" and op not in self._curves else op
         curves = self._curves[known]
         op_class = f"collective.intra_node.{op}"
         if algorithm == "tree" and op == "all_reduce":
             rate = scale / curves.traffic_s(span.size, size_bytes)
             seconds = self._base_s + 2 * tree_depth(span.size) * self._tree_hops_s[0]
             return KernelTime(seconds + tree_volume(span.size) * size_bytes / rate, "extrapolated", op_class)
-        if op == "broadcast":
+        if known != op:
             seconds = curves.startup_s(span.size) + size_bytes * curves.traffic_s(span.size, size_bytes) / scale
             return KernelTime(seconds, "extrapolated", op_class)
         seconds, exact, outside = curves.time_s(span.size, size_bytes, scale)
-        source = curves.kind if exact else "extrapolated" if outside else "interpolated"
-        return KernelTime(seconds, source, op_class)
+        return KernelTime(
+            seconds, curves.source(exact, outside), op_class, curves.repeat_error(span.size, size_bytes)
+        )
 
     def _inter_s(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> float:
         if op == "all_to_all":

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simulator.cluster import Device
+from simulator.costs.measured import MeasuredKernels
 from simulator.costs.profile import Curve, KernelTable, Profile, SourceGroup
 from simulator.costs.tables import EXACT, OUTSIDE, LogGrid
 from simulator.errors import ProfileError, ScenarioError
@@ -55,26 +56,29 @@ FLASH_BACKWARD_FLOPS_RATIO = 2.5
 
 
 class KernelTime(NamedTuple):
-    """seconds, where the number came from (a name of `price.SOURCES`) and the class of the fit it came from."""
+    """seconds, where the number came from (a name of `price.SOURCES`), the class of the fit it came from, and the
+    standard deviation of the log of repeats (0 where the profile holds no samples)."""
 
     seconds: float
     source: str
     op_class: str
+    repeat_error: float = 0.0
 
 
 class KernelCosts:
     """Prices the kernels of one device from one profile.
 
     under_load: apply the profile's `clock_under_load` to compute-bound kernels, as in a real step; False gives isolated
-    kernels, as the tables were measured.
+    kernels, as the tables were measured. alone: the cluster has one rank (see `measured.py`).
     """
 
-    def __init__(self, profile: Profile, device: Device, *, under_load: bool = True):
+    def __init__(self, profile: Profile, device: Device, *, under_load: bool = True, alone: bool = False):
         self.profile, self.device = profile, device
         self._same_chip = device.memory_scale == 1.0 and device.profile_bandwidth_bytes_per_s is None
         self._clock = profile.constant("clock_under_load") if under_load else 1.0
         self._memory_slowdown = profile.constant("memory_under_load") if under_load else 1.0
         self._startup_s = profile.constant("kernel_startup_s")
+        self._measured = MeasuredKernels(profile, alone=alone)
         self._grids: dict[tuple[str, str], tuple[LogGrid, KernelTable]] = {}
         self._curves: dict[str, LogGrid] = {}
         self._families = {
@@ -91,6 +95,8 @@ class KernelCosts:
 
     def price(self, kernel: Kernel) -> KernelTime:
         """The time of one kernel, without its launch by the host. Raises ValueError for an op that no rule knows."""
+        if found := self._measured.time(kernel):
+            return KernelTime(*found)
         if kernel.op.endswith(HOST_SUFFIX):
             return self._host(kernel)
         if kernel.op not in self._families:

@@ -48,7 +48,7 @@ class Pricer:
         self._from_datasheet = profile is None
         self.profile = datasheet_profile(node.device, node.fabric) if profile is None else profile
         self.cluster = cluster
-        self._kernels = KernelCosts(self.profile, node.device, under_load=under_load)
+        self._kernels = KernelCosts(self.profile, node.device, under_load=under_load, alone=cluster.gpus == 1)
         self._collectives = CollectiveCosts(self.profile)
         self._draw: tuple[int, int] | None = None
         self._prices: dict[tuple, Price] = {}
@@ -106,7 +106,7 @@ class Pricer:
         return self.profile.digest()
 
     def _remember(self, key: tuple, time: KernelTime, op: str) -> Price:
-        seconds, source, op_class = time
+        seconds, source, op_class, repeat_error = time
         if self._from_datasheet:
             source = "datasheet"
         error = self._fit_error(op_class, source)
@@ -114,7 +114,7 @@ class Pricer:
             seconds *= fit_factor(*self._draw, op_class, error)
         if source in ("extrapolated", "datasheet") and not self._from_datasheet and op_class not in self._warnings:
             self._warnings[op_class] = _warning(self.profile, op_class, source, key)
-        price = Price(seconds_to_ns(seconds), source, op_class, error, 0.0)
+        price = Price(seconds_to_ns(seconds), source, op_class, error, repeat_error)
         self._prices[key] = price
         return price
 

@@ -6,7 +6,7 @@
      "defaults": {"attention": "unfused" | "flash"},
      "sources":   {key: {kind, citation, date, command}},
      "kernels":   [{op, dtype, source, columns {axis: [...]}, median_ns [...], spread_ns?, count?, quantiles_ns?}],
-     "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...]}],
+     "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...], quantiles_ns?}],
      "curves":    {name: {unit, source, columns {axis: [...]}, value [...]}},
      "constants": {name: {value, unit, kind, citation, fitted_on [...]}},
      "overlap":   {kind of communication: {compute, own, source}},
@@ -87,7 +87,10 @@ class KernelTable:
 
 @dataclass(frozen=True, slots=True)
 class CollectiveCurve:
-    """Time of one collective against message size (as `model.work.Collective` counts it), one group size and tier."""
+    """Time of one collective against message size (as `model.work.Collective` counts it), one group size and tier.
+
+    op: a collective, or `send` for one message of a pair. quantiles_s[n, q]: whole samples, None where unpublished.
+    """
 
     op: str
     group_size: int
@@ -95,6 +98,7 @@ class CollectiveCurve:
     source: SourceGroup
     size_bytes: np.ndarray
     median_s: np.ndarray
+    quantiles_s: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +257,8 @@ def _collective(row: dict, sources: dict[str, SourceGroup]) -> CollectiveCurve:
     if (np.diff(size) <= 0).any():
         raise ValueError(f"sizes of {row['op']} over {row['group_size']} do not rise")
     median = _positive(row["median_ns"], row["op"]) * 1e-9
-    return CollectiveCurve(row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median)
+    quantiles = np.array(row["quantiles_ns"], dtype=np.float64) * 1e-9 if "quantiles_ns" in row else None
+    return CollectiveCurve(row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median, quantiles)
 
 
 def _curve(row: dict, sources: dict[str, SourceGroup]) -> Curve:

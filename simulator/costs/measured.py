@@ -1,0 +1,155 @@
+"""Kernel -> time from a profile that `rehearse calibrate` measured: tables of scattered shapes, kept as whole samples.
+
+A shape that was measured costs its median. Any other: efficiency = bound / time, interpolated in log space between the
+measured shapes (`scattered.Scattered`), where bound = start-up + max(FLOPs / peak, bytes / bandwidth) with the best
+rates that were measured on this machine. A measured time holds the host's dispatch where kernels run on the host.
+
+Tables come in two conditions: `op` was measured on all ranks of the machine at once, `op` + ALONE on one rank while the
+others were idle: processes of one CPU share its memory, and a cluster of one rank has nobody to share with.
+"""
+
+from __future__ import annotations
+
+from math import log, log2, sqrt
+
+import numpy as np
+
+from simulator.costs.profile import CollectiveCurve, KernelTable, Profile
+from simulator.costs.scattered import Scattered
+from simulator.costs.tables import OUTSIDE
+from simulator.model.work import Kernel
+from simulator.units import DTYPE_BYTES
+
+ALONE = "@1"
+"""Suffix of an op's table that was measured on one rank while the others were idle."""
+
+ATTENTION = ("batch", "heads", "kv_heads", "seq_q", "seq_kv", "head_dim", "causal")
+AXES: dict[str, tuple[str, ...]] = {
+    "gemm": ("m", "n", "k"),
+    "batched_gemm": ("batch", "m", "n", "k"),
+    "attention_forward": ATTENTION,
+    "attention_backward": ATTENTION,
+    "hstu_attention_forward": ATTENTION,
+    "hstu_attention_backward": ATTENTION,
+}
+MEMORY_AXES = ("elements", "bytes")
+"""Every other op: its elements and the bytes that it moves."""
+
+ATTENTION_PASSES = {"attention_forward": 1.0, "attention_backward": 2.5,
+                    "hstu_attention_forward": 1.0, "hstu_attention_backward": 2.5}  # fmt: skip
+"""Matrix products of an attention kernel in units of its forward's two (arXiv 2205.14135, appendix B)."""
+
+
+def axes(op: str) -> tuple[str, ...]:
+    """Columns of an op's table."""
+    return AXES.get(op.removesuffix(ALONE), MEMORY_AXES)
+
+
+def point_of(kernel: Kernel) -> tuple[int, ...]:
+    """Where a kernel stands in its op's table."""
+    return kernel.shape if kernel.op in AXES else (kernel.shape[0], max(kernel.bytes_moved, 1))
+
+
+def coordinates(op: str, point: tuple[float, ...]) -> tuple[float, ...]:
+    """The point in the log2 units that distances are measured in."""
+    op = op.removesuffix(ALONE)
+    if op in ATTENTION_PASSES:
+        batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal = point
+        return (log2(batch * heads), log2(seq_q), log2(seq_kv), log2(head_dim), 2 * log2(heads / kv_heads), 4 * causal)
+    if op in AXES:
+        return tuple(log2(value) for value in point)
+    elements, moved = point
+    return (log2(moved), 2 * log2(moved / elements))  # bytes an element tell one kernel of a family from another
+
+
+def work(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, float]:
+    """(FLOPs, bytes) that bound this kernel from below."""
+    op, size = op.removesuffix(ALONE), DTYPE_BYTES[dtype]
+    if op in ATTENTION_PASSES:
+        batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal = point
+        flops = 4.0 * batch * heads * seq_q * seq_kv * head_dim * (0.5 if causal else 1.0)
+        elements = 2 * batch * head_dim * (heads * seq_q + kv_heads * seq_kv)
+        return ATTENTION_PASSES[op] * flops, ATTENTION_PASSES[op] * size * elements
+    if op in AXES:
+        batch, m, n, k = point if op == "batched_gemm" else (1, *point)
+        return 2.0 * batch * m * n * k, size * batch * (m * k + k * n + m * n)
+    return 0.0, float(point[1])
+
+
+class MeasuredTable:
+    """One op and dtype: medians of the shapes that were measured, efficiencies between them."""
+
+    def __init__(self, profile: Profile, table: KernelTable):
+        self.op, self.dtype = table.op, table.dtype
+        self._peak = profile.device.peak_flops_per_s.get(table.dtype, 0.0)
+        self._bandwidth = profile.device.memory_bandwidth_bytes_per_s
+        self._startup_s = profile.constant("kernel_startup_s")
+        points = list(zip(*(table.columns[axis].tolist() for axis in axes(table.op)), strict=True))
+        repeats = repeat_errors(table)
+        self._exact = {
+            point: (time, repeat)
+            for point, time, repeat in zip(points, table.median_s.tolist(), repeats.tolist(), strict=True)
+        }
+        self._repeat_error = float(np.median(repeats))
+        efficiency = np.array([self._bound_s(point) for point in points]) / table.median_s
+        self.grid = Scattered(np.array([coordinates(table.op, point) for point in points]), efficiency)
+
+    def time_s(self, point: tuple[float, ...]) -> tuple[float, str, float]:
+        """(seconds, source, repeat error) of a shape."""
+        if point in self._exact:
+            seconds, repeat = self._exact[point]
+            return seconds, "measured", repeat
+        efficiency, place = self.grid.at(coordinates(self.op, point))
+        source = "extrapolated" if place == OUTSIDE else "interpolated"
+        return self._bound_s(point) / efficiency, source, self._repeat_error
+
+    def _bound_s(self, point: tuple[float, ...]) -> float:
+        flops, moved = work(self.op, self.dtype, point)
+        compute_s = flops / self._peak if self._peak else 0.0
+        return self._startup_s + max(compute_s, moved / self._bandwidth)
+
+
+class MeasuredKernels:
+    """All measured tables of a profile. alone: prices for a cluster of one rank."""
+
+    def __init__(self, profile: Profile, *, alone: bool = False):
+        self._profile = profile
+        self._alone = alone
+        self._rows = {key: table for key, table in profile.kernels.items() if table.source.kind == "measured"}
+        self._tables: dict[tuple[str, str], MeasuredTable] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def time(self, kernel: Kernel) -> tuple[float, str, str, float] | None:
+        """(seconds, source, op class, repeat error); None where no table of this op and dtype was measured."""
+        for op in (kernel.op + ALONE, kernel.op) if self._alone else (kernel.op,):
+            key = (op, kernel.dtype)
+            if key in self._rows:
+                if key not in self._tables:
+                    self._tables[key] = MeasuredTable(self._profile, self._rows[key])
+                seconds, source, repeat = self._tables[key].time_s(tuple(map(float, point_of(kernel))))
+                return seconds, source, f"{kernel.op}.{kernel.dtype}", repeat
+        return None
+
+
+def repeat_errors(table: KernelTable | CollectiveCurve) -> np.ndarray:
+    """For each point, the sigma of the lognormal that has its sample's median and mean. float64[n].
+
+    Times of a kernel lean to the right: a step of many takes the sum of their means, not of their medians. Matching the
+    mean (exp(sigma^2 / 2) times the median) keeps that sum.
+    """
+    if table.quantiles_s is None:
+        return np.zeros(len(table.median_s))
+    ratio = table.quantiles_s.mean(axis=1) / table.median_s
+    return np.array([_sigma(value) for value in ratio.tolist()])
+
+
+def _sigma(mean_over_median: float) -> float:
+    """sqrt(2 ln(mean / median)), 0 where the sample does not lean to the right."""
+    return sqrt(2.0 * log(mean_over_median)) if mean_over_median > 1.0 else 0.0
+
+
+def left_out_errors(profile: Profile, table: KernelTable) -> np.ndarray:
+    """log(true / predicted) of each measured shape, predicted from the others. float64[n]."""
+    return MeasuredTable(profile, table).grid.left_out() * -1.0
