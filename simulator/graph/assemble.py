@@ -71,7 +71,7 @@ class Tiling:
             - (np.cumsum(inner_count) - inner_count)[inner_owner]
             + columns.edge_first[placed][inner_owner]
         )
-        edges = np.concatenate([edges, columns.edges[inner] + offsets[inner_owner, None]])
+        edges = np.concatenate([edges, columns.edges[inner] + offsets[inner_owner, None], _program_order(stream)])
         first_successor, successor = _csr(edges, self._op_count)
         part_count = columns.part_count[source_op]
         part_owner = np.repeat(np.arange(self._op_count), part_count)
@@ -157,6 +157,13 @@ class _Columns:
         self.part_first = np.cumsum(self.part_count) - self.part_count
         self.part_kind = np.array([kinds.CODE[kind] for kind, _ in parts], dtype=np.uint8)
         self.part_ns = np.array([ns for _, ns in parts], dtype=np.int64)
+
+
+def _program_order(stream: np.ndarray) -> np.ndarray:
+    """An edge from each op to the next on its stream, int64[e, 2]."""
+    order = np.argsort(stream, kind="stable")
+    same = stream[order[:-1]] == stream[order[1:]]
+    return np.stack([order[:-1][same], order[1:][same]], axis=1)
 
 
 def _csr(edges: np.ndarray, num_ops: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from simulator.costs.price import SOURCES
 from simulator.graph.assemble import Tiling
 from simulator.graph.event_graph import FULL_RATE, EventGraph
 from simulator.graph.steps import StepSource
-from simulator.graph.templates import Op, Solve, Template, contract, lay_out, source_shares
+from simulator.graph.templates import Op, Solve, Template, contract, in_turn, lay_out, source_shares
 from simulator.program.actions import Action
 from simulator.program.program import Launch, Program, RankProgram
 
@@ -108,11 +108,11 @@ class _Expansion:
         if (key, whole) not in self.templates:
             if on_compute:
                 spans = self._spans(own)
-                template = Template(())
-                for piece in self.steps.steps(own, action):
-                    template = template.then(lay_out(piece, self.pricer, spans))
+                pieces = [lay_out(piece, self.pricer, spans) for piece in self.steps.steps(own, action)]
+                template = in_turn(pieces)
                 shares = source_shares(template)
-                template = contract(template, action.verb, self.solve) if whole else template
+                if whole:
+                    template = contract(pieces, action.verb, self.solve)
             else:
                 template = self._communication(own, launch)
                 shares = source_shares(template)

@@ -13,7 +13,7 @@ import numpy as np
 
 from simulator import kinds
 from simulator.costs.price import SOURCE_CODE, Price
-from simulator.graph.event_graph import FULL_RATE, EventGraph, GraphBuilder
+from simulator.graph.event_graph import COMPUTE_STREAM, FULL_RATE, HOST_STREAM, EventGraph, GraphBuilder
 from simulator.model.work import Collective, Kernel, Step, Wait
 
 Solve = Callable[[EventGraph], tuple[int, tuple[tuple[str, int], ...]]]
@@ -62,6 +62,18 @@ class Template:
         """The groups its collectives meet, in order of first use."""
         return tuple(dict.fromkeys(op.group for op in self.ops if op.group))
 
+    @property
+    def is_host_bound(self) -> bool:
+        """True where launching takes longer than running."""
+        return any(op.stream == HOST_STREAM for op in self.ops)
+
+    def split_host(self) -> tuple[Template, tuple[Op, ...]]:
+        """The ops on the device, and the host's op beside them (nothing waits for it inside)."""
+        return (
+            Template(tuple(op for op in self.ops if op.stream != HOST_STREAM)),
+            tuple(op for op in self.ops if op.stream == HOST_STREAM),
+        )
+
     def then(self, other: Template) -> Template:
         """This template followed by another: the other starts when all of this has ended."""
         if not self.ops:
@@ -97,7 +109,7 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
             if (place := handles.pop(step.handle)) is not None:
                 pending.append(place)
         elif isinstance(step, Kernel):
-            append(Op("compute", step.kind, pricer.kernel(step), step.op, after=tuple(pending)))
+            append(Op(COMPUTE_STREAM, step.kind, pricer.kernel(step), step.op, after=tuple(pending)))
             pending = []
         elif isinstance(step, Collective):
             span = spans(step.group)
@@ -120,12 +132,31 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
     return Template(tuple(ops) + _host(ops, pricer.launch_ns))
 
 
-def contract(template: Template, name: str, solve: Solve) -> Template:
-    """The template as one op on `compute`, exact as long as no op of another stream interacts with it.
+def in_turn(pieces: list[Template]) -> Template:
+    """The pieces one after the other, each starting when the one before it has ended."""
+    whole = Template(())
+    for piece in pieces:
+        whole = whole.then(piece)
+    return whole
+
+
+def contract(pieces: list[Template], name: str, solve: Solve) -> Template:
+    """The pieces in turn as one op on `compute`, exact as long as no op of another stream interacts with them.
 
     Its parts say how the time divides by kind: compute and tensor collectives outrank every other label, so the
-    breakdown of a contracted op does not depend on what else runs.
+    breakdown of a contracted op does not depend on what else runs. Where the host binds a piece that is not so: such
+    pieces become an op each, with the host's op beside it.
     """
+    if not any(piece.is_host_bound for piece in pieces):
+        return _one_op(in_turn(pieces), name, solve)
+    contracted = []
+    for piece in pieces:
+        device, host = piece.split_host()
+        contracted.append(Template(_one_op(device, name, solve).ops + host))
+    return in_turn(contracted)
+
+
+def _one_op(template: Template, name: str, solve: Solve) -> Template:
     if len(template.ops) <= 1:
         return template
     if _is_chain(template):
@@ -139,13 +170,13 @@ def contract(template: Template, name: str, solve: Solve) -> Template:
     heaviest = max(template.ops, key=lambda op: op.price.duration_ns).price
     price = Price(makespan, heaviest.source, heaviest.op_class, heaviest.fit_error, heaviest.repeat_error)
     group = template.groups[-1] if template.groups else None
-    return Template((Op("compute", kinds.COMPUTE, price, name, group=group, parts=parts),))
+    return Template((Op(COMPUTE_STREAM, kinds.COMPUTE, price, name, group=group, parts=parts),))
 
 
 def source_shares(template: Template) -> np.ndarray:
     """ns of the template's ops priced from each kind of source, in the order of `costs.price.SOURCES`."""
     shares = np.zeros(len(SOURCE_CODE), dtype=np.int64)
-    for op in template.ops:
+    for op in template.split_host()[0].ops:
         shares[SOURCE_CODE[op.price.source]] += op.price.duration_ns
     return shares
 
@@ -155,10 +186,10 @@ def _host(ops: list[Op], launch_ns: int) -> tuple[Op, ...]:
     it. Launching starts with the piece itself, so a host that ran ahead during earlier pieces is not credited.
     """
     launching_ns = launch_ns * len(ops)
-    if launching_ns <= sum(op.price.duration_ns for op in ops if op.stream == "compute"):
+    if launching_ns <= sum(op.price.duration_ns for op in ops if op.stream == COMPUTE_STREAM):
         return ()
     price = Price(launching_ns, ops[0].price.source, "launch")
-    return (Op("host", kinds.HOST, price, "launch"),)
+    return (Op(HOST_STREAM, kinds.HOST, price, "launch"),)
 
 
 def _is_chain(template: Template) -> bool:

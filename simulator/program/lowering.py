@@ -163,7 +163,11 @@ def boundary_bytes(scenario) -> int:
 
 
 def cut_of(scenario, attention: str = "flash") -> Cut:
-    """What one rank works on in one microbatch. attention: flash or unfused; no message depends on it."""
+    """What one rank works on in one microbatch.
+
+    attention: flash, or unfused: the stack of 2021, which also adds weight gradients into the accumulated ones in a pass
+    of its own (Megatron-LM fused that into the GEMM in 2022). No message depends on it.
+    """
     plan = scenario.plan
     return Cut(
         batch=plan.microbatch,
@@ -173,4 +177,6 @@ def cut_of(scenario, attention: str = "flash") -> Cut:
         sequence_parallel=plan.sequence_parallel,
         dtype=scenario.dtype,
         attention=attention,
+        fused_accumulation=attention == "flash",
+        gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
     )
