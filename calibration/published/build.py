@@ -60,7 +60,10 @@ def build(name: str) -> dict:
     }
     shortest = min(min(table["median_ns"]) for table in record["kernels"] if table["op"] == "gemm")
     record["constants"]["kernel_startup_s"] = constants.constant(
-        shortest * 1e-9, "s", "published", "the shortest GEMM of the table: what any kernel takes to start and drain"
+        fits.digits(shortest * 1e-9),
+        "s",
+        "published",
+        "shortest GEMM of the table: what a kernel takes to start and drain",
     )
     record["fits"] = crossval.fits(profile_from_record(sealed(record)))
     return sealed(record)

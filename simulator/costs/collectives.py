@@ -180,9 +180,7 @@ class CollectiveCosts:
             seconds = curves.startup_s(span.size) + size_bytes * curves.traffic_s(span.size, size_bytes) / scale
             return KernelTime(seconds, "extrapolated", op_class)
         seconds, exact, outside = curves.time_s(span.size, size_bytes, scale)
-        return KernelTime(
-            seconds, curves.source(exact, outside), op_class, curves.repeat_error(span.size, size_bytes)
-        )
+        return KernelTime(seconds, curves.source(exact, outside), op_class, curves.repeat_error(span.size, size_bytes))
 
     def _inter_s(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> float:
         if op == "all_to_all":

@@ -24,7 +24,7 @@ from simulator.costs.profile import Profile
 from simulator.costs.sampling import fit_factor
 from simulator.graph.event_graph import FULL_RATE
 from simulator.model.work import Kernel
-from simulator.units import seconds_to_ns
+from simulator.units import format_bytes, seconds_to_ns
 
 UNFITTED_ERROR = 0.15
 """Standard deviation of the log of the error of a price whose rule has no held-out points (assumed)."""
@@ -62,19 +62,21 @@ class Pricer:
     def kernel(self, kernel: Kernel) -> Price:
         """The price of one kernel, without the host's launch."""
         key = (kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved)
-        return self._prices.get(key) or self._remember(key, self._kernels.price(kernel), kernel.op)
+        return self._prices.get(key) or self._remember(key, self._kernels.price(kernel), _shape(kernel))
 
     def collective(self, op: str, size_bytes: int, span: GroupSpan, algorithm: str = "auto") -> Price:
         """The price of one collective of a group, alone on its links. size_bytes as `model.work.Collective` counts."""
         key = (op, size_bytes, span, algorithm)
         return self._prices.get(key) or self._remember(
-            key, self._collectives.collective(op, size_bytes, span, algorithm), op
+            key, self._collectives.collective(op, size_bytes, span, algorithm), _message(size_bytes, span)
         )
 
     def transfer(self, size_bytes: int, span: GroupSpan) -> Price:
         """The price of one message between the two ranks of a span."""
         key = ("transfer", size_bytes, span)
-        return self._prices.get(key) or self._remember(key, self._collectives.transfer(size_bytes, span), "transfer")
+        return self._prices.get(key) or self._remember(
+            key, self._collectives.transfer(size_bytes, span), _message(size_bytes, span)
+        )
 
     def rates(self, kind: str) -> tuple[int, int]:
         """(rate of a compute op while this kind of communication runs beside it, its own rate then), of FULL_RATE."""
@@ -105,7 +107,7 @@ class Pricer:
             return hashlib.sha256(self.profile.checksum.encode()).hexdigest()
         return self.profile.digest()
 
-    def _remember(self, key: tuple, time: KernelTime, op: str) -> Price:
+    def _remember(self, key: tuple, time: KernelTime, asked: str) -> Price:
         seconds, source, op_class, repeat_error = time
         if self._from_datasheet:
             source = "datasheet"
@@ -113,7 +115,7 @@ class Pricer:
         if self._draw is not None:
             seconds *= fit_factor(*self._draw, op_class, error)
         if source in ("extrapolated", "datasheet") and not self._from_datasheet and op_class not in self._warnings:
-            self._warnings[op_class] = _warning(self.profile, op_class, source, key)
+            self._warnings[op_class] = _warning(self.profile, op_class, source, asked)
         price = Price(seconds_to_ns(seconds), source, op_class, error, repeat_error)
         self._prices[key] = price
         return price
@@ -127,7 +129,14 @@ class Pricer:
         return fit.outside_error if source in ("extrapolated", "datasheet") else fit.error
 
 
-def _warning(profile: Profile, op_class: str, source: str, key: tuple) -> str:
+def _shape(kernel: Kernel) -> str:
+    return "x".join(map(str, kernel.shape)) if len(kernel.shape) > 1 else format_bytes(kernel.bytes_moved)
+
+
+def _message(size_bytes: int, span: GroupSpan) -> str:
+    return f"{format_bytes(int(size_bytes))} over {span.size} ranks on {span.nodes} nodes"
+
+
+def _warning(profile: Profile, op_class: str, source: str, asked: str) -> str:
     reason = "lies outside what was measured" if source == "extrapolated" else "has no measurement"
-    shape = "x".join(map(str, key[1])) if isinstance(key[1], tuple) else f"{key[1]} bytes"
-    return f"{op_class} {reason} in profile {profile.name} (first: {shape}); its prices are {source}"
+    return f"{op_class} {reason} in profile {profile.name} (first: {asked}); its prices are {source}"
