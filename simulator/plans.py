@@ -199,7 +199,8 @@ def _sharding(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else repr(value)
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 Partition = Annotated[

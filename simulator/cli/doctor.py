@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from simulator.cli.output import Json, print_json
@@ -34,6 +30,8 @@ def doctor(as_json: Json = False) -> None:
 
 def examine() -> dict[str, Any]:
     """The machine as plain data; what is not known is None."""
+    import platform
+
     packages = {name: _version(name) for name in (*PACKAGES, *EXTRAS)}
     missing = [name for name in PACKAGES if packages[name] is None]
     return {
@@ -64,6 +62,8 @@ def _own_version() -> str:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
@@ -79,6 +79,9 @@ def _memory_bytes() -> int | None:
 
 def _gpus() -> list[str]:
     """GPUs as the driver's own tool names them; none where there is no tool or no driver."""
+    import shutil
+    import subprocess
+
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []

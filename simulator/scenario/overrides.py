@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator.errors import ScenarioError
 from simulator.scenario.messages import shown
-from simulator.scenario.source import Path, Source, dotted, parse_value
+from simulator.scenario.source import Path, Source, dotted, parse_value, printable
 
 Override = tuple[Path, Any, str]
 """(path, value, the text as the user wrote it)."""
@@ -14,7 +14,7 @@ Override = tuple[Path, Any, str]
 
 def parse_override(text: str) -> Override:
     """The parts of `plan.tensor=8`; the value is read as YAML. Raises ScenarioError for anything else."""
-    label = f"--set {text}"
+    label = f"--set {printable(text)}"
     key, sign, value = text.partition("=")
     parts = key.strip().split(".")
     if not sign or not all(parts):

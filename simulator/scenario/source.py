@@ -24,6 +24,9 @@ MAX_FILE_BYTES = 16 * 2**20
 MAX_DEPTH = 100
 """Brackets within brackets; the C loader overflows its stack far above."""
 
+MAX_SHOWN = 200
+"""Letters of a user's own text that a message repeats."""
+
 MAX_NODES = 1_000_000
 """Values in one file, aliases counted as often as they are used: a guard, far above any scenario."""
 
@@ -55,13 +58,19 @@ class Source:
 
 
 def dotted(path: Path) -> str:
-    """The text form of a path: model.tables.0.rows."""
-    return ".".join(str(part) for part in path)
+    """The text form of a path: model.tables.0.rows. A key that holds line ends or worse is shown quoted."""
+    return ".".join(printable(str(part)) for part in path)
+
+
+def printable(text: str) -> str:
+    """The text where it can stand in a sentence, else quoted and escaped; cut where it is long."""
+    text = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+    return text if text.isprintable() else repr(text)
 
 
 def read_text(path: str) -> tuple[str, str]:
     """(text, label) of a file, or of standard input where the path is "-". Raises ScenarioError where it has none."""
-    label = STDIN if path == "-" else path
+    label = STDIN if path == "-" else printable(path)
     try:
         if path == "-":
             raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
