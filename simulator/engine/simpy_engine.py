@@ -104,13 +104,12 @@ def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
     first, successor = work.first_successor.tolist(), work.successor.tolist()
     is_fluid = rates.is_fluid
     end = [NEVER] * len(work)
-    running: list[Progress | None] = [None] * len(work)
     instant = 0
 
     def start(activity: int) -> None:
         if is_fluid[activity]:
-            running[activity] = progress = Progress(activity, duration[activity], instant)
-            rates.start(activity)
+            progress = Progress(activity, duration[activity], instant)
+            rates.start(activity, progress)
             set_completion(progress)
         else:
             timeout(duration[activity], activity).callbacks.append(finish)
@@ -128,7 +127,6 @@ def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
             return
         activity = progress.activity
         progress.completion_ns = NEVER
-        running[activity] = None
         rates.end(activity)
         release(activity)
 
@@ -147,9 +145,7 @@ def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
     while instant != simpy.core.Infinity:
         while peek() == instant:
             step()
-        for activity, rate in rates.settle():
-            progress = running[activity]
-            progress.change_rate(rate, instant)
+        for progress in rates.settle(instant):
             if progress.due_ns < progress.completion_ns:
                 set_completion(progress)
         instant = peek()

@@ -1,0 +1,68 @@
+"""How fast the reference engine is. Figures, never assertions on time: `make bench` prints them.
+
+Each figure stands beside the CPU seconds of a plain heapq loop over as many events in the same run, so that a slow or
+busy machine shows in both.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import time
+
+import pytest
+from large_graphs import fixed_graph, fluid_graph
+
+from simulator.engine.checks import check_graph, check_timeline
+from simulator.engine.simpy_engine import Progress, run
+from simulator.engine.times import Times
+from simulator.graph.event_graph import EventGraph
+
+MILLION = 1_000_000
+
+
+def heapq_loop_s(num_events: int, num_pending: int = 128) -> float:
+    """CPU seconds of popping and pushing that many events, with that many pending."""
+    queue = [(place, place) for place in range(num_pending)]
+    started = time.process_time()
+    for event in range(num_events):
+        now, _ = heapq.heappop(queue)
+        heapq.heappush(queue, (now + 1000 + event % 97, event))
+    return time.process_time() - started
+
+
+def timed(graph: EventGraph) -> tuple[float, Times]:
+    gc.collect()
+    started = time.process_time()
+    times = run(graph)
+    return time.process_time() - started, times
+
+
+@pytest.mark.parametrize("make", [fixed_graph, fluid_graph])
+def test_the_large_graphs_are_what_they_say(make, monkeypatch):
+    """The same graphs, small: lawful, and with the number of rate changes that the figures are quoted for."""
+    graph = make(20_000)
+    changes = []
+    change_rate = Progress.change_rate
+    monkeypatch.setattr(
+        Progress, "change_rate", lambda self, *given: changes.append(given) or change_rate(self, *given)
+    )
+    check_graph(graph)
+    check_timeline(graph, run(graph))
+    assert graph.is_fixed == (make is fixed_graph)
+    changes_per_op = len(changes) / 20_000
+    assert changes_per_op == 0 if graph.is_fixed else 2.9 < changes_per_op <= 3
+
+
+@pytest.mark.benchmark_suite
+@pytest.mark.parametrize("make", [fixed_graph, fluid_graph])
+def test_cpu_seconds_of_a_million_ops(make, capsys):
+    graph = make(MILLION)
+    seconds, times = min((timed(graph) for _ in range(3)), key=lambda pair: pair[0])
+    heap_s = min(heapq_loop_s(MILLION) for _ in range(3))
+    with capsys.disabled():
+        print(
+            f"\n{make.__name__}: {len(graph):,} ops, {len(graph.successor):,} edges, step {times.step_ns:,} ns: "
+            f"{seconds:.2f} s CPU (best of 3); "
+            f"heapq loop of a million events {heap_s:.2f} s; ratio {seconds / heap_s:.1f}"
+        )

@@ -1,0 +1,98 @@
+"""Random event graphs for property tests, and the same graph listed in another order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+
+from simulator import kinds
+from simulator.graph.event_graph import FULL_RATE, EventGraph, GraphBuilder
+
+STREAMS = {
+    "compute": kinds.COMPUTE,
+    "tensor": kinds.TENSOR,
+    "data": kinds.DATA,
+    "recv": kinds.PIPELINE,
+    "host": kinds.HOST,
+}
+RATES = (FULL_RATE, FULL_RATE // 2, FULL_RATE * 3 // 4, 777_777, 1_000_003, FULL_RATE // 7)
+TEXTS = {
+    "compute": "0F{}",
+    "tensor": "gather vectors 0F{} 1KiB",
+    "data": "reduce b{} 1KiB none",
+    "recv": "recv 1F{} <p0 1KiB",
+    "host": None,
+}
+
+
+@st.composite
+def graphs(draw, fluid: bool = False, max_rounds: int = 14, max_ns: int = 25) -> EventGraph:
+    """Up to three ranks with up to five streams; plain ops and meetings, which may depend on any earlier op.
+
+    The members of a meeting are listed together and depend on earlier ops only, so nothing deadlocks.
+    """
+    num_ranks = draw(st.integers(1, 3))
+    builder = GraphBuilder()
+    ops: list[int] = []
+    duration = st.integers(0, max_ns)
+    rate = st.sampled_from(RATES) if fluid else st.just(FULL_RATE)
+    for place in range(draw(st.integers(0, max_rounds))):
+        stream = draw(st.sampled_from(tuple(STREAMS)))
+        ranks = [draw(st.integers(0, num_ranks - 1))]
+        meeting = -1
+        if num_ranks > 1 and stream != "host" and draw(st.booleans()):
+            ranks = draw(st.permutations(range(num_ranks)))[: draw(st.integers(2, num_ranks))]
+            meeting = builder.meeting(len(ranks))
+        earlier = list(ops)
+        for rank in ranks:
+            after = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
+            communicates = stream not in ("compute", "host")
+            text = TEXTS[stream]
+            ops.append(
+                builder.op(
+                    rank,
+                    stream,
+                    draw(duration),
+                    after=after,
+                    kind=STREAMS[stream],
+                    meeting=meeting,
+                    compute_rate=draw(rate) if communicates else FULL_RATE,
+                    own_rate=draw(rate) if communicates else FULL_RATE,
+                    action=text and text.format(place),
+                )
+            )
+    return builder.build()
+
+
+def relisted(graph: EventGraph, seed: int) -> EventGraph:
+    """The same graph with its ops in another topological order and its streams in another order."""
+    random = np.random.Generator(np.random.Philox(seed))
+    count = len(graph)
+    sources = np.repeat(np.arange(count), np.diff(graph.first_successor))
+    waits = np.bincount(graph.successor, minlength=count)
+    free, order = np.flatnonzero(waits == 0).tolist(), []
+    while free:
+        op = free.pop(int(random.integers(len(free))))
+        order.append(op)
+        for other in graph.successor[graph.first_successor[op] : graph.first_successor[op + 1]].tolist():
+            waits[other] -= 1
+            if not waits[other]:
+                free.append(other)
+    new_id = np.empty(count, dtype=np.int64)
+    new_id[order] = np.arange(count)
+    lanes = random.permutation(len(graph.streams))
+    new_lane = np.argsort(lanes)
+    edges = np.stack([new_id[sources], new_id[graph.successor]])
+    edges = edges[:, np.lexsort((edges[1], edges[0]))]
+    columns = ("duration_ns", "kind", "source", "action", "meeting", "compute_rate", "own_rate")
+    return replace(
+        graph,
+        **{name: getattr(graph, name)[order] for name in columns},
+        stream=new_lane[graph.stream[order]].astype(np.int32),
+        streams=tuple(graph.streams[lane] for lane in lanes),
+        first_successor=np.searchsorted(edges[0], np.arange(count + 1)).astype(np.int64),
+        successor=edges[1].astype(np.int32),
+        op_names=tuple(graph.op_names[op] for op in order),
+    )
