@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.errors import NotSupportedYet
+from simulator.units import NS_PER_S, ns_to_seconds
 from simulator.validation.cases import LAYER_FORWARD, STEP, Case
 from simulator.validation.report import Row, ValidationReport, summarise
 from simulator.validation.sources import SOURCES, describe, load_cases
@@ -54,13 +55,8 @@ def predict(case: Case, simulate: Simulate) -> Row:
     try:
         result = simulate(case.scenario)
         if case.quantity == STEP:
-            report = result.to_dict()
-            return Row(
-                **known,
-                predicted_s=report["step_time_s"],
-                terms_s=dict(report["breakdown_s"]),
-                feasible=report["feasible"],
-            )
+            terms_s = {label: ns_to_seconds(ns) for label, ns in result.breakdown.items()}
+            return Row(**known, predicted_s=result.step_time_s, terms_s=terms_s, feasible=result.feasible)
         less = simulate(case.one_layer_less)
         verb = "F" if case.quantity == LAYER_FORWARD else "B"
         return Row(**known, predicted_s=action_seconds(result.timeline, verb) - action_seconds(less.timeline, verb))
@@ -77,7 +73,7 @@ def action_seconds(timeline: Timeline, verb: str) -> float:
     ops = np.isin(timeline.action, [index for index, name in enumerate(names) if name == f"0{verb}0"])
     if not ops.any():
         raise ValueError(f"no op of action 0{verb}0 in the timeline")
-    return int(timeline.end_ns[ops].max() - timeline.start_ns[ops].min()) / 1e9
+    return int(timeline.end_ns[ops].max() - timeline.start_ns[ops].min()) / NS_PER_S
 
 
 def _simulate(scenario: dict[str, Any]) -> Any:

@@ -17,11 +17,9 @@ from simulator.validation.tables import print_report
 
 @dataclass
 class FakeResult:
-    step_s: float
-    terms: dict = field(default_factory=dict)
-
-    def to_dict(self):
-        return {"step_time_s": self.step_s, "breakdown_s": self.terms, "feasible": True}
+    step_time_s: float
+    breakdown: dict = field(default_factory=dict)
+    feasible: bool = True
 
 
 def answer(factors):
@@ -35,7 +33,7 @@ def answer(factors):
         if scenario["plan"]["overlap"].get("tensor"):
             raise NotSupportedYet("tensor overlap is not supported yet; use false", key="plan.overlap.tensor")
         step = measured[scenario["name"]] * factors.get(scenario["name"], 1.0)
-        return FakeResult(step, {"compute": 0.75 * step, "bubble": 0.25 * step})
+        return FakeResult(step, {"compute": round(0.75e9 * step), "bubble": round(0.25e9 * step)})
 
     return simulate
 
