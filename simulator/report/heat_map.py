@@ -10,7 +10,7 @@ from simulator.report import format
 from simulator.report.drawing import drawn_ranks
 from simulator.report.ops import lanes, rank_tick
 from simulator.report.palette import SKY
-from simulator.report.slices import occupancy, union
+from simulator.report.slices import occupancy
 from simulator.timeline import Timeline
 from simulator.units import NS_PER_S
 
@@ -39,7 +39,7 @@ def heat_figure(result) -> go.Figure:
     compute = {lane.rank: lane.ops for lane in lanes(timeline) if lane.stream == "compute"}
     empty = np.array([], dtype=np.int64)
     rows = [
-        occupancy(*union(timeline.start_ns[ops], timeline.end_ns[ops]), span_ns, HEAT_BINS)
+        occupancy(timeline.start_ns[ops], timeline.end_ns[ops], span_ns, HEAT_BINS)
         for ops in (compute.get(rank, empty) for rank in ranks)
     ]
     middles = (np.arange(HEAT_BINS) + 0.5) * (span_ns / NS_PER_S * factor / HEAT_BINS)
@@ -59,9 +59,7 @@ def heat_figure(result) -> go.Figure:
                 "tickvals": [0, 50, 100],
             },
         ),
-        layout=layout(
-            min(900, 120 + max(6, 600 // max(1, len(ranks))) * len(ranks)), margin={"l": 10, "r": 10, "t": 40, "b": 40}
-        ),
+        layout=layout(min(900, 120 + row_px * len(ranks)), margin={"l": 10, "r": 10, "t": 40, "b": 40}),
     )
     figure.update_xaxes(value_axis(f"time ({unit})"))
     every = max(1, -(-len(ranks) // 16))

@@ -98,16 +98,3 @@ def occupancy(start_ns: np.ndarray, end_ns: np.ndarray, span_ns: int, bins: int)
     values = np.empty(2 * len(start))
     values[0::2], values[1::2] = covered[:-1], covered[1:]
     return np.diff(np.interp(edges, moments, values)) / (span_ns / bins)
-
-
-def union(start_ns: np.ndarray, end_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The union of intervals as disjoint intervals in order."""
-    kept = end_ns > start_ns
-    order = np.argsort(start_ns[kept], kind="stable")
-    start, end = start_ns[kept][order], np.maximum.accumulate(end_ns[kept][order])
-    if not len(start):
-        return start, end
-    opens = np.ones(len(start), dtype=bool)
-    opens[1:] = start[1:] > end[:-1]
-    first = np.flatnonzero(opens)
-    return start[first], end[np.append(first[1:], len(start)) - 1]

@@ -80,6 +80,16 @@ def test_each_transfer_is_an_arrow_from_send_to_receive(tmp_path, make):
     assert list(collectives.values()) == [2]
 
 
+def test_an_arrow_starts_at_the_sender_whichever_was_launched_first(tmp_path, made_result):
+    graph = GraphBuilder()
+    graph.op(1, "recv_forward", 70, kind=kinds.PIPELINE, meeting=0, action="recv 1F0")
+    graph.op(0, "send_forward", 70, kind=kinds.PIPELINE, meeting=0, action="send 0F0")
+    built = graph.build()
+    write_trace(replace(made_result, timeline=Timeline.of(built, run(built))), tmp_path / "t.json")
+    flows = [event for event in read(tmp_path / "t.json")["traceEvents"] if event.get("cat") == "flow"]
+    assert [(event["ph"], event["pid"]) for event in flows] == [("s", 1), ("f", 2)]
+
+
 def test_a_dependency_across_ranks_is_an_arrow_too(tmp_path, made_result):
     graph = GraphBuilder()
     first = graph.op(0, "compute", 1001)
