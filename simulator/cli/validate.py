@@ -9,6 +9,9 @@ import typer
 from simulator.cli.output import Json, Progress, print_json
 from simulator.errors import NotSupportedYet
 
+FILE_WIDTH = 160
+"""Columns of the tables where they are not read on a terminal."""
+
 
 def validate(
     source: Annotated[str | None, typer.Option(metavar="NAME", help="One source only; default all.")] = None,
@@ -29,6 +32,9 @@ def validate(
     if as_json:
         print_json(found.to_dict())
         return
+    from rich.console import Console
+
     from simulator.validation.tables import print_report
 
-    print_report(found)
+    console = Console()
+    print_report(found, console if console.is_terminal else Console(width=FILE_WIDTH))

@@ -21,6 +21,7 @@ class Start:
     sequence_parallel: bool = False
     recompute: str = "none"
     zero: int = 0
+    embedding_sharding: str = "auto"
     reason: str = ""
 
 
@@ -46,8 +47,8 @@ STARTS = {
         reason="2 nodes, data parallel, 32 samples a GPU, tables in host memory: as NVIDIA/recsys-examples measures it",
     ),
     "sasrec_ml20m": Start(
-        "dgx_h100", 1, 128, 1024,
-        reason="128 samples a GPU as in the source, on the 8 GPUs of a node",
+        "dgx_h100", 1, 128, 1024, embedding_sharding="data_parallel",
+        reason="128 samples a GPU and a copy of the item table on each, as in the source, on the 8 GPUs of a node",
     ),
     "bert4rec": Start(
         "dgx_a100", 1, 32, 256,
@@ -93,7 +94,7 @@ plan:
   # bucket_mib: 25             # gradients are reduced in pieces of this size
   # overlap: {{grad_reduce: true, param_gather: true, pipeline: true}}
   # compression: {{method: none}}  # none | bf16 | topk, with density | powersgd, with rank
-  # embedding_sharding: auto   # auto | row_wise | table_wise | data_parallel
+  embedding_sharding: {start.embedding_sharding:<8} # auto | row_wise | table_wise | data_parallel
 
 seed: 0
 """
