@@ -25,8 +25,11 @@ COMMON = {
     "ring_hop_inter_low_latency_s": constant(
         2.7e-6, "s", "published", f"{NCCL_TUNER}, network, ring, LL; the cluster's wire latency is added to it"
     ),
-    "ring_hop_intra_simple_s": constant(3.4e-6, "s", "published", f"{NCCL_TUNER}, NVLink, ring, Simple"),
-    "ring_hop_inter_simple_s": constant(
+    "ring_hop_intra_s": constant(1.9e-6, "s", "published", f"{NCCL_TUNER}, NVLink, ring, LL128"),
+    "ring_hop_inter_s": constant(
+        4.0e-6, "s", "published", f"{NCCL_TUNER}, network, ring, LL128; the cluster's wire latency is added to it"
+    ),
+    "transfer_hop_inter_s": constant(
         9.6e-6, "s", "published", f"{NCCL_TUNER}, network, ring, Simple; the cluster's wire latency is added to it"
     ),
     "tree_hop_intra_s": constant(0.52e-6, "s", "published", f"{NCCL_TUNER}, NVLink, tree, LL"),
@@ -87,6 +90,15 @@ MEMORY_UNDER_LOAD = 1.19
 elementwise kernels reach 0.66 of the datasheet's bandwidth in a step, against 0.79 alone with nothing but GELU."""
 
 A100 = {
+    "tree_limit_two_nodes_bytes_per_s": constant(
+        55e9,
+        "bytes/s",
+        "published",
+        f"{NCCL_TUNER}: trees over 2 nodes, compute capability 8.0: busbw 110, halved",
+    ),
+    "tree_limit_bytes_per_s": constant(
+        40e9, "bytes/s", "published", f"{NCCL_TUNER}: trees over more nodes, compute capability 8.0: busbw 80, halved"
+    ),
     **{name: {**entry, "kind": "transferred"} for name, entry in EMBEDDING.items()},
     "memory_under_load": constant(
         MEMORY_UNDER_LOAD,
@@ -101,6 +113,12 @@ A100 = {
 }
 
 H100 = {
+    "tree_limit_two_nodes_bytes_per_s": constant(
+        331e9, "bytes/s", "published", "NCCL 2.28 tuner, Hopper, trees on 2 nodes: 41.4e9 a channel, 16 assumed, halved"
+    ),
+    "tree_limit_bytes_per_s": constant(
+        288e9, "bytes/s", "published", "NCCL 2.28 tuner, Hopper, trees on more nodes: 36e9 a channel, 16 assumed, half"
+    ),
     **EMBEDDING,
     "memory_under_load": constant(
         MEMORY_UNDER_LOAD, "1", "assumed", "as on A100; no layer times of H100 are published apart from validation rows"

@@ -6,6 +6,8 @@ tenths. outside_error: the same over the largest sizes, predicted from the small
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from calibration.published import fits as derived
@@ -81,23 +83,14 @@ def between_sizes(profile: Profile, op: str) -> np.ndarray:
 
 
 def inter_node(profile: Profile) -> np.ndarray:
-    """log(true / predicted) of the two-node log at the sizes that no constant was fitted on.
-
-    The fabric's latency is taken from the smallest fitted size: it belongs to the cluster, not to the profile.
-    """
-    costs, fitted = CollectiveCosts(profile), derived.fit_rows()
-    known = {size for size, _ in fitted}
+    """log(true / predicted) of the two-node log at the sizes that no constant was fitted on, on that fabric."""
+    constants = profile.constants
+    fabric = replace(profile, constants={**constants, "fabric_efficiency": constants["efa_fabric_efficiency"]})
+    costs, known = CollectiveCosts(fabric), {size for size, _ in derived.fit_rows()}
+    span = GroupSpan(derived.LOG_RANKS, derived.LOG_NODES, derived.LOG_RANKS // derived.LOG_NODES, 300 * 10**9, 0.0,
+                     int(derived.LOG_NODE_BYTES_PER_S), profile.constant("efa_latency_s"))  # fmt: skip
     checks = [point for point in derived.inter_node_log() if point[0] not in known]
-    wire = 0.0
-    for _ in range(3):  # the hop's share of t0 is linear in the latency: two rounds reach it, the third confirms
-        wire += (fitted[-1][1] - costs.collective("all_reduce", fitted[-1][0], _log_span(wire), "tree").seconds) / 2
-    return np.array([np.log(true / costs.collective("all_reduce", size, _log_span(wire)).seconds)
-                     for size, true in checks])  # fmt: skip
-
-
-def _log_span(latency_s: float) -> GroupSpan:
-    return GroupSpan(derived.LOG_RANKS, derived.LOG_NODES, derived.LOG_RANKS // derived.LOG_NODES, 300 * 10**9, 0.0,
-                     int(derived.LOG_NODE_BYTES_PER_S), latency_s)  # fmt: skip
+    return np.array([np.log(true / costs.collective("all_reduce", size, span).seconds) for size, true in checks])
 
 
 def _table_fit(profile: Profile, table: KernelTable) -> dict:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from calibration.published.constants import constant
+from calibration.published.constants import COMMON, constant
 from calibration.published.raw import citation, rows
 
 A100_BANDWIDTH, H100_PEAK, A100_PEAK = 2039e9, 989e12, 312e12
@@ -106,29 +106,40 @@ def fit_rows() -> list[tuple[int, float]]:
 
 
 def inter_node_constants() -> dict:
-    """Share of the NICs reached, and the pipeline's fill, from every other size of a published two-node log.
+    """What a tree over two nodes costs beyond its hops, from every other size of the log; what InfiniBand reaches.
 
-    Model (`costs/collectives.py`, tree between two nodes): t = t0 + S (1 + F / (S + H)) / (e B), B the node's NICs.
-    t0 is what the smallest sizes take: almost all of it is EFA's latency, a property of that fabric and not kept.
-    e, F, H are the least squares of the log of time over a fixed grid.
+    Model (`costs/collectives.py`): t = base + hops + S / (e B) + F h S / (S + H h B), h one hop between nodes (NCCL's
+    5 us and the wire), B the node's NICs. h and e are EFA's own; F and H have no dimension and carry over to other
+    fabrics. Least squares of the log of time over a fixed grid. On InfiniBand e is the mean of three reports.
     """
     points = fit_rows()
+    best = (math.inf, 0.0, 0.0, 0.0, 0.0)
+    for wire in np.arange(60, 91, 2) * 1e-6:
+        for efficiency in np.arange(0.80, 0.961, 0.01):
+            for hops in np.arange(1, 13, 0.5):
+                for half in (0.125, 0.25, 0.5, 1.0, 2.0, 4.0):
+                    error = _log_error(points, wire, efficiency, hops, half)
+                    if error < best[0] - 1e-9:
+                        best = (error, float(wire), float(efficiency), float(hops), half)
+    _, wire, efficiency, hops, half = best
+    cited, declared = citation("nccl_allreduce_logs"), tuple(f"p4de all_reduce {row[0]} B" for row in points)
+    reports = rows("nccl_fabric_reports")
+    infiniband = sum(float(row["reached_gb_per_s"]) / float(row["nic_gb_per_s"]) for row in reports) / len(reports)
+    return {
+        "fabric_efficiency": constant(digits(infiniband, 3), "1", "published", citation("nccl_fabric_reports")),
+        "tree_fill_hops": constant(hops, "1", "fitted", cited, declared),
+        "tree_fill_half": constant(half, "1", "fitted", cited, declared),
+        "efa_fabric_efficiency": constant(digits(efficiency, 3), "1", "fitted", cited, declared),
+        "efa_latency_s": constant(digits(wire, 3), "s", "fitted", cited, declared),
+    }
+
+
+def _log_error(points: list[tuple[int, float]], wire: float, efficiency: float, hops: float, half: float) -> float:
     size = np.array([point[0] for point in points], dtype=np.float64)
     seconds = np.array([point[1] for point in points])
-    start = float(seconds[-1])
-    best = (math.inf, 0.0, 0.0, 0.0)
-    for efficiency in np.arange(0.80, 0.961, 0.005):
-        for fill in np.arange(16, 65, 1) * 2.0**20:
-            for half in np.arange(1, 33, 1) * 2.0**20:
-                model = start + size * (1 + fill / (size + half)) / (efficiency * LOG_NODE_BYTES_PER_S)
-                error = float(np.sum(np.log(model / seconds) ** 2))
-                if error < best[0] - 1e-9:
-                    best = (error, float(efficiency), float(fill), float(half))
-    _, efficiency, fill, half = best
-    members = LOG_RANKS // LOG_NODES
-    cited, declared = citation("nccl_allreduce_logs"), tuple(f"p4de all_reduce {row[0]} B" for row in points)
-    return {
-        "fabric_efficiency": constant(digits(efficiency, 3), "1", "fitted", cited, declared),
-        "inter_fill_bytes_per_member": constant(fill / members, "bytes", "fitted", cited, declared),
-        "inter_fill_half_bytes_per_member": constant(half / members, "bytes", "fitted", cited, declared),
-    }
+    value = {name: COMMON[name]["value"] for name in ("nccl_base_s", "tree_hop_intra_s", "tree_hop_inter_s")}
+    hop = value["tree_hop_inter_s"] + wire
+    start = value["nccl_base_s"] + 2 * ((LOG_RANKS // LOG_NODES - 1) * value["tree_hop_intra_s"] + hop)
+    fill = hops * hop * size / (size + half * hop * LOG_NODE_BYTES_PER_S)
+    model = start + size / (efficiency * LOG_NODE_BYTES_PER_S) + fill
+    return float(np.sum(np.log(model / seconds) ** 2))

@@ -6,9 +6,9 @@ per byte of bus traffic interpolate in log size, linearly between group sizes, a
 
 Between nodes: NCCL's rings enter each node once per channel and its trees join the nodes, so a message leaves a node
 `volume` times through the group's share of the NICs, while inside the node the ring's own rate holds; the slower
-wins. auto takes the faster of ring and tree, as NCCL's tuner does, and of NCCL's low-latency and simple protocols.
-Hop latencies are NCCL's own tuning constants; the share of the NICs that is reached and how it rises with message size
-are fitted to a published two-node log (every other size, checked on the others).
+wins. auto takes the faster of ring and tree, as NCCL's tuner does, and of a ring's LL and LL128 protocols. Hop
+latencies and the limits of trees are NCCL's own tuning constants; what a tree's pipeline takes to fill, in hops, is
+fitted to a published two-node log (every other size, checked on the others).
 """
 
 from __future__ import annotations
@@ -129,14 +129,14 @@ class CollectiveCosts:
         self._curves = {op: NodeCurves(op, curves) for op, curves in found.items()}
         constant = profile.constant
         self._base_s = constant("nccl_base_s")
-        self._ring_hops_s = {
-            "low_latency": (constant("ring_hop_intra_low_latency_s"), constant("ring_hop_inter_low_latency_s")),
-            "simple": (constant("ring_hop_intra_simple_s"), constant("ring_hop_inter_simple_s")),
-        }
+        low_latency = constant("ring_hop_intra_low_latency_s"), constant("ring_hop_inter_low_latency_s")
+        full_rate = constant("ring_hop_intra_s"), constant("ring_hop_inter_s")
+        self._ring_protocols = ((LOW_LATENCY_SHARE, *low_latency), (1.0, *full_rate))
         self._tree_hops_s = (constant("tree_hop_intra_s"), constant("tree_hop_inter_s"))
+        self._tree_fill_hops, self._tree_fill_half = constant("tree_fill_hops"), constant("tree_fill_half")
+        self._tree_limits = (constant("tree_limit_two_nodes_bytes_per_s"), constant("tree_limit_bytes_per_s"))
         self._fabric_efficiency = constant("fabric_efficiency")
-        self._fill_bytes = constant("inter_fill_bytes_per_member")
-        self._fill_half_bytes = constant("inter_fill_half_bytes_per_member")
+        self._transfer_hop_s = constant("transfer_hop_inter_s")
 
     def collective(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str = "auto") -> KernelTime:
         """The time of one collective of `size_bytes` over a group, nothing else running on its links."""
@@ -163,9 +163,10 @@ class CollectiveCosts:
             curves = self._curves["all_to_all"]
             seconds, _, outside = curves.time_s(2, 2 * size_bytes, self._rate_scale(span))
             return KernelTime(seconds, "extrapolated" if outside else "interpolated", "transfer.intra_node")
-        rate = span.node_bytes_per_s * self._fabric_efficiency
-        latency = self._base_s + self._ring_hops_s["simple"][1] + span.inter_latency_s
-        return KernelTime(point_to_point(size_bytes, rate, latency), "extrapolated", "transfer.inter_node")
+        latency = self._base_s + self._transfer_hop_s + span.inter_latency_s
+        return KernelTime(
+            point_to_point(size_bytes, self._nic_rate(span), latency), "extrapolated", "transfer.inter_node"
+        )
 
     def _intra(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> KernelTime:
         scale = self._rate_scale(span)
@@ -187,38 +188,37 @@ class CollectiveCosts:
             return self._inter_all_to_all_s(size_bytes, span)
         times = []
         if algorithm != "tree" or op != "all_reduce":
-            times += [self._ring_s(op, size_bytes, span, protocol) for protocol in self._ring_hops_s]
+            times += [self._ring_s(op, size_bytes, span, *protocol) for protocol in self._ring_protocols]
         if algorithm != "ring" and op == "all_reduce":
             times.append(self._tree_s(size_bytes, span))
         return min(times)
 
-    def _ring_s(self, op: str, size_bytes: float, span: GroupSpan, protocol: str) -> float:
-        intra_hop, inter_hop = self._ring_hops_s[protocol]
-        steps = ring_steps(op, span.size)
-        crossings = ring_steps(op, span.nodes)
-        latency = (steps - crossings) * (intra_hop + span.intra_latency_s)
-        latency += crossings * (inter_hop + span.inter_latency_s)
-        volume = ring_volume(op, span.size)
-        if protocol == "low_latency":
-            return self._base_s + latency + volume * size_bytes / (span.node_bytes_per_s * LOW_LATENCY_SHARE)
-        inter = volume * self._filled_bytes(size_bytes, span) / (span.node_bytes_per_s * self._fabric_efficiency)
-        return self._base_s + latency + max(inter, self._node_side_s(op, volume, size_bytes, span))
+    def _ring_s(
+        self, op: str, size_bytes: float, span: GroupSpan, rate_share: float, intra_hop_s: float, inter_hop_s: float
+    ) -> float:
+        steps, crossings, volume = ring_steps(op, span.size), ring_steps(op, span.nodes), ring_volume(op, span.size)
+        latency = (steps - crossings) * intra_hop_s + crossings * (inter_hop_s + span.inter_latency_s)
+        inter = volume * size_bytes / self._nic_rate(span)
+        inside = self._node_side_s(op, volume, size_bytes, span)
+        return self._base_s + latency + max(inter, inside) / rate_share
 
     def _tree_s(self, size_bytes: float, span: GroupSpan) -> float:
-        intra_hop, inter_hop = self._tree_hops_s
-        latency = 2 * ((span.per_node - 1) * (intra_hop + span.intra_latency_s)
-                       + tree_depth(span.nodes) * (inter_hop + span.inter_latency_s))  # fmt: skip
-        sent = tree_volume(span.nodes) * self._filled_bytes(size_bytes, span)
-        inter = sent / (span.node_bytes_per_s * self._fabric_efficiency)
-        return self._base_s + latency + max(inter, self._node_side_s("all_reduce", 2.0, size_bytes, span))
+        hop = self._tree_hops_s[1] + span.inter_latency_s
+        latency = 2 * ((span.per_node - 1) * self._tree_hops_s[0] + tree_depth(span.nodes) * hop)
+        half = self._tree_fill_half * hop * span.node_bytes_per_s
+        fill = self._tree_fill_hops * hop * size_bytes / (size_bytes + half)
+        inter = tree_volume(span.nodes) * size_bytes / self._nic_rate(span)
+        limit = size_bytes / self._tree_limits[0 if span.nodes == 2 else 1]
+        inside = self._node_side_s("all_reduce", tree_volume(span.size), size_bytes, span)
+        return self._base_s + latency + fill + max(inter, limit, inside)
 
     def _inter_all_to_all_s(self, size_bytes: float, span: GroupSpan) -> float:
         """Every rank posts a message to each other; a node's share leaves through its NICs, the rest stays inside."""
         away = span.per_node * (span.size - span.per_node) / span.size
-        inter = away * self._filled_bytes(size_bytes, span) / (span.node_bytes_per_s * self._fabric_efficiency)
+        inter = away * size_bytes / self._nic_rate(span)
         inside = self._node_side_s("all_to_all", (span.per_node - 1) / span.size, size_bytes, span)
-        posts = (span.size - 1) * self._ring_hops_s["low_latency"][0]
-        return self._base_s + posts + self._ring_hops_s["simple"][1] + span.inter_latency_s + max(inter, inside)
+        posts = (span.size - 1) * self._ring_protocols[0][1]
+        return self._base_s + posts + self._transfer_hop_s + span.inter_latency_s + max(inter, inside)
 
     def _node_side_s(self, op: str, volume: float, size_bytes: float, span: GroupSpan) -> float:
         """Seconds that the traffic takes inside each node, at the rate of the measured ring there."""
@@ -228,11 +228,9 @@ class CollectiveCosts:
         ranks = min(max(span.per_node, curves.sizes[0]), curves.sizes[-1])
         return volume * size_bytes * curves.traffic_s(ranks, size_bytes) / self._rate_scale(span)
 
-    def _filled_bytes(self, size_bytes: float, span: GroupSpan) -> float:
-        """The message and what the pipeline's fill costs, as bytes at full rate: nothing for small messages, up to
-        `inter_fill_bytes_per_member` for each member of a node once many pieces are under way."""
-        half = self._fill_half_bytes * span.per_node
-        return size_bytes * (1 + self._fill_bytes * span.per_node / (size_bytes + half))
+    def _nic_rate(self, span: GroupSpan) -> float:
+        """What large messages of this group reach out of each of its nodes."""
+        return span.node_bytes_per_s * self._fabric_efficiency
 
     def _rate_scale(self, span: GroupSpan) -> float:
         """How much faster the links inside this node are than those the curves were measured on."""

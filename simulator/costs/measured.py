@@ -59,7 +59,7 @@ def coordinates(op: str, point: tuple[float, ...]) -> tuple[float, ...]:
     if op in AXES:
         return tuple(log2(value) for value in point)
     elements, moved = point
-    return (log2(moved), 2 * log2(moved / elements))  # bytes an element tell one kernel of a family from another
+    return (log2(moved), 8 * log2(moved / elements))  # bytes an element tell one kernel of a family from another
 
 
 def work(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, float]:

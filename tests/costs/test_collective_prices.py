@@ -9,6 +9,7 @@ from simulator.cluster import GroupSpan
 from simulator.costs.algorithms import ring_volume
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.graph.event_graph import FULL_RATE
+from simulator.registry import topology
 from simulator.units import GIB, MIB
 
 OPS = st.sampled_from(["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"])
@@ -113,7 +114,24 @@ def test_seven_groups_beside_leave_an_eighth_of_the_nics(pricers):
     assert span.node_bytes_per_s == 25 * 10**9
     seconds = pricer.collective("all_reduce", 4 * GIB, span).duration_ns / 1e9
     bus = ring_volume("all_reduce", 16) * 4 * GIB / seconds
-    assert 0.75 * 25e9 < bus < 0.95 * 25e9
+    assert 0.9 * 25e9 < bus < 0.96 * 25e9
+
+
+def test_two_nodes_of_four_hdr_nics_meet_what_users_report(pricers):
+    """nccl-tests#119: three nodes of 8 A100 with 4 HDR200 NICs: busbw 84.8 GB/s on average over 1, 2, ... 128 MiB."""
+    pricer = pricers["a100_sxm4_80gb"]
+    span = topology("dgx_a100", nodes=3, nics_per_node=4).span(range(24))
+    assert span.node_bytes_per_s == 100 * 10**9
+    sizes = [count * MIB for count in range(1, 129)]
+    bus = [ring_volume("all_reduce", 24) * s / pricer.collective("all_reduce", s, span).duration_ns for s in sizes]
+    assert sum(bus) / len(bus) == pytest.approx(84.8, rel=0.1)
+
+
+def test_two_ranks_on_two_nodes_meet_a_reported_latency(pricers):
+    """nccl-tests#150: one A100 on each of two nodes, HDR: 19.2 us for up to 64 bytes."""
+    pricer = pricers["a100_sxm4_80gb"]
+    span = pricer.cluster.span((0, 8))
+    assert pricer.collective("all_reduce", 64, span).duration_ns == pytest.approx(19_200, rel=0.35)
 
 
 def test_a_transfer_within_a_node_meets_a_second_source(pricers):
