@@ -13,6 +13,9 @@ from simulator.units import ns_to_seconds
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+STEP, SAMPLE, SHARE = "step", "sample", "share"
+MEASURES = {STEP: "time of a step", SAMPLE: "time for each sample", SHARE: "share of the step"}
+"""What several results are compared by."""
 WRITTEN_INSIDE = 0.07
 """Smallest share of the bar whose value is written into it."""
 
@@ -61,14 +64,29 @@ def breakdown_figure(result) -> go.Figure:
     return figure
 
 
+def same_model(results) -> bool:
+    """True when all results are of one model, so that their rates compare."""
+    return all(result.scenario.model == results[0].scenario.model for result in results)
+
+
+def measure(results) -> str:
+    """Step times where all steps take the same samples, else time for each sample; of different models only shares."""
+    if not same_model(results):
+        return SHARE
+    return STEP if len({result.scenario.plan.global_batch for result in results}) == 1 else SAMPLE
+
+
 def results_figure(results) -> go.Figure:
-    """Several breakdowns under each other: time of a step, or of a sample where steps differ in samples."""
+    """Several breakdowns under each other, by what `measure` says."""
     from simulator.report.charts import Series, stacked_bars
 
-    per_step = same_batch(results)
-    scale = [1.0 if per_step else 1 / result.scenario.plan.global_batch for result in results]
+    by = measure(results)
+    scale = [
+        {STEP: 1.0, SAMPLE: 1 / result.scenario.plan.global_batch, SHARE: 1 / (result.step_time_s or 1)}[by]
+        for result in results
+    ]
     longest = max(result.step_time_s * one for result, one in zip(results, scale, strict=True))
-    factor, unit = format.time_axis(longest)
+    factor, unit = (100.0, "%") if by == SHARE else format.time_axis(longest)
     tables = [{part.kind: part for part in _parts_of(result)} for result in results]
     names = [
         name if result.feasible else f"{name} (does not fit)"
@@ -79,28 +97,23 @@ def results_figure(results) -> go.Figure:
             time_look(kind),
             [table[kind].seconds * one * factor for table, one in zip(tables, scale, strict=True)],
             [
-                f"{name}<br>{table[kind].look.words}: {format.duration(table[kind].seconds * one)}, "
+                f"{name}<br>{table[kind].look.words}: {format.duration(table[kind].seconds)} of a step, "
                 f"{format.percent(table[kind].share)}"
-                for name, table, one in zip(names, tables, scale, strict=True)
+                for name, table in zip(names, tables, strict=True)
             ],
             [""] * len(tables),
         )
         for kind in tables[0]
         if any(table[kind].seconds > 0 for table in tables)
     ]
-    what = "time of a step" if per_step else "time for each sample"
-    figure = stacked_bars(names, series, title=f"{what} ({unit})", height=110 + 34 * len(names))
+    title = f"{MEASURES[by]} ({unit})"
+    figure = stacked_bars(names, series, title=title, height=110 + 34 * len(names))
     figure.update_layout(
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
         margin={"l": 10, "r": 10, "t": 36, "b": 40},
     )
     return figure
-
-
-def same_batch(results) -> bool:
-    """True when all results take the same number of samples a step, so that step times compare."""
-    return len({result.scenario.plan.global_batch for result in results}) == 1
 
 
 def unique_names(names: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.report import words
 from simulator.report.breakdown import unique_names
 from simulator.report.palette import MEMORY, SOURCE, TIME
-from simulator.report.ranking import comparison_table, rank_results
+from simulator.report.ranking import comparison_table, leagues
 from simulator.report.sections import Figures, section
 from simulator.version import __version__
 
@@ -70,14 +70,15 @@ def report_html(
     if not found:
         raise ValueError("a report needs at least one result")
     figures = Figures()
-    ranked = rank_results(found)
+    groups = leagues(found)
+    ranked = [result for group in groups for result in group]
     detailed = ranked[:MAX_DETAILED]
     budget = TOTAL_SLICES // len(detailed)
     names = unique_names([result.name for result in ranked])
     page = {
-        "title": title or (names[0] if len(found) == 1 else f"{len(found)} plans compared"),
+        "title": title or (names[0] if len(found) == 1 else f"{len(found)} results compared"),
         "notes": [words.sentence(note) for note in notes],
-        "comparison": comparison_table(ranked, names, figures) if len(found) > 1 else None,
+        "comparison": comparison_table(groups, names, figures) if len(found) > 1 else None,
         "blocks": [_block(block, f"block{place}", figures) for place, block in enumerate(blocks)],
         "sections": [
             section(result, name, f"r{place}", budget, figures)

@@ -1,4 +1,7 @@
-"""Several results side by side: their order, the sentence that says who wins, the table and the chart."""
+"""Several results side by side: their order, the sentence that says who wins, the table and the chart.
+
+Results of one model on one number of devices compete; others are listed apart.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,53 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulator.report import format, words
-from simulator.report.breakdown import results_figure, same_batch
+from simulator.report.breakdown import MEASURES, measure, results_figure, same_model
 from simulator.report.sections import Figures
 
 
-def rank_results(results: Sequence[Any]) -> list[Any]:
-    """What fits first, each in order of samples/s; equal ones stay as given."""
-    return sorted(results, key=lambda result: (not result.feasible, -_samples_per_s(result)))
+def leagues(results: Sequence[Any]) -> list[list[Any]]:
+    """Results of one model on one number of devices, together, in the order in which the first of each was given.
+
+    In each what fits comes first, by samples/s; equal ones stay as given.
+    """
+    found: list[list[Any]] = []
+    for result in results:
+        mine = next((league for league in found if _compete(league[0], result)), None)
+        if mine is None:
+            found.append(mine := [])
+        mine.append(result)
+    return [sorted(league, key=lambda one: (not one.feasible, -_samples_per_s(one))) for league in found]
+
+
+def _compete(one: Any, other: Any) -> bool:
+    return one.scenario.layout.ranks == other.scenario.layout.ranks and same_model([one, other])
 
 
 def _samples_per_s(result: Any) -> float:
     return result.scenario.plan.global_batch / result.step_time_s if result.step_time_s else 0.0
 
 
-def comparison_table(ranked: Sequence[Any], names: Sequence[str], figures: Figures) -> dict[str, Any]:
-    """The table of all results and their breakdowns under each other."""
-    all_numbers = [result.to_dict() for result in ranked]
-    fits = [numbers for numbers in all_numbers if numbers["feasible"]]
-    best = fits[0] if fits else None
-    rows = [
+def comparison_table(groups: Sequence[Sequence[Any]], names: Sequence[str], figures: Figures) -> dict[str, Any]:
+    """The table of all results, league by league, and their breakdowns under each other. names: of all, in order."""
+    ranked = [result for group in groups for result in group]
+    rest = iter(names)
+    tables = []
+    for group in groups:
+        own = [next(rest) for _ in group]
+        scenario = group[0].scenario
+        title = f"{words.model_size(scenario.model)} on {scenario.layout.ranks:,} devices"
+        tables.append({"title": title, "rows": _rows(group, own), "sentence": _best_sentence(group, own)})
+    return {
+        "title": "All results, fastest first",
+        "groups": tables,
+        "figure": figures.add("all-breakdowns", results_figure(ranked), f"Stacked bars: {MEASURES[measure(ranked)]}."),
+    }
+
+
+def _rows(group: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    all_numbers = [result.to_dict() for result in group]
+    best = next((numbers for numbers in all_numbers if numbers["feasible"]), None)
+    return [
         {
             "name": name,
             "plan": words.degrees_words(result.scenario.plan),
@@ -41,15 +72,8 @@ def comparison_table(ranked: Sequence[Any], names: Sequence[str], figures: Figur
                 "" if best is None else f"{numbers['samples_per_s'] / best['samples_per_s']:.2f}×",
             ),
         }
-        for result, name, numbers in zip(ranked, names, all_numbers, strict=True)
+        for result, name, numbers in zip(group, names, all_numbers, strict=True)
     ]
-    per_step = same_batch(ranked)
-    alt = "Stacked bars, one for each result: where the time of " + ("a step" if per_step else "a sample") + " goes."
-    return {
-        "sentence": _best_sentence(all_numbers, names),
-        "rows": rows,
-        "figure": figures.add("all-breakdowns", results_figure(ranked), alt),
-    }
 
 
 def _step_cell(numbers: dict, samples: int) -> str:
@@ -59,17 +83,28 @@ def _step_cell(numbers: dict, samples: int) -> str:
     return text
 
 
-def _best_sentence(all_numbers: Sequence[dict], names: Sequence[str]) -> str:
-    fitting = sum(numbers["feasible"] for numbers in all_numbers)
+def _best_sentence(group: Sequence[Any], names: Sequence[str]) -> str:
+    """Who wins a league, by how much, and whether the intervals agree that it does."""
+    fitting = sum(result.feasible for result in group)
     if not fitting:
-        return f"None of the {len(all_numbers)} plans fits into memory; the reasons are in the table."
-    best = all_numbers[0]
-    text = f"{names[0]} is the fastest: {format.rate(best['samples_per_s'], 'samples/s')}"
+        return f"None of {len(group)} fits into memory; the reasons are in the table."
+    best = group[0].to_dict()
+    text = f"{names[0]} is the fastest: " if len(group) > 1 else f"{names[0]}: "
+    text += format.rate(best["samples_per_s"], "samples/s")
     if best["mfu"] is not None:
         text += f" at {format.percent(best['mfu'])} MFU"
     if fitting > 1:
-        gain = best["samples_per_s"] / all_numbers[1]["samples_per_s"]
-        text += f", {gain:.2f} times the next ({names[1]})"
-    if fitting < len(all_numbers):
-        text += f"; {len(all_numbers) - fitting} of {len(all_numbers)} do not fit into memory"
+        text += f", {_samples_per_s(group[0]) / _samples_per_s(group[1]):.2f} times the next ({names[1]})"
+        if _overlap(group[0], group[1]):
+            text += ", though their 90 % intervals overlap"
+    if fitting < len(group):
+        text += f"; {len(group) - fitting} of {len(group)} do not fit into memory"
     return text + "."
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Whether the slow end of the faster result is slower than the fast end of the slower one; both sampled."""
+    if not (words.num_samples(one) and words.num_samples(other)):
+        return False
+    slowest = one.scenario.plan.global_batch / one.to_dict()["step_time_s_p95"]
+    return slowest < other.scenario.plan.global_batch / other.to_dict()["step_time_s_p5"]

@@ -24,6 +24,7 @@ from simulator.units import GIB
 
 WIDTH = 80
 """Columns of anything that is not a terminal."""
+MAX_WARNINGS = 4
 BAR = 24
 """Characters of a full bar."""
 RULED = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
@@ -42,12 +43,20 @@ def simulation_table(results: Any) -> Group:
         if not numbers["feasible"]:
             name = f"{numbers['name']}: " if len(found) > 1 else ""
             pieces.append(_text(f"{name}does not fit: {numbers['reason']}", "bold red"))
+    if not all(result.feasible for result in found):
+        pieces.append(Text())
     if len(found) == 1:
         pieces += _details(found[0])
-    else:
-        said = dict.fromkeys(warning for result in found for warning in result.warnings)
-        pieces += [_text(f"warning: {warning}", "yellow") for warning in said]
-    return Group(*pieces)
+    return Group(*pieces, *_warnings(found))
+
+
+def _warnings(results: Sequence[Any]) -> list[Any]:
+    """Each warning once; the first few, for they can be many and the shares of the sources tell their weight."""
+    said = list(dict.fromkeys(warning for result in results for warning in result.warnings))
+    shown = [_text(f"warning: {warning}", "yellow") for warning in said[:MAX_WARNINGS]]
+    if len(said) > MAX_WARNINGS:
+        shown.append(_text(f"... and {len(said) - MAX_WARNINGS} more warnings; --json and --report have them all"))
+    return shown
 
 
 def _rows(results: Sequence[Any]) -> Table:
@@ -106,7 +115,6 @@ def _details(result: Any) -> list[Any]:
         if (share := numbers["provenance"].get(source, 0.0)) > 0
     )
     pieces.append(_text(f"costs: {shares or 'none'} of the simulated busy time"))
-    pieces += [_text(f"warning: {warning}", "yellow") for warning in result.warnings]
     return pieces
 
 

@@ -77,6 +77,13 @@ def asked(scenario) -> tuple[tuple[str, str], ...]:
     )
 
 
+def model_size(model) -> str:
+    """A model in a few words: 42.8 million dense parameters (8 hstu layers)."""
+    trunk = model.trunk
+    count = format.parameters(blocks.num_parameters(model))
+    return f"{count} dense parameters" + (f" ({trunk.num_layers} {trunk.block} layers)" if trunk.num_layers else "")
+
+
 def model_words(model) -> str:
     """Trunk, tables and head, with their parameters."""
     trunk = model.trunk

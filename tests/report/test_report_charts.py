@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from simulator import kinds
+from simulator.model.spec import Trunk
 from simulator.report import palette
 from simulator.report.breakdown import breakdown_figure, parts, results_figure
 from simulator.report.drawing import draw, drawn_ranks
@@ -36,6 +37,15 @@ def test_results_of_one_batch_compare_by_step_others_by_sample(make):
     assert same.layout.xaxis.title.text.startswith("time of a step")
     differ = results_figure([make("a", stages=2, data=2), make("b", stages=4, data=4)])
     assert differ.layout.xaxis.title.text.startswith("time for each sample")
+
+
+def test_results_of_different_models_compare_by_share_only(make):
+    one, other = make("a"), make("b", stages=2)
+    smaller = other.scenario.model.model_copy(update={"trunk": Trunk(block="gpt", layers=2, hidden=64, heads=2, seq=8)})
+    other.scenario.model = smaller
+    figure = results_figure([one, other])
+    assert figure.layout.xaxis.title.text == "share of the step (%)"
+    assert [sum(bar.x[place] for bar in figure.data) for place in (0, 1)] == pytest.approx([100, 100])
 
 
 def test_results_of_one_name_keep_a_row_each(make):

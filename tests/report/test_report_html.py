@@ -152,7 +152,7 @@ def test_names_are_text_not_markup(make, plotly_js):
 
 
 def test_several_results_are_ranked_and_what_does_not_fit_comes_last(make, plotly_js):
-    slow, fast = make("slow", stages=8, data=1), make("fast", stages=2, data=4)
+    slow, fast = make("slow", stages=8, data=1), make("fast", stages=2, data=4)  # eight devices each
     reason = "rank 0 needs 91.2 GiB, 12.2 GiB over the limit; pipeline 4 fits"
     big = make("big", stages=1, data=8, feasible=False, reason=reason)
     page = Page(own(report_html([slow, big, fast]), plotly_js))
@@ -162,9 +162,32 @@ def test_several_results_are_ranked_and_what_does_not_fit_comes_last(make, plotl
     assert f"does not fit: {reason}" in page.text
 
 
+def test_only_results_of_one_model_and_size_compete(make, plotly_js):
+    slow, fast, large = make("slow", stages=8, data=1), make("fast", stages=2, data=4), make("large", stages=2, data=8)
+    other = make("other", stages=2, data=4)
+    trunk = other.scenario.model.trunk.model_copy(update={"layers": 4})
+    other.scenario.model = other.scenario.model.model_copy(update={"trunk": trunk})
+    page = Page(own(report_html([slow, large, other, fast]), plotly_js))
+    order = [page.text.index(words) for words in ("1 fast", "2 slow", "1 large", "1 other")]
+    assert order == sorted(order)
+    assert "(8 hstu layers) on 8 devices: fast is the fastest: " in page.text
+    assert "(8 hstu layers) on 16 devices: large: " in page.text
+
+
+def test_a_lead_within_the_intervals_is_called_so(make, plotly_js):
+    def sampled(name, step_s):
+        rates = {"step_time_s": step_s, "step_time_s_p5": step_s * 0.9, "step_time_s_p95": step_s * 1.1}
+        return replace(make(name, samples_per_s=16 / step_s, **rates), samples_ns=(1, 2, 3))
+
+    close = Page(own(report_html([sampled("a", 0.1), sampled("b", 0.11)]), plotly_js))
+    assert "a is the fastest" in close.text and "though their 90 % intervals overlap" in close.text
+    clear = Page(own(report_html([sampled("a", 0.1), sampled("b", 0.2)]), plotly_js))
+    assert "overlap" not in clear.text
+
+
 def test_nothing_fits(make, plotly_js):
     results = [make(name, feasible=False, reason="too big") for name in ("a", "b")]
-    assert "None of the 2 plans fits into memory" in Page(own(report_html(results), plotly_js)).text
+    assert "None of 2 fits into memory" in Page(own(report_html(results), plotly_js)).text
 
 
 def test_unknown_numbers_are_said_to_be_unknown(make, plotly_js):

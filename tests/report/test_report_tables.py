@@ -1,6 +1,7 @@
 """Tables on a terminal and in a pipe."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -68,3 +69,9 @@ def test_study_rows_become_aligned_columns():
         "tensor 8  412 ms   n/a  no",
     ]
     assert as_text(study_table([])).strip() == ""
+
+
+def test_many_warnings_are_counted_not_all_told(made_result):
+    text = as_text(simulation_table(replace(made_result, warnings=tuple(f"number {place}" for place in range(9)))))
+    assert text.count("warning: number") == 4
+    assert "... and 5 more warnings" in text
