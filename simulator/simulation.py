@@ -163,6 +163,11 @@ def simulate(scenario, *, engine: str = "auto", samples: int = 0) -> Result:
     )
 
 
+def memory_of(scenario) -> Memory:
+    """Peak memory of every rank, without pricing or running anything."""
+    return measure_memory(lower(scenario), scenario, Prices.of(scenario).cut)
+
+
 @dataclass(frozen=True)
 class Prices:
     """The pricer of a scenario's devices, and the cut of the work that its software generation implies."""

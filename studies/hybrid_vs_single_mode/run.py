@@ -1,0 +1,142 @@
+"""Does a hybrid plan beat the best single mode by 30 % in throughput and 20 % in utilization, and where?
+
+    python -m studies.hybrid_vs_single_mode.run [--report FILE] [--quick]
+
+Prints the answer as tables and writes one offline HTML report. Every number is a prediction from the published H100
+profile; nothing here ran on an H100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from simulator import simulate
+from simulator.report.html import Block, write_report
+from simulator.report.tables import study_table
+from simulator.simulation import memory_of
+from studies.hybrid_vs_single_mode.plans import GPUS, MODELS, NETWORKS, hybrids, single_modes, tunings
+
+CLAIM_THROUGHPUT, CLAIM_UTILIZATION = 0.30, 0.20
+"""arXiv 2506.17551's abstract: throughput "over 30 %", resource utilisation "approximately 20 %"."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The best tuning of one mode; result None where none fits in memory, and then why."""
+
+    mode: str
+    result: Any
+    reason: str = ""
+
+    @property
+    def samples_per_s(self) -> float:
+        return self.result.to_dict()["samples_per_s"] if self.result else 0.0
+
+    @property
+    def gpus(self) -> int:
+        return self.result.scenario.layout.ranks if self.result else GPUS
+
+
+def best(mode: str, scenarios: list[Any], most: int) -> Entry:
+    """The fastest of the first `most` scenarios that fit in memory.
+
+    `tunings` lists large microbatches first and those that recompute last: where storing activations fits, recomputing
+    them only costs time, so the two are not mixed.
+    """
+    fitting = [scenario for scenario in scenarios if memory_of(scenario).over is None]
+    if not fitting:
+        return Entry(mode, None, simulate(scenarios[-1]).reason)
+    stored = [scenario for scenario in fitting if scenario.plan.recompute == "none"]
+    entries = (Entry(mode, simulate(scenario)) for scenario in (stored or fitting)[:most])
+    return max(entries, key=lambda entry: entry.samples_per_s)
+
+
+def compare(model: str, network: str, quick: bool) -> tuple[list[Entry], Entry]:
+    """The single modes, each tuned over every microbatch size, and the best hybrid (the three largest that fit)."""
+    singles = [best(mode, list(tunings(model, network, plan)), 5) for mode, plan in single_modes(model).items()]
+    plans = [plan for plan in hybrids(model) if not quick or plan["data"] in (8, 16)]
+    found = [best("hybrid", scenarios, 3) for plan in plans if (scenarios := list(tunings(model, network, plan)))]
+    return singles, max((entry for entry in found if entry.result), key=lambda entry: entry.samples_per_s)
+
+
+def row(model: str, entry: Entry, hybrid: Entry) -> dict[str, Any]:
+    """One line of the table; gains are the hybrid's over this mode."""
+    if entry.result is None:
+        return {"model": model, "mode": entry.mode, "plan": "does not fit in memory"}
+    numbers = entry.result.to_dict()
+    own, per_used = entry.samples_per_s, entry.samples_per_s / entry.gpus
+    busy = hybrid.result.utilization.busy - entry.result.utilization.busy
+    top = sorted(numbers["breakdown_s"].items(), key=lambda item: -item[1])
+    others = [f"{label} {seconds / numbers['step_time_s']:.0%}" for label, seconds in top if label != "compute"][:2]
+    return {
+        "model": model,
+        "mode": entry.mode,
+        "plan": entry.result.name.split(", ", 1)[1],
+        "samples/s owned": round(own),
+        "per GPU used": round(per_used, 1),
+        "busy": f"{entry.result.utilization.busy:.0%}",
+        "MFU": f"{numbers['mfu']:.1%}",
+        "then": ", ".join(others),
+        "hybrid gains": "" if entry is hybrid else f"{hybrid.samples_per_s / own - 1:+.0%}",
+        "busy gains": "" if entry is hybrid else f"{busy * 100:+.0f} points",
+    }
+
+
+def verdict(model: str, network: str, singles: list[Entry], hybrid: Entry) -> str:
+    """One sentence: against the best single mode, do the paper's two figures hold?"""
+    fitting = [entry for entry in singles if entry.result]
+    if not fitting:
+        return f"{model}, {network}: no single mode fits; only the hybrid runs."
+    rival = max(fitting, key=lambda entry: entry.samples_per_s)
+    gain = hybrid.samples_per_s / rival.samples_per_s - 1
+    busy = hybrid.result.utilization.busy / rival.result.utilization.busy - 1
+    holds = ["holds" if got >= claim else "does not hold" for got, claim in
+             ((gain, CLAIM_THROUGHPUT), (busy, CLAIM_UTILIZATION))]  # fmt: skip
+    return (
+        f"{model}, {network}: the best hybrid ({hybrid.result.name.split(', ', 1)[1]}) against {rival.mode}: "
+        f"{gain:+.0%} throughput (+30 % {holds[0]}), {busy:+.0%} utilization (+20 % {holds[1]})."
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--report", type=Path, default=Path("out/hybrid_vs_single_mode.html"))
+    parser.add_argument("--quick", action="store_true", help="the smallest model and few hybrids")
+    options = parser.parse_args(arguments)
+    console, blocks, notes, results = Console(), [], [], []
+    models = list(MODELS)[: 1 if options.quick else None]
+    with ProcessPoolExecutor() as pool:
+        runs = {
+            (model, network): pool.submit(compare, model, network, options.quick)
+            for network in NETWORKS
+            for model in models
+        }
+        for network in NETWORKS:
+            rows = []
+            for model in models:
+                singles, hybrid = runs[model, network].result()
+                print(f"predicted {model} on {GPUS} H100, {network}", file=sys.stderr)
+                rows += [row(model, entry, hybrid) for entry in (*singles, hybrid)]
+                notes.append(verdict(model, network, singles, hybrid))
+                results += [entry.result for entry in (*singles, hybrid) if entry.result]
+            console.print(study_table(rows, title=f"{GPUS} H100, {network}"), "")
+            header = tuple(max(rows, key=len))
+            cells = tuple(tuple(str(line.get(key, "")) for key in header) for line in rows)
+            blocks.append(Block(network, header=header, rows=cells))
+    for note in notes:
+        console.print(f"- {note}", highlight=False, soft_wrap=True)
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    write_report(results, options.report, title="Hybrid against single-mode plans", notes=notes, blocks=blocks)
+    console.print(f"\nreport: {options.report}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
