@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from simulator.cluster import Cluster
@@ -111,6 +112,11 @@ def _read(path: str, mtime_ns: int, size: int) -> Profile:
     from simulator.costs.profile import load_profile
 
     return load_profile(path)
+
+
+def calibration() -> ModuleType:
+    """The package's calibration: `calibrate` measures this machine, `report_lines` says what was measured."""
+    return import_module("calibration.calibrate")
 
 
 def published(name: str) -> Path:

@@ -44,14 +44,14 @@ def examine() -> dict[str, Any]:
         "packages": packages,
         "can": {
             "simulate": f"no: install {', '.join(missing)}" if missing else "yes",
-            "calibrate": _torch_verb(packages["torch"]),
+            "calibrate": "yes" if packages["torch"] else "no: install rehearse[torch]",
             "execute": _torch_verb(packages["torch"]),
         },
     }
 
 
 def _torch_verb(torch: str | None) -> str:
-    """Both verbs that need torch are not built in this version; the machine's side of it is said all the same."""
+    """What needs torch and is not built in this version; the machine's side of it is said all the same."""
     return f"not supported yet (torch {'is installed' if torch else 'is not installed'})"
 
 

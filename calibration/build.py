@@ -1,0 +1,204 @@
+"""Journal -> profile record: the same JSON that published profiles have, every number with its source.
+
+What was measured has the source kind `measured`. Whatever else a profile must hold (rules for families without a table,
+networks between nodes) is the datasheet profile's and says `assumed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration import fits
+from calibration.journal import ALONE, TOGETHER, Journal, Sampled
+from calibration.machine import load
+from calibration.points import COLLECTIVE, KERNEL, Point
+from simulator.cluster import Cluster
+from simulator.costs import measured
+from simulator.costs.datasheet import datasheet_profile
+from simulator.costs.profile import SCHEMA_VERSION, profile_from_record, sealed
+from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
+
+MEASURED, ASSUMED = "measured", "assumed"
+BANDWIDTH_OPS = ("copy", "elementwise")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What stands beside the samples: the device, the cluster it is a rank of, the machine's facts, date, command."""
+
+    name: str
+    cluster: Cluster
+    dtype: str
+    machine: dict
+    date: str
+    command: str
+    host_dispatches: bool
+    """True where kernels run on the host itself, so that their times hold its dispatch (a CPU)."""
+
+
+def build(journal: Journal, context: Context) -> dict:
+    """The sealed record of what the journal holds so far. Raises ValueError while no kernel has been measured."""
+    together, alone = (_pooled(journal.points(how)) for how in (TOGETHER, ALONE))
+    if not any(point.what == KERNEL for point in together):
+        raise ValueError("no kernel has been measured yet")
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "name": context.name,
+        "device": _device(together, context),
+        "defaults": {"attention": "flash"},
+        "sources": _sources(context),
+        "kernels": [*_kernels(together, ""), *_kernels(alone, measured.ALONE)],
+        "collectives": _collectives(together),
+        "curves": {},
+        "constants": {},
+        "overlap": {},
+        "fits": {},
+        "machine": context.machine | {"load_after": load(), "sentinel_drift": round(journal.drift(), 4),
+                                      "contaminated_share": round(journal.contaminated_share, 4)},
+        "journal": journal.to_record(),
+    }  # fmt: skip
+    _fill_with_assumptions(record, context)
+    record["constants"] |= _constants(together, context)
+    record["fits"] = fits.fits(profile_from_record(sealed(record)))
+    return sealed(record)
+
+
+def _pooled(points: dict[Point, Sampled]) -> dict[Point, Sampled]:
+    """One entry for each place in a table: samples of several layouts of one product count together."""
+    found: dict[tuple, tuple[Point, Sampled]] = {}
+    for point, sampled in points.items():
+        key = (point.what, point.op, point.dtype, point.shape)
+        if key in found:
+            before = found[key][1]
+            sampled = Sampled(before.ns + sampled.ns, before.contaminated + sampled.contaminated, before.visits)
+        found[key] = (point, sampled)
+    return dict(found.values())
+
+
+def _kernels(points: dict[Point, Sampled], suffix: str) -> list[dict]:
+    tables: dict[tuple[str, str], list[tuple[Point, Sampled]]] = {}
+    for point, sampled in points.items():
+        if point.what == KERNEL:
+            tables.setdefault((point.op, point.dtype), []).append((point, sampled))
+    return [
+        {
+            "op": op + suffix,
+            "dtype": dtype,
+            "source": "alone" if suffix else "together",
+            "columns": {
+                axis: [point.shape[place] for point, _ in rows] for place, axis in enumerate(measured.axes(op))
+            },
+            **_statistics([sampled for _, sampled in rows]),
+        }
+        for (op, dtype), rows in tables.items()
+    ]
+
+
+def _collectives(points: dict[Point, Sampled]) -> list[dict]:
+    curves: dict[tuple[str, int], list[tuple[Point, Sampled]]] = {}
+    for point, sampled in points.items():
+        if point.what == COLLECTIVE:
+            curves.setdefault((point.op, point.shape[0]), []).append((point, sampled))
+    found = []
+    for (op, ranks), rows in curves.items():
+        rows.sort(key=lambda row: row[0].shape[1])
+        found.append({"op": op, "group_size": ranks, "tier": "intra_node", "source": "together",
+                      "size_bytes": [point.shape[1] for point, _ in rows],
+                      **_statistics([sampled for _, sampled in rows])})  # fmt: skip
+    return found
+
+
+def _statistics(samples: list[Sampled]) -> dict:
+    """Columns of a table: median, spread and number of the samples that count, and the whole samples."""
+    quantiles = [sampled.quantiles() for sampled in samples]
+    return {
+        "median_ns": [row[len(row) // 2] for row in quantiles],
+        "spread_ns": [round(float(np.std(sampled.kept))) for sampled in samples],
+        "count": [len(sampled.kept) for sampled in samples],
+        "quantiles_ns": quantiles,
+    }
+
+
+def _device(points: dict[Point, Sampled], context: Context) -> dict:
+    """The device's sheet; rates are the best that a kernel reached here, so that no efficiency is above 1."""
+    device, fabric = context.cluster.node_type.device, context.cluster.node_type.fabric
+    peaks, bandwidth = dict(device.peak_flops_per_s), 0.0
+    for point, sampled in points.items():
+        if point.what != KERNEL:
+            continue
+        flops, moved = measured.work(point.op, point.dtype, point.shape)
+        seconds = float(np.median(sampled.kept)) * 1e-9
+        if point.op == "gemm" and device.peak(point.dtype) is None:
+            peaks[point.dtype] = max(peaks.get(point.dtype, 0.0), float(f"{flops / seconds:.4g}"))
+        if point.op in BANDWIDTH_OPS:
+            bandwidth = max(bandwidth, float(f"{moved / seconds:.4g}"))
+    known = device.sustained_flops_per_s is None
+    return {
+        "name": device.name,
+        "memory_bytes": device.memory_bytes,
+        "memory_bandwidth_bytes_per_s": device.memory_bandwidth_bytes_per_s if known else bandwidth or 1e9,
+        "l2_bytes": 0,
+        "peak_flops_per_s": peaks,
+        "host_link_bytes_per_s": device.host_link_bytes_per_s,
+        "intra_link_bytes_per_s": fabric.gpu_bytes_per_s,
+    }
+
+
+def _sources(context: Context) -> dict:
+    def group(kind: str, cited: str) -> dict:
+        return {"kind": kind, "citation": cited, "date": context.date, "command": context.command}
+
+    what = context.machine.get("device") or context.machine["processor"]
+    return {
+        "together": group(MEASURED, f"{what}, all ranks at once"),
+        "alone": group(MEASURED, f"{what}, one rank, the others idle"),
+        "datasheet": group(ASSUMED, "datasheet times assumed efficiencies"),
+    }
+
+
+def _constants(points: dict[Point, Sampled], context: Context) -> dict:
+    """Start-up and launch as they were measured."""
+    smallest = min(float(np.median(sampled.kept)) for point, sampled in points.items() if point.what == KERNEL)
+
+    def constant(seconds: float, citation: str) -> dict:
+        return {"value": float(f"{seconds:.4g}"), "unit": "s", "kind": MEASURED, "citation": citation, "fitted_on": []}
+
+    found = {"kernel_startup_s": constant(smallest * 1e-9, "the shortest kernel that was measured")}
+    if context.host_dispatches:
+        found["launch_s"] = constant(0.0, "kernels run on the host: their times hold its dispatch")
+    return found
+
+
+def _fill_with_assumptions(record: dict, context: Context) -> None:
+    """Adds what a profile must have and nobody measured here, from the datasheet profile."""
+    node = context.cluster.node_type
+    base = datasheet_profile(node.device, node.fabric)
+    kernels = {(row["op"], row["dtype"]) for row in record["kernels"]}
+    for (op, dtype), table in base.kernels.items():
+        if (op, dtype) not in kernels:
+            record["kernels"].append(
+                {"op": op, "dtype": dtype, "source": "datasheet",
+                 "columns": {axis: values.tolist() for axis, values in table.columns.items()},
+                 "median_ns": (table.median_s * 1e9).tolist()}
+            )  # fmt: skip
+    curves = {row["op"] for row in record["collectives"]}
+    for (op, tier, ranks), curve in base.collectives.items():
+        if op not in curves:
+            record["collectives"].append(
+                {"op": op, "group_size": ranks, "tier": tier, "source": "datasheet",
+                 "size_bytes": curve.size_bytes.tolist(), "median_ns": (curve.median_s * 1e9).tolist()}
+            )  # fmt: skip
+    record["curves"] |= {
+        name: {"unit": curve.unit, "source": "datasheet",
+               "columns": {axis: values.tolist() for axis, values in curve.columns.items()},
+               "value": curve.value.tolist()}
+        for name, curve in base.curves.items()
+    }  # fmt: skip
+    record["constants"] |= {
+        name: {"value": one.value, "unit": one.unit, "kind": one.kind, "citation": one.citation, "fitted_on": []}
+        for name, one in base.constants.items()
+    }
+    for kind in (TENSOR, CONTEXT, EMBEDDING, DATA, PIPELINE):
+        record["overlap"].setdefault(kind, {"compute": 1.0, "own": 1.0, "source": "datasheet"})

@@ -1,0 +1,110 @@
+"""calibrate: measures the machine it runs on and writes a cost profile. Imports no torch: measuring processes do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from calibration import files, grid, machine
+from calibration.build import Context
+from calibration.measure.fleet import Fleet
+from calibration.points import Point, merged
+from calibration.report import report_lines
+from calibration.scenarios import points_of_file
+from calibration.session import Session
+from simulator import registry
+from simulator.cluster import Cluster
+from simulator.errors import RehearseError, ScenarioError
+from simulator.units import DTYPE_BYTES
+
+__all__ = ["calibrate", "report_lines"]
+
+DEVICES = ("cpu", "cuda", "auto")
+DTYPES = {"cpu": "fp32", "cuda": "bf16"}
+"""What the standard points are measured in; `--missing` adds whatever its scenario asks for."""
+
+WORLDS = (2, 4)
+SMALL_BUDGET_S = 20.0
+"""Below this there is no time for a group of four: it would leave too little for the kernels."""
+
+
+class NoTorch(RehearseError):
+    """Measuring needs torch."""
+
+    kind = "no_torch"
+
+
+def calibrate(
+    device: str = "auto", *, budget_s: float = 90.0, out: str | None = None, missing: Sequence[str] = (),
+    command: str = "rehearse calibrate", say: Callable[[str], None] = lambda line: None,
+) -> tuple[dict, str]:  # fmt: skip
+    """Measures until the budget is spent and returns (the profile's record, the file it is in).
+
+    A profile that is already at `out` is continued. missing: scenarios, or JSON lists of kernels, whose kernels are
+    measured first and exactly. Raises ScenarioError for options that cannot be used, NoTorch without torch.
+    """
+    began = time.monotonic()
+    device, gpus = _resolve(device)
+    points = _points(device, gpus, missing, budget_s)
+    worlds = tuple(sorted({point.shape[0] for point in points if point.what == "collective"}))
+    ranks = min(machine.num_cores(), 2) if device == "cpu" else gpus
+    world = max((ranks, *worlds))
+    say(f"starting {world} measuring processes for {len(points)} points")
+    with Fleet(world, device) as fleet:
+        cluster = _cluster(device, ranks)
+        facts = machine.describe(device, fleet.described)
+        name = f"{cluster.node_type.device.name}_measured"
+        out = f"{name}.json" if out is None else out
+        journal = files.resume(out, facts)
+        if journal.num_samples:
+            say(f"going on with {journal.num_samples} samples of {out}")
+        context = Context(name, cluster, DTYPES[device], facts, machine.today(), command, device == "cpu")
+        session = Session(fleet, journal, context, points, ranks=ranks, out=out, say=say)
+        try:
+            record = session.run(began + budget_s)
+        except KeyboardInterrupt:
+            say("interrupted: writing what was measured")
+            record = session.flush()
+    return record, out
+
+
+def _resolve(device: str) -> tuple[str, int]:
+    """(cpu or cuda, number of GPUs). Raises ScenarioError for a device that is not here."""
+    if device not in DEVICES:
+        raise ScenarioError(f"{device!r} is not a device; use {', '.join(DEVICES)}", key="--device")
+    try:
+        version("torch")
+    except PackageNotFoundError as error:
+        raise NoTorch("calibrate measures with torch, which is not installed; pip install 'rehearse[torch]'") from error
+    gpus = machine.num_gpus()
+    if device == "cuda" and not gpus:
+        raise ScenarioError("there is no CUDA GPU here; use --device cpu", key="--device")
+    return ("cuda", gpus) if gpus and device != "cpu" else ("cpu", 0)
+
+
+def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> list[Point]:
+    """What to measure, in the order of importance."""
+    wanted = [point for path in missing for point in points_of_file(path)]
+    for point in wanted:
+        if point.dtype not in DTYPE_BYTES:
+            raise ScenarioError(f"{point.dtype!r} is not a dtype; use one of {', '.join(DTYPE_BYTES)}", key="--missing")
+    if device == "cuda":
+        worlds = (gpus,) if gpus > 1 else ()  # NCCL refuses two ranks on one GPU
+    else:
+        worlds = tuple(world for world in WORLDS if world == 2 or budget_s >= SMALL_BUDGET_S)
+    kernels, collectives = grid.kernel_points(DTYPES[device]), grid.collective_points(worlds[:1])
+    return merged([*wanted, *_interleaved(kernels, collectives), *grid.collective_points(worlds[1:])])
+
+
+def _cluster(device: str, ranks: int) -> Cluster:
+    """The cluster whose ranks are being measured."""
+    if device == "cpu":
+        return registry.topology("cpu_host", gpus_per_node=ranks)
+    return registry.topology("single_gpu", device=machine.gpu_device())
+
+
+def _interleaved(first: list[Point], second: list[Point]) -> list[Point]:
+    """Both lists in their order, evenly mixed, so that a budget that ends early has some of each."""
+    places = [((place + 0.5) / len(part), part[place]) for part in (first, second) for place in range(len(part))]
+    return [point for _, point in sorted(places, key=lambda one: one[0])]

@@ -1,0 +1,66 @@
+"""Profile files that calibration writes and goes on with: never torn, whatever interrupts the writing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from calibration.journal import Journal
+from simulator.costs.profile import load_profile
+from simulator.errors import ScenarioError
+
+
+def write(record: dict, path: str | Path) -> None:
+    """Writes a profile's record in one piece: a reader sees the old file or the new one, never a part."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text(record))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def text(record: dict) -> str:
+    """One line for each entry, so that a diff shows what changed."""
+    lines = []
+    for key, value in record.items():
+        if isinstance(value, list) and value:
+            body = ",\n".join("  " + _compact(row) for row in value)
+            lines.append(f"{_compact(key)}: [\n{body}\n ]")
+        elif isinstance(value, dict) and value:
+            body = ",\n".join(f"  {_compact(name)}: {_compact(row)}" for name, row in value.items())
+            lines.append(f"{_compact(key)}: {{\n{body}\n }}")
+        else:
+            lines.append(f"{_compact(key)}: {_compact(value)}")
+    return "{\n " + ",\n ".join(lines) + "\n}\n"
+
+
+def resume(path: str | Path, machine: dict) -> Journal:
+    """The journal of a profile that is there already, else an empty one.
+
+    Raises ScenarioError for a file that is no calibrated profile, or one of another machine or torch: samples of two
+    machines must not mix.
+    """
+    if not Path(path).exists():
+        return Journal()
+    load_profile(path)  # says what is wrong with a damaged or foreign file
+    record = json.loads(Path(path).read_text(encoding="utf-8"))
+    if "journal" not in record:
+        raise ScenarioError(f"{path} was not written by calibrate; give another --out", key="--out")
+    for key in ("processor", "cores", "torch", "device"):
+        then, now = record["machine"].get(key), machine.get(key)
+        if then != now:
+            raise ScenarioError(
+                f"{path} was measured with {key} {then!r}, this is {now!r}; give another --out or remove the file",
+                key="--out",
+            )
+    return Journal.from_record(record["journal"])
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,92 @@
+"""Held-out errors of a calibrated profile: what its `fits` carry, and so what `--samples` draws from.
+
+error: standard deviation of log(true / predicted) where each point is predicted from all others. outside_error: the
+same for the largest sixth of the points, predicted from the smaller ones. No point is ever judged on itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from simulator.costs import measured
+from simulator.costs.collectives import NodeCurves
+from simulator.costs.profile import CollectiveCurve, KernelTable, Profile
+
+LARGEST_SHARE = 1 / 6
+FEW_POINTS_ERROR = 0.15
+"""Assumed where a table has too few points to hold any out."""
+
+
+def fits(profile: Profile) -> dict[str, dict]:
+    """op class -> FitError record of everything measured."""
+    found = {}
+    for (op, dtype), table in profile.kernels.items():
+        if table.source.kind == "measured" and not op.endswith(measured.ALONE):
+            found[f"{op}.{dtype}"] = kernel_fit(profile, table)
+    ops = dict.fromkeys(op for (op, _, _), curve in profile.collectives.items() if curve.source.kind == "measured")
+    for op in ops:
+        curves = [curve for (name, _, _), curve in profile.collectives.items() if name == op]
+        found["transfer.intra_node" if op == "send" else f"collective.intra_node.{op}"] = _collective_fit(op, curves)
+    return found
+
+
+def kernel_fit(profile: Profile, table: KernelTable) -> dict:
+    """FitError record of one table of kernels."""
+    inside, outside = measured.left_out_errors(profile, table), _largest(profile, table)
+    return _record(inside, outside, "left_out_median_abs_pct", "largest_median_abs_pct")
+
+
+def _largest(profile: Profile, table: KernelTable) -> np.ndarray:
+    """log(true / predicted) of the points that take longest, predicted from the others."""
+    order = np.argsort(table.median_s, kind="stable")
+    held = order[len(order) - round(LARGEST_SHARE * len(order)) :]
+    rest = np.setdiff1d(order, held)
+    if not len(held) or len(rest) < 2:
+        return np.empty(0)
+    smaller = replace(
+        table,
+        columns={axis: values[rest] for axis, values in table.columns.items()},
+        median_s=table.median_s[rest],
+        quantiles_s=None,
+    )
+    model = measured.MeasuredTable(profile, smaller)
+    points = list(zip(*(table.columns[axis][held].tolist() for axis in measured.axes(table.op)), strict=True))
+    return np.log(table.median_s[held] / np.array([model.time_s(point)[0] for point in points]))
+
+
+def _collective_fit(op: str, curves: list[CollectiveCurve]) -> dict:
+    """Between sizes: every other size from its neighbours. Outside: the largest group from the smaller ones."""
+    between = []
+    for curve in curves:
+        size, time = np.log(curve.size_bytes), np.log(curve.median_s)
+        if len(size) >= 3:
+            held = time[1:-1:2]
+            between.append(held - np.interp(size[1:-1:2], size[::2], time[::2])[: len(held)])
+    inside = np.concatenate(between) if between else np.empty(0)
+    outside = np.empty(0)
+    if len(curves) > 1 and op != "send":
+        *smaller, target = sorted(curves, key=lambda one: one.group_size)
+        model = NodeCurves(op, smaller)
+        predicted = [model.time_s(target.group_size, size)[0] for size in target.size_bytes.tolist()]
+        outside = np.log(target.median_s / np.array(predicted))
+    return _record(inside, outside, "between_sizes_median_abs_pct", "larger_group_median_abs_pct")
+
+
+def _record(inside: np.ndarray, outside: np.ndarray, inside_name: str, outside_name: str) -> dict:
+    figures = {
+        name: _digits(100 * float(np.median(np.abs(np.exp(-logs) - 1))))
+        for name, logs in ((inside_name, inside), (outside_name, outside))
+        if len(logs)
+    }
+    error = _rms(inside)
+    return {"error": error, "outside_error": max(error, _rms(outside)), "points": len(inside), "figures": figures}
+
+
+def _rms(logs: np.ndarray) -> float:
+    return _digits(float(np.sqrt(np.mean(logs**2)))) if len(logs) else FEW_POINTS_ERROR
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,102 @@
+"""What the operating system says about this machine: the facts that stand beside a measurement. Nothing is set."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from calibration.measure.environment import SETTINGS
+from simulator.errors import ScenarioError
+
+SMI_FIELDS = ("name", "memory.total", "driver_version", "clocks.sm", "clocks.mem", "power.limit")
+SMI_TIMEOUT_S = 10
+
+
+def describe(device: str, torch_facts: dict) -> dict:
+    """Facts for the profile's `machine`: processor, cores, memory, versions, settings and load at this moment."""
+    found = {
+        "processor": processor(),
+        "cores": num_cores(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{key: value for key, value in torch_facts.items() if key != "ready"},
+        "settings": dict(SETTINGS),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+    if device == "cuda":
+        found["gpu"] = _gpu()
+    return found
+
+
+def num_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's name as the system knows it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def load() -> float:
+    """Processes that want a core, averaged over the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
+def _gpu() -> dict:
+    """What the driver's own tool says; empty where it is not there."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return {}
+    try:
+        said = subprocess.run(
+            [tool, f"--query-gpu={','.join(SMI_FIELDS)}", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=SMI_TIMEOUT_S, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    values = said.stdout.strip().splitlines()[0].split(", ") if said.stdout.strip() else []
+    return dict(zip(SMI_FIELDS, values, strict=False))
+
+
+def num_gpus() -> int:
+    """GPUs that the driver's tool lists; 0 without a driver."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    try:
+        said = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=SMI_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in said.stdout.splitlines())
+
+
+GPU_NAMES = {"A100-SXM4-80GB": "a100_sxm4_80gb", "A100-SXM4-40GB": "a100_sxm4_40gb", "H100 80GB": "h100_sxm5_80gb",
+             "H200": "h200_sxm_141gb", "B200": "b200_sxm_180gb", "V100-SXM3-32GB": "v100_sxm3_32gb"}  # fmt: skip
+"""Part of the driver's name -> the device of `topologies/devices.py`."""
+
+
+def gpu_device() -> str:
+    """The known device that the first GPU is. Raises ScenarioError for one whose datasheet is not here."""
+    name = _gpu().get("name", "")
+    for part, device in GPU_NAMES.items():
+        if part in name:
+            return device
+    raise ScenarioError(
+        f"the datasheet of {name!r} is not among the devices; add it to topologies/devices.py", key="--device"
+    )

@@ -1,0 +1,1 @@
+"""Measuring processes: the only part of the calibration that imports torch."""

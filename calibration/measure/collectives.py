@@ -1,0 +1,79 @@
+"""Collectives and sends of a process group, with the calls that the executor makes: op, ranks and bytes -> a callable.
+
+Bytes are counted as `model.work.Collective` does. Every member makes the same call; in a send the first two members do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from calibration.measure.kernels import TORCH_DTYPE
+from calibration.points import Point
+
+Call = Callable[[], object]
+
+# torch 2.13 has the first names and keeps the second for now; older ones (2.11) have only the second
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
+
+def make_call(point: Point, group: Any, rank: int, device: str) -> Call:
+    """A callable that takes this rank's part in one collective and returns when that is over. KeyError for an op."""
+    ranks, size_bytes = point.shape
+    dtype = TORCH_DTYPE[point.dtype]
+    count = max(1, size_bytes // dtype.itemsize)
+    share = max(1, count // ranks)
+    made = torch.device(device)
+
+    def random(numel: int) -> torch.Tensor:
+        return torch.rand(numel, device=made).to(dtype)
+
+    return CALLS[point.op](random, count, share, ranks, rank, group)
+
+
+def _all_reduce(random, count, share, ranks, rank, group) -> Call:
+    tensor = random(count).fill_(0.0)  # stays finite, however often it is summed; sums of floats take no longer
+    return lambda: dist.all_reduce(tensor, group=group, async_op=True).wait()
+
+
+def _gather(random, count, share, ranks, rank, group) -> Call:
+    part = random(share)
+    return lambda: _all_gather(part.new_empty(share * ranks), part, group=group, async_op=True).wait()
+
+
+def _scatter(random, count, share, ranks, rank, group) -> Call:
+    whole = random(share * ranks)
+    return lambda: _reduce_scatter(whole.new_empty(share), whole, group=group, async_op=True).wait()
+
+
+def _all_to_all(random, count, share, ranks, rank, group) -> Call:
+    whole = random(share * ranks)
+    return lambda: dist.all_to_all_single(torch.empty_like(whole), whole, group=group)
+
+
+def _broadcast(random, count, share, ranks, rank, group) -> Call:
+    tensor = random(count)
+    return lambda: dist.broadcast(tensor, 0, group=group, async_op=True).wait()
+
+
+def _send(random, count, share, ranks, rank, group) -> Call:
+    tensor = random(count)
+    if rank == 0:
+        return lambda: dist.isend(tensor, 1, group=group).wait()
+    if rank == 1:
+        return lambda: dist.irecv(tensor, 0, group=group).wait()
+    return lambda: None
+
+
+CALLS: dict[str, Callable[..., Call]] = {
+    "all_reduce": _all_reduce,
+    "all_gather": _gather,
+    "reduce_scatter": _scatter,
+    "all_to_all": _all_to_all,
+    "broadcast": _broadcast,
+    "send": _send,
+}

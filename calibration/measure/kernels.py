@@ -1,0 +1,298 @@
+"""Kernels as torch runs them in a training step: op and shape -> a callable that runs one.
+
+Inputs rotate over enough sets to fill `ROTATE_BYTES`: in a step, weights and activations come from memory that other
+kernels have passed through since. Outputs are allocated anew by every call, as autograd's are. A family that the cost
+model tells only by its traffic (elementwise, copy, ...) is stood for by the plainest torch call with that traffic.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as functional
+
+from calibration.points import FORWARD, INPUT_GRADIENT, Point
+
+Call = Callable[[], object]
+
+ROTATE_BYTES = 16 * 2**20
+"""Inputs of one point, all sets together: more than a core's L2 cache, about a core's share of an L3."""
+MOST_SETS = 16
+
+TORCH_DTYPE = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TOPK_DENSITY = 0.01
+TABLE_ROWS = 20_000
+"""Rows of the table that lookups and updates fall on, uniformly."""
+ROW_WIDTH = 128
+"""Width of a row where the shape does not tell (norms and sums over rows)."""
+
+
+def make_call(point: Point, device: str) -> Call:
+    """A callable that runs the point's kernel once; it rotates its inputs by itself. Raises KeyError for an op."""
+    build = BUILDERS[point.op]
+    maker = _Maker(point, torch.device(device))
+    first = build(maker)
+    sets = [first]
+    if maker.bytes:
+        count = min(MOST_SETS, max(1, ROTATE_BYTES // maker.bytes))
+        sets += [build(_Maker(point, maker.device)) for _ in range(count - 1)]
+    if len(sets) == 1:
+        return first
+    place = 0
+
+    def rotating() -> object:
+        nonlocal place
+        place = (place + 1) % len(sets)
+        return sets[place]()
+
+    return rotating
+
+
+@lru_cache(maxsize=2)
+def _pool(device: torch.device) -> torch.Tensor:
+    """A million random numbers that inputs are filled from: copying is far cheaper than drawing."""
+    return torch.empty(2**20, dtype=torch.float32, device=device).uniform_(-1.0, 1.0)
+
+
+class _Maker:
+    """Makes random inputs of a point and counts their bytes."""
+
+    def __init__(self, point: Point, device: torch.device):
+        self.point, self.device = point, device
+        self.dtype = TORCH_DTYPE[point.dtype]
+        self.bytes = 0
+
+    def random(self, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Values of no special pattern: zeros run faster on some devices."""
+        made = torch.empty(shape, dtype=self.dtype if dtype is None else dtype, device=self.device)
+        flat, pool = made.view(-1), _pool(self.device)
+        for start in range(0, flat.numel(), pool.numel()):
+            part = flat[start : start + pool.numel()]
+            part.copy_(pool[: part.numel()])
+        self.bytes += made.numel() * made.element_size()
+        return made
+
+    def ids(self, count: int, rows: int) -> torch.Tensor:
+        return torch.randint(rows, (count,), device=self.device)
+
+    @property
+    def elements(self) -> int:
+        return self.point.shape[0]
+
+    @property
+    def passes(self) -> int:
+        """How many times an element crosses memory, rounded: tells one kernel of a family from another."""
+        return max(1, round(self.point.shape[1] / (self.elements * self.dtype.itemsize)))
+
+    def rows(self, width: int = ROW_WIDTH) -> tuple[int, int]:
+        """The elements as a matrix about this wide."""
+        width = min(width, self.elements)
+        return max(1, self.elements // width), width
+
+
+# matrix products
+
+
+def _gemm(maker: _Maker) -> Call:
+    m, n, k = maker.point.shape
+    calls = []
+    for layout in maker.point.layouts or (FORWARD,):
+        if layout == FORWARD:  # X [m, k] times W [n, k] transposed
+            inputs, weight = maker.random(m, k), maker.random(n, k)
+            calls.append(lambda a=inputs, b=weight: functional.linear(a, b))
+        elif layout == INPUT_GRADIENT:  # dY [m, k] times W [k, n]
+            left, right = maker.random(m, k), maker.random(k, n)
+            calls.append(lambda a=left, b=right: torch.mm(a, b))
+        else:  # dW [m, n] += dY [k, m] transposed times X [k, n], as gradients are accumulated
+            left, right, sums = maker.random(k, m), maker.random(k, n), maker.random(m, n)
+            calls.append(lambda a=left, b=right, c=sums: c.addmm_(a.t(), b, beta=0.5))
+    if len(calls) == 1:
+        return calls[0]
+    place = 0
+
+    def in_turn() -> object:
+        nonlocal place
+        place = (place + 1) % len(calls)
+        return calls[place]()
+
+    return in_turn
+
+
+def _batched_gemm(maker: _Maker) -> Call:
+    batch, m, n, k = maker.point.shape
+    left, right = maker.random(batch, m, k), maker.random(batch, k, n)
+    return lambda: torch.bmm(left, right)
+
+
+# attention
+
+
+def _heads(maker: _Maker) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
+    batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal = maker.point.shape
+    query = maker.random(batch, heads, seq_q, head_dim)
+    key, value = (maker.random(batch, kv_heads, seq_kv, head_dim) for _ in range(2))
+    if kv_heads != heads:
+        key, value = (one.repeat_interleave(heads // kv_heads, dim=1) for one in (key, value))
+    return query, key, value, bool(causal)
+
+
+def _softmax_attention(query, key, value, causal: bool) -> torch.Tensor:
+    return functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+
+
+def _hstu_attention(query, key, value, causal: bool) -> torch.Tensor:
+    """silu(Q K^T) V / n with a causal mask, as plain torch: no fused kernel of it ships with torch."""
+    scores = functional.silu(query @ key.transpose(-1, -2))
+    return (scores.tril() if causal else scores) @ value / key.shape[-2]
+
+
+def _forward_of(function) -> Callable[[_Maker], Call]:
+    def build(maker: _Maker) -> Call:
+        query, key, value, causal = _heads(maker)
+        return lambda: function(query, key, value, causal)
+
+    return build
+
+
+def _backward_of(function) -> Callable[[_Maker], Call]:
+    def build(maker: _Maker) -> Call:
+        *inputs, causal = _heads(maker)
+        inputs = [one.requires_grad_() for one in inputs]
+        out = function(*inputs, causal)
+        gradient = torch.rand_like(out)
+        return lambda: torch.autograd.grad(out, inputs, gradient, retain_graph=True)
+
+    return build
+
+
+# families told by their traffic
+
+
+def _elementwise(maker: _Maker) -> Call:
+    rows = maker.rows()
+    inputs = [maker.random(*rows) for _ in range(max(1, maker.passes - 1))]
+    if maker.passes == 1:
+        return lambda: inputs[0].sum(0)
+    if maker.passes == 2:
+        return lambda: torch.relu(inputs[0])
+    if maker.passes == 3:
+        return lambda: inputs[0] + inputs[1]
+    pairs = list(itertools.pairwise(inputs))[: max(1, maker.passes // 3)]
+    return lambda: [left * right for left, right in pairs]
+
+
+def _copy(maker: _Maker) -> Call:
+    source = maker.random(*maker.rows())
+    target = torch.empty_like(source)
+    return lambda: target.copy_(source)
+
+
+def _cast(maker: _Maker) -> Call:
+    source = maker.random(maker.elements)
+    other = torch.bfloat16 if source.dtype == torch.float32 else torch.float32
+    return lambda: source.to(other)
+
+
+def _layernorm(maker: _Maker) -> Call:
+    rows = maker.rows()
+    inputs, weight, bias = maker.random(*rows), maker.random(rows[1]), maker.random(rows[1])
+    if maker.passes <= 2:
+        return lambda: functional.layer_norm(inputs, rows[1:], weight, bias)
+    gradient = maker.random(*rows)
+    _, mean, deviation = torch.native_layer_norm(inputs, rows[1:], weight, bias, 1e-5)
+    return lambda: torch.ops.aten.native_layer_norm_backward(
+        gradient, inputs, rows[1:], mean, deviation, weight, bias, [True, True, True]
+    )
+
+
+def _softmax(maker: _Maker) -> Call:
+    inputs = maker.random(*maker.rows(256))
+    if maker.passes <= 2:
+        return lambda: torch.softmax(inputs, -1)
+    probabilities, gradient = torch.softmax(inputs, -1), maker.random(*inputs.shape)
+    return lambda: torch.ops.aten._softmax_backward_data(gradient, probabilities, -1, inputs.dtype)
+
+
+def _cross_entropy(maker: _Maker) -> Call:
+    inputs = maker.random(*maker.rows(1024))
+    if maker.passes <= 1:
+        return lambda: inputs.amax(-1)
+    if maker.passes == 2:
+        return lambda: torch.log_softmax(inputs, -1)
+    probabilities, gradient = torch.log_softmax(inputs, -1), maker.random(*inputs.shape)
+    return lambda: torch.ops.aten._log_softmax_backward_data(gradient, probabilities, -1, inputs.dtype)
+
+
+def _width(maker: _Maker) -> int:
+    """Width of a row from bytes and elements: a lookup moves two values of each element and 8 bytes a row."""
+    rest = maker.point.shape[1] / maker.elements - 2 * maker.dtype.itemsize
+    return max(1, min(maker.elements, round(8 / rest))) if rest > 1e-3 else min(maker.elements, ROW_WIDTH)
+
+
+def _embedding_lookup(maker: _Maker) -> Call:
+    width = _width(maker)
+    table, ids = maker.random(TABLE_ROWS, width), maker.ids(max(1, maker.elements // width), TABLE_ROWS)
+    return lambda: functional.embedding(ids, table)
+
+
+def _embedding_update(maker: _Maker) -> Call:
+    gradient = maker.random(*maker.rows())
+    table, ids = maker.random(TABLE_ROWS, gradient.shape[1]), maker.ids(gradient.shape[0], TABLE_ROWS)
+    return lambda: table.index_add_(0, ids, gradient)
+
+
+def _optimizer(maker: _Maker) -> Call:
+    """Passes of an Adam step: norm (1 pass), clip (2), zero (1), and the fused update (the rest)."""
+    parameter, gradient = maker.random(maker.elements), maker.random(maker.elements)
+    if maker.passes == 1:
+        return lambda: torch.linalg.vector_norm(gradient)
+    if maker.passes == 2:
+        return lambda: gradient.mul_(1.0)
+    moments = [torch.zeros_like(parameter) for _ in range(2)]
+    step = torch.ones((), dtype=torch.float32, device=maker.device)
+    return lambda: torch._fused_adam_(
+        [parameter], [gradient], [moments[0]], [moments[1].abs_()], [], [step], lr=0.0, beta1=0.9, beta2=0.999,
+        weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
+    )  # fmt: skip
+
+
+def _topk(maker: _Maker) -> Call:
+    values, kept = maker.random(maker.elements).abs(), max(1, round(TOPK_DENSITY * maker.elements))
+    return lambda: torch.topk(values, kept, sorted=False)
+
+
+def _scatter_add(maker: _Maker) -> Call:
+    target = maker.random(max(64, round(maker.elements / TOPK_DENSITY)))
+    values, places = maker.random(maker.elements), maker.ids(maker.elements, target.numel())
+    return lambda: target.index_add_(0, places, values)
+
+
+def _orthogonalize(maker: _Maker) -> Call:
+    columns = 4
+    matrix = maker.random(max(columns, maker.elements // columns), columns)
+    return lambda: torch.linalg.qr(matrix)
+
+
+BUILDERS: dict[str, Callable[[_Maker], Call]] = {
+    "gemm": _gemm,
+    "batched_gemm": _batched_gemm,
+    "attention_forward": _forward_of(_softmax_attention),
+    "attention_backward": _backward_of(_softmax_attention),
+    "hstu_attention_forward": _forward_of(_hstu_attention),
+    "hstu_attention_backward": _backward_of(_hstu_attention),
+    "elementwise": _elementwise,
+    "copy": _copy,
+    "cast": _cast,
+    "layernorm": _layernorm,
+    "softmax": _softmax,
+    "cross_entropy": _cross_entropy,
+    "embedding_lookup": _embedding_lookup,
+    "embedding_update": _embedding_update,
+    "optimizer": _optimizer,
+    "topk": _topk,
+    "scatter_add": _scatter_add,
+    "orthogonalize": _orthogonalize,
+}

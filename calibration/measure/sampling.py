@@ -1,0 +1,67 @@
+"""Samples of one callable: long enough to time, each marked where the process lost its core meanwhile."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SHORTEST_NS = 50_000
+"""A sample of a shorter kernel is the mean of as many calls as fill this: a clock read costs 50 ns, and noise."""
+
+LOST_SHARE = 0.02
+LOST_NS = 20_000
+"""A sample is contaminated when its thread waited for a core longer than both of these (schedstat's run delay). The
+wait is taken off, but caches were lost too: such samples count only where there are no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """ns of one call, less what it waited for a core; contaminated: that was more than a trifle."""
+
+    ns: int
+    contaminated: bool
+
+
+class RunDelay:
+    """ns that the calling thread has waited for a core while it could run; 0 where the system does not say."""
+
+    def __init__(self):
+        try:
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        except OSError:
+            self._file = -1
+
+    def __call__(self) -> int:
+        if self._file < 0:
+            return 0
+        return int(os.pread(self._file, 64, 0).split()[1])
+
+
+def take_samples(
+    call: Callable[[], object], window_ns: int, synchronize: Callable[[], None], *, most: int = 64
+) -> list[Sample]:
+    """Samples of `call` until the window is over, at least two. One warm-up call is not counted.
+
+    synchronize: waits for the device; returns at once on a CPU.
+    """
+    delay = RunDelay()
+    call()
+    synchronize()
+    began = time.perf_counter_ns()
+    call()
+    synchronize()
+    calls = max(1, SHORTEST_NS // max(1, time.perf_counter_ns() - began))
+    found: list[Sample] = []
+    end = time.perf_counter_ns() + window_ns
+    while len(found) < 2 or (time.perf_counter_ns() < end and len(found) < most):
+        before = delay()
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            call()
+        synchronize()
+        taken = time.perf_counter_ns() - start
+        lost = delay() - before
+        found.append(Sample(max(1, (taken - min(lost, taken)) // calls), lost > max(LOST_NS, LOST_SHARE * taken)))
+    return found

@@ -1,0 +1,144 @@
+"""One measuring process: python -m calibration.measure.worker RANK WORLD STORE DEVICE.
+
+Reads one JSON command a line on stdin, answers one JSON line on stdout:
+    {"do": "kernel", "point": {...}, "ranks": [0, 1], "window_ns": n}   -> {"samples": [[ns, contaminated], ...]}
+    {"do": "collective", "point": {...}, "repeats": n}                 -> {"spans": [[start_ns, end_ns], ...]}
+A closed stdin ends the process at once, whatever it is doing: no process outlives the one that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections import OrderedDict
+from datetime import timedelta
+
+CACHE_BYTES = 768 * 2**20
+"""Inputs that are kept from round to round."""
+
+
+def main(arguments: list[str]) -> int:
+    rank, world, store, device = int(arguments[0]), int(arguments[1]), arguments[2], arguments[3]
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print does not belong among the answers
+    commands: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(commands,), daemon=True).start()
+    worker = Worker(rank, world, store, device)
+    out.write(json.dumps({"ready": rank, **worker.describe()}) + "\n")
+    while True:
+        command = json.loads(commands.get())
+        try:
+            answer = worker.answer(command)
+        except Exception as error:  # the point is left out, the others go on
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        out.write(json.dumps(answer) + "\n")
+
+
+def _read(commands: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        commands.put(line)
+    os._exit(0)
+
+
+class Worker:
+    """A rank of the fleet: process groups of every size up to the world, and the points it has inputs for."""
+
+    def __init__(self, rank: int, world: int, store: str, device: str):
+        import torch
+        import torch.distributed as dist
+
+        torch.set_num_threads(1)
+        torch.manual_seed(1234 + rank)
+        self.rank, self.world, self.device, self.torch = rank, world, device, torch
+        self._calls: OrderedDict[str, tuple[object, int]] = OrderedDict()
+        self._groups = {}
+        if device == "cuda":
+            torch.cuda.set_device(rank % max(1, torch.cuda.device_count()))
+        if world > 1:
+            timeout = timedelta(seconds=60)
+            backend = "nccl" if device == "cuda" else "gloo"
+            dist.init_process_group(
+                backend, init_method=f"file://{store}", rank=rank, world_size=world, timeout=timeout
+            )
+            for size in range(2, world + 1):
+                self._groups[size] = dist.new_group(list(range(size)), timeout=timeout, backend=backend)
+
+    def describe(self) -> dict:
+        """What only torch can say about this machine."""
+        torch, found = self.torch, {"torch": self.torch.__version__, "threads": self.torch.get_num_threads()}
+        if self.device == "cuda":
+            found["device"] = torch.cuda.get_device_name()
+            found["cuda"] = torch.version.cuda
+        return found
+
+    def answer(self, command: dict) -> dict:
+        from calibration.points import Point
+
+        point = Point.from_record(command["point"])
+        if command["do"] == "kernel":
+            return self._kernel(point, command["ranks"], command["window_ns"])
+        return self._collective(point, command["repeats"])
+
+    def _kernel(self, point, ranks: int, window_ns: int) -> dict:
+        from calibration.measure import kernels
+        from calibration.measure.sampling import take_samples
+
+        call = self._cached(point.key, lambda: kernels.make_call(point, self.device))
+        if ranks > 1:
+            self._barrier(ranks)
+        samples = take_samples(call, window_ns, self._synchronize)
+        return {"samples": [[one.ns, int(one.contaminated)] for one in samples]}
+
+    def _collective(self, point, repeats: int) -> dict:
+        from time import monotonic_ns as now_ns
+
+        from calibration.measure import collectives
+
+        ranks = point.shape[0]
+        group = self._groups[ranks]
+        call = self._cached(point.key, lambda: collectives.make_call(point, group, self.rank, self.device))
+        call()
+        spans = []
+        for _ in range(repeats):
+            self._barrier(ranks)
+            start = now_ns()
+            call()
+            self._synchronize()
+            spans.append([start, now_ns()])
+        return {"spans": spans}
+
+    def _cached(self, key: str, make):
+        """The callable of a point; what was used longest ago is dropped when inputs take too much memory."""
+        if key not in self._calls:
+            before = _resident_bytes()
+            call = make()
+            self._calls[key] = (call, max(0, _resident_bytes() - before))
+            while len(self._calls) > 1 and sum(size for _, size in self._calls.values()) > CACHE_BYTES:
+                self._calls.popitem(last=False)
+        self._calls.move_to_end(key)
+        return self._calls[key][0]
+
+    def _barrier(self, ranks: int) -> None:
+        import torch.distributed as dist
+
+        dist.barrier(group=self._groups[ranks])
+
+    def _synchronize(self) -> None:
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+
+
+def _resident_bytes() -> int:
+    """Memory of this process; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

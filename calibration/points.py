@@ -1,0 +1,61 @@
+"""Point: one thing to measure, in the words of the cost model. Which points: `grid.py` and `scenarios.py`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from simulator.costs.measured import point_of
+from simulator.model.work import Kernel
+
+KERNEL, COLLECTIVE = "kernel", "collective"
+FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = "forward", "input_gradient", "weight_gradient"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """what: kernel or collective. op: its family, as `Kernel.op` or `Collective.op`, or `send`.
+
+    shape: of a kernel, its row in the op's table (`costs.measured.axes`); of a collective, (ranks, bytes).
+    layouts: for a gemm, which of a linear layer's three products have this shape; measured in turn.
+    """
+
+    what: str
+    op: str
+    dtype: str
+    shape: tuple[int, ...]
+    layouts: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """A name for its samples: equal keys are the same point."""
+        return " ".join((self.what, self.op, self.dtype, "x".join(map(str, self.shape)), *self.layouts))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_record(cls, record: dict) -> Point:
+        return cls(record["what"], record["op"], record["dtype"], tuple(record["shape"]), tuple(record["layouts"]))
+
+    @classmethod
+    def of_key(cls, key: str) -> Point:
+        """The point that a key names."""
+        what, op, dtype, shape, *layouts = key.split(" ")
+        return cls(what, op, dtype, tuple(map(int, shape.split("x"))), tuple(layouts))
+
+
+def kernel_point(kernel: Kernel, layout: str = FORWARD) -> Point:
+    """The point at which a kernel is priced exactly."""
+    layouts = (layout,) if kernel.op == "gemm" else ()
+    return Point(KERNEL, kernel.op, kernel.dtype, point_of(kernel), layouts)
+
+
+def merged(points: list[Point]) -> list[Point]:
+    """The points in order, each once: equal gemm shapes of several layouts become one point."""
+    found: dict[tuple, Point] = {}
+    for point in points:
+        key = (point.what, point.op, point.dtype, point.shape)
+        layouts = tuple(sorted({*(found[key].layouts if key in found else ()), *point.layouts}))
+        found[key] = Point(point.what, point.op, point.dtype, point.shape, layouts)
+    return list(found.values())

@@ -1,0 +1,79 @@
+"""What a calibration says at its end: what was measured, how well each fit holds out, what stays extrapolated."""
+
+from __future__ import annotations
+
+from simulator.costs import measured
+from simulator.costs.kernels import EMBEDDING_EFFICIENCY, MEMORY_FAMILIES, PASSES
+
+DRIFT_LIMIT = 0.03
+"""A sentinel that strays further than this makes the whole profile doubtful."""
+
+FAMILIES = (*measured.AXES, *MEMORY_FAMILIES, *PASSES, *EMBEDDING_EFFICIENCY)
+
+
+def report_lines(record: dict, path: str) -> list[str]:
+    """The table, line by line."""
+    machine, journal = record["machine"], record["journal"]
+    lines = [f"{'kernel or collective':<30} {'points':>6} {'samples':>8} {'held out':>9} {'largest':>9}"]
+    lines += [_kernel_row(record, row) for row in _measured(record, "kernels")]
+    lines += _collective_rows(record)
+    lines += [
+        "",
+        "held out: median error of a point predicted from all others; largest: of the largest, from the rest.",
+    ]
+    absent = _absent(record)
+    lines += [f"not measured, so priced by an assumed rule: {', '.join(absent)}"] if absent else []
+    if journal["failed"]:
+        lines.append(f"left out: {len(journal['failed'])} points, the first: {next(iter(journal['failed'].items()))}")
+    lines += ["shapes beyond those measured are extrapolated at the efficiency of the nearest one, and warned about"]
+    what = machine.get("device") or machine["processor"]
+    load = f"load {machine['load_before']} before and {machine['load_after']} after"
+    lines += ["", f"machine   {what}, {machine['cores']} cores, torch {machine['torch']}, {load}"]
+    drift, dirty = machine["sentinel_drift"], machine["contaminated_share"]
+    lines.append(f"quality   sentinel drift {drift:.1%}, samples that lost their core {dirty:.1%}")
+    if drift > DRIFT_LIMIT:
+        lines.append(
+            f"          the machine drifted by more than {DRIFT_LIMIT:.0%}: something else ran; calibrate again"
+        )
+    first = next(iter(record["sources"].values()))
+    lines.append(f"source    {first['date']}, {first['command']}")
+    lines.append(f"profile   {path}, schema {record['schema_version']}, checksum {record['checksum'][:12]}")
+    lines.append(f"          use it with `profile: {path}` in a scenario")
+    return lines
+
+
+def _measured(record: dict, section: str) -> list[dict]:
+    return [row for row in record[section] if row["source"] == "together"]
+
+
+def _kernel_row(record: dict, row: dict) -> str:
+    fit = record["fits"].get(f"{row['op']}.{row['dtype']}", {}).get("figures", {})
+    name = f"{row['op']} {row['dtype']}"
+    return _row(name, len(row["median_ns"]), sum(row["count"]), fit.get("left_out_median_abs_pct"),
+                fit.get("largest_median_abs_pct"))  # fmt: skip
+
+
+def _collective_rows(record: dict) -> list[str]:
+    lines = []
+    for row in _measured(record, "collectives"):
+        op_class = "transfer.intra_node" if row["op"] == "send" else f"collective.intra_node.{row['op']}"
+        fit = record["fits"].get(op_class, {}).get("figures", {})
+        largest = fit.get("larger_group_median_abs_pct") if row["group_size"] > 2 else None
+        lines.append(_row(f"{row['op']} over {row['group_size']}", len(row["median_ns"]), sum(row["count"]),
+                          fit.get("between_sizes_median_abs_pct"), largest))  # fmt: skip
+    return lines
+
+
+def _row(name: str, points: int, samples: int, inside: float | None, outside: float | None) -> str:
+    inside_text, outside_text = (f"{value:.1f} %" if value is not None else "-" for value in (inside, outside))
+    return f"{name:<30} {points:>6} {samples:>8} {inside_text:>9} {outside_text:>9}"
+
+
+def _absent(record: dict) -> list[str]:
+    """Families of kernels without a measured table."""
+    known = {row["op"] for row in _measured(record, "kernels")}
+    return [op for op in dict.fromkeys(FAMILIES) if op not in known and op not in STOOD_FOR]
+
+
+STOOD_FOR = ("residual", "reduction", "quantize", "embedding_backward")
+"""Families that no block asks for; the cost model knows them for its published tables."""

@@ -1,0 +1,71 @@
+"""Points that given scenarios will ask for: the very kernels that their programs run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from calibration.points import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Point, kernel_point
+from simulator.errors import ScenarioError
+from simulator.graph.steps import StepSource
+from simulator.model.work import Kernel, Step
+from simulator.program.lowering import cut_of, lower
+
+ATTENTION = ("flash", "unfused")
+
+
+def points_of_file(path: str, attention: str = ATTENTION[0]) -> list[Point]:
+    """Points of a scenario file, or of a JSON list of kernels {op, shape, dtype, bytes_moved}. Raises ScenarioError."""
+    if path.endswith(".json"):
+        return _points_of_list(path)
+    from simulator.scenario.loader import load_scenario
+
+    return points_of_scenario(load_scenario(path), attention)
+
+
+def points_of_scenario(scenario, attention: str = ATTENTION[0]) -> list[Point]:
+    """Every kernel of one step of a scenario, each once. The steps themselves are not run."""
+    program = lower(scenario)
+    cut = cut_of(scenario, scenario.software.attention or attention)
+    source = StepSource(scenario, cut)
+    found: dict[str, Point] = {}
+    for own in program.ranks:
+        for launch in own.launches:
+            if launch.stream != "compute":
+                continue
+            for piece in source.steps(own, launch.action):
+                for kernel, layout in _with_layouts(piece, launch.action.verb, cut.tokens):
+                    point = kernel_point(kernel, layout)
+                    found.setdefault(point.key, point)
+    return list(found.values())
+
+
+def _with_layouts(steps: Iterable[Step], verb: str, tokens: int) -> Iterable[tuple[Kernel, str]]:
+    """Each kernel with the layout of its product: a linear layer's gradients come as a pair, weights second."""
+    for step in steps:
+        if isinstance(step, Kernel):
+            backward = verb in ("B", "I", "W")
+            sums_tokens = step.op == "gemm" and step.shape[2] == tokens and step.shape[0] != tokens
+            yield step, WEIGHT_GRADIENT if sums_tokens else INPUT_GRADIENT if backward else FORWARD
+
+
+def _points_of_list(path: str) -> list[Point]:
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        kernels = [
+            Kernel(row["op"], tuple(int(size) for size in row["shape"]), row.get("dtype", "fp32"),
+                   bytes_moved=int(row.get("bytes_moved", 0)))
+            for row in rows
+        ]  # fmt: skip
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(
+            f"cannot read {path}: {error}; give a scenario or a JSON list of kernels", key="--missing"
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ScenarioError(
+            f'{path} is not a JSON list of kernels such as {{"op": "gemm", "shape": [512, 256, 256], "dtype": "fp32"}} '
+            f"({type(error).__name__} {error})",
+            key="--missing",
+        ) from error
+    return [kernel_point(kernel) for kernel in kernels if kernel.op and kernel.shape]

@@ -1,0 +1,126 @@
+"""One calibration: visits points round after round until the time is up, and writes the profile as it goes.
+
+A round visits every point once, so that drift of the machine meets all alike; every second round goes backwards. The
+sentinel is measured every few seconds. Whatever ends the session, the last profile written is whole and usable.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from calibration import files, grid
+from calibration.build import Context, build
+from calibration.journal import ALONE, TOGETHER, Journal
+from calibration.measure.fleet import Fleet, PointFailed
+from calibration.points import COLLECTIVE, KERNEL, Point
+
+WINDOW_NS = 6_000_000
+"""How long one visit samples a kernel; at least two samples are taken."""
+
+FLUSH_S = 5.0
+SENTINEL_S = 4.0
+MOST_ROUNDS = 40
+"""More rounds than this teach nothing new: a long budget ends early."""
+
+REPEATS = 8
+LARGE_BYTES = 4 * 2**20
+LARGE_REPEATS = 2
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A point under one condition."""
+
+    point: Point
+    condition: str
+
+
+def plan_visits(points: list[Point], ranks: int) -> list[Visit]:
+    """What one round visits, in order. ranks: processes that measure kernels at once."""
+    found = []
+    for point in points:
+        found.append(Visit(point, TOGETHER))
+        if point.what == KERNEL and ranks > 1:
+            found.append(Visit(point, ALONE))
+    return found
+
+
+class Session:
+    """fleet: the measuring processes. ranks: how many of them measure kernels at once. say: takes lines of progress."""
+
+    def __init__(
+        self, fleet: Fleet, journal: Journal, context: Context, points: list[Point], *, ranks: int, out: str,
+        say: Callable[[str], None],
+    ):  # fmt: skip
+        self.fleet, self.journal, self.context = fleet, journal, context
+        self.ranks, self.out, self.say = ranks, out, say
+        self.visits = plan_visits(points, ranks)
+        self.rounds = 0
+        self._sentinel = grid.sentinel(context.dtype)
+        self._flushed = self._watched = 0.0
+
+    def run(self, end_s: float) -> dict:
+        """Measures until `end_s` (time.monotonic) and returns the record that was written last."""
+        began = time.monotonic()
+        total = len(self.visits)
+        for place, visit in self._schedule():
+            now = time.monotonic()
+            if now >= end_s:
+                break
+            self._watch(now)
+            self._measure(visit)
+            if now - self._flushed >= FLUSH_S:
+                self.flush()
+                self._report(place, total, now - began, end_s - now)
+        return self.flush()
+
+    def flush(self) -> dict:
+        """Writes the profile as far as it is known."""
+        record = build(self.journal, self.context)
+        files.write(record, self.out)
+        self._flushed = time.monotonic()
+        return record
+
+    def _schedule(self) -> Iterator[tuple[int, Visit]]:
+        """Places and visits, round after round; what an earlier session has seen least comes first."""
+        seen = {visit: self.journal.visits(visit.point, visit.condition) for visit in self.visits}
+        for number in range(min(seen.values(), default=0), MOST_ROUNDS):
+            self.rounds = number
+            due = [
+                visit for visit in self.visits if seen[visit] <= number and visit.point.key not in self.journal.failed
+            ]
+            yield from enumerate(reversed(due) if number % 2 else due)
+
+    def _measure(self, visit: Visit) -> None:
+        point = visit.point
+        try:
+            if point.what == COLLECTIVE:
+                repeats = LARGE_REPEATS if point.shape[1] >= LARGE_BYTES else REPEATS
+                spans = self.fleet.collective(point, repeats)
+                self.journal.add(point, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])
+            else:
+                ranks = self.ranks if visit.condition == TOGETHER else 1
+                for samples in self.fleet.kernel(point, ranks, WINDOW_NS):
+                    self.journal.add(point, visit.condition, samples)
+        except PointFailed as error:
+            self.journal.failed[point.key] = str(error)
+            self.say(f"left out {point.key}: {error}")
+
+    def _watch(self, now: float) -> None:
+        """The sentinel: one product, alone, every few seconds."""
+        if now - self._watched >= SENTINEL_S:
+            samples = sorted(ns for ns, _ in self.fleet.kernel(self._sentinel, 1, WINDOW_NS)[0])
+            self.journal.sentinel.append(samples[len(samples) // 2])
+            self._watched = now
+
+    def _report(self, place: int, total: int, spent_s: float, left_s: float) -> None:
+        self.say(f"round {self.rounds + 1}: {place + 1} of {total} points, {self.journal.num_samples} samples, "
+                 f"{spent_s:.0f} s spent, {max(0.0, left_s):.0f} s left")  # fmt: skip
+
+
+def _transfer_ns(members: tuple[list[int], ...]) -> int:
+    """From the moment the last member came until the last one was done: what ranks lose by coming late is not the
+    collective's."""
+    return max(1, max(end for _, end in members) - max(start for start, _ in members))

@@ -1,0 +1,43 @@
+"""`rehearse calibrate`: measures this machine and writes a cost profile."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from simulator.cli.output import check_writable
+from simulator.errors import NotSupportedYet, ScenarioError
+
+LEAST_BUDGET_S = 1.0
+
+
+def calibrate(
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is a GPU.")] = "auto",
+    budget: Annotated[float, typer.Option(metavar="SECONDS", help="Measure this long, starting included.")] = 90.0,
+    out: Annotated[str | None, typer.Option(metavar="PROFILE.json", help="Write (or go on with) this profile.")] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Measure what this scenario, or JSON list of kernels, needs; repeatable."),
+    ] = None,
+    imported: Annotated[
+        str | None, typer.Option("--import", metavar="nccl-tests|kineto|csv FILE", help="Not supported yet.")
+    ] = None,
+) -> None:
+    """Measure this machine and write a cost profile."""
+    if imported is not None:
+        raise NotSupportedYet("imports are not supported yet; leave the option out", key="--import")
+    if not budget >= LEAST_BUDGET_S:
+        raise ScenarioError(f"{budget:g} s is too short to measure anything; give 20 or more", key="--budget")
+    check_writable(out, "--out")
+    from simulator.registry import calibration
+
+    def say(line: str) -> None:
+        print(f"calibrate: {line}", file=sys.stderr, flush=True)
+
+    command = " ".join(("rehearse", *sys.argv[1:]))
+    room = calibration()
+    record, path = room.calibrate(device, budget_s=budget, out=out, missing=missing or (), command=command, say=say)
+    for line in room.report_lines(record, path):
+        print(line)
