@@ -12,7 +12,7 @@ from simulator.errors import NotSupportedYet
 from simulator.units import NS_PER_S, ns_to_seconds
 from simulator.validation.cases import LAYER_FORWARD, STEP, Case
 from simulator.validation.report import Row, ValidationReport, summarise
-from simulator.validation.sources import SOURCES, describe, load_cases
+from simulator.validation.sources import SOURCES, load_cases
 
 if TYPE_CHECKING:
     from simulator.timeline import Timeline
@@ -42,7 +42,7 @@ def validate(
             on_row(rows[name][-1], done, len(cases))
     return ValidationReport(
         rows=tuple(row for name in names for row in rows[name]),
-        sources=tuple(summarise(name, describe(name)[0], rows[name]) for name in names),
+        sources=tuple(summarise(name, rows[name]) for name in names),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from simulator.validation.sources import describe
 from simulator.validation.statistics import kendall_tau, percent_error
 
 
@@ -45,14 +46,18 @@ class SourceSummary:
 
     mean_absolute_error_percent, bias_percent (mean signed error), max_absolute_error_percent, kendall_tau within
     groups: None where no row counts. terms_percent: mean of each predicted term as a share of the measured time, so
-    that they sum to 100 + bias. not_built: published rows that are not predicted yet.
+    that they sum to 100 + bias. not_built: published rows that are not predicted yet. readings: what the table does not
+    say and was assumed. not_unseen: why the rows are no independent check of the costs; empty where they are.
     """
 
     source: str
     citation: str
+    readings: tuple[str, ...]
+    not_unseen: str
     rows: int
     not_built: int
     stand_ins: int
+    stand_in_mean_absolute_error_percent: float | None
     mean_absolute_error_percent: float | None
     bias_percent: float | None
     max_absolute_error_percent: float | None
@@ -75,9 +80,11 @@ class ValidationReport:
         }
 
 
-def summarise(source: str, citation: str, rows: Iterable[Row]) -> SourceSummary:
+def summarise(source: str, rows: Iterable[Row]) -> SourceSummary:
     """The figures of one source's rows."""
+    citation, readings, not_unseen = describe(source)
     rows = tuple(rows)
+    others = [row for row in rows if row.predicted_s is not None and row.stand_in]
     counting = [row for row in rows if row.counts]
     errors = [row.error_percent for row in counting]
     groups: dict[str, list[tuple[float, float]]] = {}
@@ -86,9 +93,12 @@ def summarise(source: str, citation: str, rows: Iterable[Row]) -> SourceSummary:
     return SourceSummary(
         source=source,
         citation=citation,
+        readings=readings,
+        not_unseen=not_unseen,
         rows=len(counting),
         not_built=sum(row.predicted_s is None and not row.stand_in for row in rows),
-        stand_ins=sum(row.predicted_s is not None and bool(row.stand_in) for row in rows),
+        stand_ins=len(others),
+        stand_in_mean_absolute_error_percent=_mean([abs(row.error_percent) for row in others]),
         mean_absolute_error_percent=_mean([abs(error) for error in errors]),
         bias_percent=_mean(errors),
         max_absolute_error_percent=max((abs(error) for error in errors), default=None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.validation.report import Row, ValidationReport
+from simulator.validation.report import Row, SourceSummary, ValidationReport
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,11 +14,19 @@ NO_FIGURE = "-"
 
 
 def print_report(report: ValidationReport, console: Console | None = None, *, rows: bool = True) -> None:
-    """Summaries of all sources, then (unless `rows` is False) every row, then what is not built yet."""
+    """Summaries of the sources, those that the costs know apart; then (unless `rows` is False) every row; then what is
+    not built yet."""
     from rich.console import Console
 
     console = console or Console()
-    console.print(summary_table(report))
+    unseen = [source for source in report.sources if not source.not_unseen]
+    known = [source for source in report.sources if source.not_unseen]
+    if unseen:
+        console.print(summary_table("Prediction against published measurements (error: + is too slow)", unseen))
+    if known:
+        console.print(summary_table("Rows that the costs are not independent of", known))
+        for source in known:
+            console.print(f"{source.source}: {source.not_unseen}")
     console.print(terms_table(report))
     if rows:
         for source in report.sources:
@@ -30,16 +38,17 @@ def print_report(report: ValidationReport, console: Console | None = None, *, ro
         console.print(missing_table(missing))
 
 
-def summary_table(report: ValidationReport) -> Table:
-    """One line a source: rows, mean absolute error, bias, worst, rank agreement."""
-    table = _table("Prediction against published measurements (error: + is too slow)")
-    for heading in ("rows", "mean abs %", "bias %", "max %", "Kendall tau", "not built", "stand-ins"):
+def summary_table(title: str, sources: list[SourceSummary]) -> Table:
+    """One line a source: rows, mean absolute error, bias, worst, rank agreement, rows that do not count."""
+    table = _table(title)
+    for heading in ("rows", "mean abs %", "bias %", "max %", "Kendall tau", "not built", "stand-ins", "theirs abs %"):
         table.add_column(heading, justify="right")
-    for source in report.sources:
+    for source in sources:
         table.add_row(
             source.source, str(source.rows), _number(source.mean_absolute_error_percent, "{:.2f}"),
             _number(source.bias_percent, "{:+.2f}"), _number(source.max_absolute_error_percent, "{:.2f}"),
             _number(source.kendall_tau, "{:.2f}"), str(source.not_built), str(source.stand_ins),
+            _number(source.stand_in_mean_absolute_error_percent, "{:.2f}"),
         )  # fmt: skip
     return table
 

@@ -1,9 +1,11 @@
 """Every published row becomes the scenario that was measured: degrees, tokens and microbatches add up."""
 
+import json
+
 import pytest
 
 from simulator.errors import NotSupportedYet, ScenarioError
-from simulator.registry import topology
+from simulator.registry import profile_names, profile_path, topology
 from simulator.scenario.loader import scenario_from
 from simulator.validation import SOURCES, load_cases
 from simulator.validation.cases import STEP, read_rows
@@ -22,7 +24,7 @@ def test_every_published_row_is_there_once(source):
     assert len(cases) == ROWS[source]
     assert len({(case.name, case.stand_in) for case in cases}) == len(cases)
     assert all(case.source == source and case.measured_s > 0 for case in cases)
-    citation, readings = describe(source)
+    citation, readings, _ = describe(source)
     assert "arXiv" in citation or "github" in citation
     assert readings
 
@@ -114,3 +116,15 @@ def test_settings_of_each_source():
 def test_unknown_sources_name_the_valid_ones():
     with pytest.raises(ScenarioError, match="korthikanti_table5"):
         load_cases("korthikanti")
+
+
+def test_sources_that_fitted_the_costs_are_named():
+    """A table whose rows a profile's constant was fitted to is no check of it, and says so."""
+    profiles = [json.loads(profile_path(name).read_text()) for name in profile_names()]
+    fitted_on = [
+        row for profile in profiles for constant in profile["constants"].values() for row in constant["fitted_on"]
+    ]
+    assert any("2205.05198 table 4" in row for row in fitted_on) == bool(describe("korthikanti_table4")[2])
+    for source, citation in (("korthikanti_table5", "2205.05198 table 5"), ("vtrain_multi", "ground_truth_multi"),
+                             ("sc21_table1", "2104.04473"), ("sc21_table2", "2104.04473")):  # fmt: skip
+        assert not any(citation in row for row in fitted_on) and not describe(source)[2]

@@ -63,6 +63,7 @@ def test_rows_that_are_not_built_are_listed_and_stand_ins_do_not_count():
     (source,) = report.sources
     assert (source.rows, source.not_built, source.stand_ins) == (0, 11, 5)
     assert source.mean_absolute_error_percent is None and source.kendall_tau is None
+    assert source.stand_in_mean_absolute_error_percent == 0.0
     missing = [row for row in report.rows if row.predicted_s is None]
     assert all("not supported yet" in row.reason for row in missing)
     assert all(not row.counts for row in report.rows)
@@ -76,7 +77,15 @@ def test_the_report_is_json_and_a_table():
     assert printed["rows"][0]["error_percent"] is None
     text = io.StringIO()
     print_report(report, Console(file=text, width=160))
-    for words in ("GPT3-175B on 128 H100", "+25.0", "not supported yet", "without tensor overlap", "not in the means"):
+    for words in (
+        "GPT3-175B on 128 H100",
+        "not independent of",
+        "did not record",
+        "+25.0",
+        "not supported yet",
+        "without tensor overlap",
+        "not in the means",
+    ):
         assert words in text.getvalue()
 
 

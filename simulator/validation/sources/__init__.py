@@ -8,7 +8,7 @@ from simulator.errors import ScenarioError
 from simulator.validation.cases import Case
 
 SOURCES = ("sc21_table1", "sc21_table2", "korthikanti_table5", "korthikanti_table4", "vtrain_multi", "dgxc_h100")
-"""Each a module of this package with CITATION, READINGS and cases()."""
+"""Each a module of this package with CITATION, READINGS and cases(); NOT_UNSEEN where the costs know its rows."""
 
 
 def load_cases(source: str) -> tuple[Case, ...]:
@@ -16,10 +16,10 @@ def load_cases(source: str) -> tuple[Case, ...]:
     return _module(source).cases()
 
 
-def describe(source: str) -> tuple[str, tuple[str, ...]]:
-    """(citation, readings) of one source."""
+def describe(source: str) -> tuple[str, tuple[str, ...], str]:
+    """(citation, readings, why its rows are no independent check or "") of one source."""
     module = _module(source)
-    return module.CITATION, module.READINGS
+    return module.CITATION, module.READINGS, getattr(module, "NOT_UNSEEN", "")
 
 
 def _module(source: str):

@@ -14,6 +14,8 @@ READINGS = (
     "backward holds the recomputed forward where the row has one",
 )
 
+NOT_UNSEEN = "memory_under_load of profile a100_sxm4_80gb is fitted to these layer times"
+
 VOCAB = 51200
 
 
