@@ -1,7 +1,7 @@
 """Gradient compressors: what each sends, and what it costs to make and to undo it.
 
-One small class each, used by whoever reads a program: the simulator prices the kernels, an executor would run them. A
-compressor works on one bucket of gradients, given by the parameters' shapes on this rank. Bytes are counted pass by
+One small class each, used by whoever reads a program: the simulator prices the kernels, the executor runs the torch
+code (`pack`, `unpack`). A compressor works on one bucket of gradients, given by the parameters' shapes on this rank. Bytes are counted pass by
 pass over device memory; `topk`, `scatter_add` and `orthogonalize` name families whose profile says how often such a
 pass really crosses the bus (selection, scattered addresses).
 """
@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from simulator import kinds
 from simulator.errors import NotSupportedYet
 from simulator.model.work import Kernel
 from simulator.units import DTYPE_BYTES
 
+if TYPE_CHECKING:
+    import torch
+
 Shapes = tuple[tuple[int, ...], ...]
+State = dict[str, Any]
+"""What a compressor remembers of one bucket: residuals, warm starts."""
 
 INDEX_BYTES = 4
 VALUE_BYTES = 4
@@ -61,6 +66,18 @@ class Compressor:
         """Kernels that turn the last phase's result, from `ranks` ranks, into the reduced gradient."""
         return ()
 
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        """The payload of a phase, a flat tensor.
+
+        gradient: the bucket's, flat, in the dtype of the reduction; may be changed. received: what the phase before
+        brought. state: kept by the caller for this bucket, from step to step; empty at first.
+        """
+        return gradient
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        """Writes the sum of all ranks' gradients, as far as the last phase has brought it, into `gradient`."""
+        gradient.copy_(received)
+
 
 @dataclass(frozen=True, slots=True)
 class NoCompression(Compressor):
@@ -79,6 +96,11 @@ class Bf16(Compressor):
 
     def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
         return _cast(elements(shapes), reduce_dtype)
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        import torch
+
+        return gradient if gradient.element_size() == 2 else gradient.to(torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +145,27 @@ class TopK(Compressor):
             # every rank's pairs are added into place: reads the pair, reads and writes the entry
             _kernel("scatter_add", ranks * self.kept(count), INDEX_BYTES + VALUE_BYTES + 2 * size),
         )
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        """int32[2k]: indices, then fp32 values."""
+        import torch
+
+        if "residual" in state:
+            gradient += state["residual"]
+        index = torch.topk(gradient.abs(), self.kept(gradient.numel()), sorted=False).indices
+        values = gradient[index].float()
+        if self.error_feedback:
+            residual = state["residual"] = state.get("residual", torch.empty_like(gradient)).copy_(gradient)
+            residual[index] = 0
+        return torch.cat([index.int(), values.view(torch.int32)])
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        import torch
+
+        gradient.zero_()
+        index, values = received.view(ranks, 2, -1).unbind(1)
+        values = values.contiguous().view(torch.float32).to(gradient.dtype)
+        gradient.index_add_(0, index.reshape(-1), values.reshape(-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +216,67 @@ class PowerSgd(Compressor):
         if self.error_feedback and factors:  # residual = copy - P Q^T: reads both, writes
             kernels.append(_kernel("elementwise", sum(rows * columns for rows, columns, _ in factors), 3 * size))
         return tuple(kernels)
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        """Phase 0: all P, then the tensors that are not compressed; phase 1: all Q."""
+        import torch
+
+        matrices, left = self._split(gradient, shapes)
+        if not matrices:
+            return gradient
+        if phase == 0:
+            if "residuals" in state:
+                for matrix, residual in zip(matrices, state["residuals"], strict=True):
+                    matrix += residual
+            state.setdefault("q", [_start(matrix.shape[1], self._rank(matrix), matrix) for matrix in matrices])
+            state["p"] = [matrix @ q for matrix, q in zip(matrices, state["q"], strict=True)]
+            return torch.cat([part.reshape(-1) for part in (*state["p"], *left)])
+        sizes = [p.numel() for p in state["p"]]
+        *summed, rest = received.split([*sizes, received.numel() - sum(sizes)])
+        for part, value in zip(left, rest.split([part.numel() for part in left]), strict=True):
+            part.copy_(value.view_as(part))
+        state["p"] = [_orthogonal(value.view_as(p)) for value, p in zip(summed, state["p"], strict=True)]
+        return torch.cat([(m.t() @ p).reshape(-1) for m, p in zip(matrices, state["p"], strict=True)])
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        matrices, _ = self._split(gradient, shapes)
+        if not matrices:
+            gradient.copy_(received)
+            return
+        sums = received.split([q.numel() for q in state["q"]])
+        state["q"] = [value.view_as(q).clone() for value, q in zip(sums, state["q"], strict=True)]
+        sums = [p @ q.t() for p, q in zip(state.pop("p"), state["q"], strict=True)]
+        if self.error_feedback:  # each rank stands for 1/ranks of the sum (Vogels et al., algorithm 2)
+            state["residuals"] = [m - total / ranks for m, total in zip(matrices, sums, strict=True)]
+        for matrix, total in zip(matrices, sums, strict=True):
+            matrix.copy_(total)
+
+    def _rank(self, matrix: torch.Tensor) -> int:
+        return min(self.rank, *matrix.shape)
+
+    def _split(self, gradient: torch.Tensor, shapes: Shapes) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Views of a flat bucket: the matrices that are compressed, and all else."""
+        matrices, left = [], []
+        for part, shape in zip(gradient.split([prod(shape) for shape in shapes]), shapes, strict=True):
+            factored = self.factors((shape,))
+            (matrices if factored else left).append(part.view(factored[0][:2]) if factored else part)
+        return matrices, left
+
+
+def _start(rows: int, rank: int, like: torch.Tensor) -> torch.Tensor:
+    """A random Q that is the same on every rank (the paper's standard normal)."""
+    import torch
+
+    generator = torch.Generator().manual_seed(rows * 1_000_003 + rank)
+    return torch.randn(rows, rank, generator=generator).to(like)
+
+
+def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    """An orthonormal basis of the columns; 16-bit matrices are factored in fp32."""
+    import torch
+
+    wide = matrix.float() if matrix.element_size() < 4 else matrix
+    return torch.linalg.qr(wide).Q.to(matrix.dtype)
 
 
 def elements(shapes: Shapes) -> int:

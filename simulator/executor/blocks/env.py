@@ -1,0 +1,42 @@
+"""What the modules of a rank share: the model, the shape of a microbatch, the tensor group, the microbatch itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from simulator.executor.numerics import Numerics
+from simulator.executor.tensor_parallel import Tensor
+from simulator.model.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Env:
+    """batch, seq: samples and positions of a microbatch. attention: flash or unfused. recompute_core: run the attention
+    core again in backward instead of keeping its s^2 matrices."""
+
+    model: ModelSpec
+    batch: int
+    seq: int
+    tensor: Tensor
+    numerics: Numerics
+    attention: str = "flash"
+    recompute_core: bool = False
+
+
+@dataclass
+class Inputs:
+    """One microbatch on a rank; positions are sequence-major: position p of sample b is row p * batch + b.
+
+    ids: int64[positions] of the token table. labels: int64[positions], or the 0/1 targets of a binary head.
+    weights: of each position in the loss; they are already divided by the weight of the whole global batch.
+    vectors: looked-up rows of each sparse table, this rank's positions; scored: rows that the head scores,
+    [own positions, 1 + negatives, dim], the positive first. Both are leaves: their gradients go back to the tables.
+    """
+
+    ids: torch.Tensor | None
+    labels: torch.Tensor
+    weights: torch.Tensor
+    vectors: dict[str, torch.Tensor] = field(default_factory=dict)
+    scored: torch.Tensor | None = None

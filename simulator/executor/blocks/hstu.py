@@ -1,0 +1,78 @@
+"""HSTU's layer (arXiv 2402.17152): pointwise attention silu(QK^T / sqrt(d)) V / n, gated by U; no softmax, no MLP.
+
+The scale is that of NVIDIA/recsys-examples; the relative attention bias has no parameter in the model and is left out.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+
+from simulator.executor.blocks.attention import _later
+from simulator.executor.blocks.env import Env
+from simulator.executor.blocks.transformer import EPSILON, norm
+from simulator.executor.tensor_parallel import Tensor, column_linear, row_linear
+
+STATISTIC_BYTES = 4
+
+
+def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
+    """x + proj(norm(attention(Q, K, V)) * U), with U, V, Q, K = silu(uvqk(norm(x)))."""
+    trunk, name = env.model.trunk, unit.name
+    normed = norm(x, weights, f"{name}.norm")
+    uvqk = F.silu(column_linear(normed, weights[f"{name}.uvqk.weight"], weights[f"{name}.uvqk.bias"], env.tensor))
+    gate, *rest = uvqk.chunk(4, dim=1)
+    value, query, key = (
+        part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in rest
+    )  # fmt: skip
+    out = hstu_attention(query, key, value, trunk.causal)
+    out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
+    gated = head_norm(env, out, weights[f"{name}.output_norm.weight"], weights[f"{name}.output_norm.bias"]) * gate
+    return x + row_linear(gated, weights[f"{name}.proj.weight"], env.tensor)
+
+
+def hstu_attention(query, key, value, causal: bool) -> torch.Tensor:
+    """silu(Q K^T / sqrt(d)) V / n on [batch, heads, n, d]."""
+    seq = query.shape[2]
+    scores = F.silu(query @ key.transpose(-1, -2) / sqrt(query.shape[-1]))
+    if causal:
+        scores = scores.masked_fill(_later(seq, scores.device), 0.0)
+    return (scores / seq) @ value
+
+
+def head_norm(env: Env, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """LayerNorm over all heads, of which this rank holds some."""
+    if env.tensor.size == 1:
+        return F.layer_norm(x, x.shape[-1:], weight.to(x.dtype), bias.to(x.dtype), EPSILON)
+    return ShardedNorm.apply(x, weight, bias, env.tensor, env.numerics.loss)
+
+
+class ShardedNorm(torch.autograd.Function):
+    """LayerNorm of rows whose columns are sharded: an all-reduce of two sums a row, forward and backward."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, tensor: Tensor, wide: torch.dtype):
+        width = x.shape[1] * tensor.size
+        full = x.to(wide)
+        mean, square = _reduced(tensor, full.sum(1), (full * full).sum(1), width)
+        scale = torch.rsqrt(square - mean * mean + EPSILON)
+        normed = (full - mean[:, None]) * scale[:, None]
+        ctx.save_for_backward(normed, scale, weight)
+        ctx.tensor, ctx.width, ctx.dtype = tensor, width, x.dtype
+        return (normed * weight.to(wide) + bias.to(wide)).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        normed, scale, weight = ctx.saved_tensors
+        full = grad.to(normed.dtype)
+        inner = full * weight.to(normed.dtype)
+        first, second = _reduced(ctx.tensor, inner.sum(1), (inner * normed).sum(1), ctx.width)
+        x_grad = scale[:, None] * (inner - first[:, None] - normed * second[:, None])
+        weight_grad, bias_grad = (full * normed).sum(0), full.sum(0)
+        return x_grad.to(ctx.dtype), weight_grad.to(weight.dtype), bias_grad.to(weight.dtype), None, None
+
+
+def _reduced(tensor: Tensor, one: torch.Tensor, other: torch.Tensor, width: int) -> torch.Tensor:
+    return tensor.group.all_reduce(torch.stack([one, other]), STATISTIC_BYTES) / width

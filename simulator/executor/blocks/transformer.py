@@ -1,0 +1,74 @@
+"""Attention and mlp units of gpt, llama, bert and sasrec, by the `Style` that prices them.
+
+gpt, llama and sasrec norm in front of the unit, bert behind its residual. SASRec's keys and values are made of the
+normed input too, by one GEMM, as it is priced (`model/blocks/sasrec.py`).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from simulator.executor.blocks.attention import core, rotate
+from simulator.executor.blocks.env import Env
+from simulator.executor.tensor_parallel import column_linear, row_linear
+from simulator.model.blocks import STYLES
+
+EPSILON = 1e-5
+
+
+def norm(x: torch.Tensor, weights, prefix: str) -> torch.Tensor:
+    """LayerNorm, or RMSNorm where there is no bias."""
+    weight, bias = weights[f"{prefix}.weight"].to(x.dtype), weights.get(f"{prefix}.bias")
+    if bias is None:
+        return F.rms_norm(x, x.shape[-1:], weight, EPSILON)
+    return F.layer_norm(x, x.shape[-1:], weight, bias.to(x.dtype), EPSILON)
+
+
+def attention(env: Env, unit, weights, x, inputs) -> torch.Tensor:
+    """x + proj(core(qkv(norm(x))))."""
+    return _residual(env, unit, weights, x, _attention_branch)
+
+
+def mlp(env: Env, unit, weights, x, inputs) -> torch.Tensor:
+    """x + fc2(activation(fc1(norm(x))))."""
+    return _residual(env, unit, weights, x, _mlp_branch)
+
+
+def _residual(env: Env, unit, weights, x, branch) -> torch.Tensor:
+    name, behind = f"{unit.name}.norm", env.model.trunk.block == "bert"
+    if behind:
+        return norm(x + branch(env, unit, weights, x), weights, name)
+    return x + branch(env, unit, weights, norm(x, weights, name))
+
+
+def _attention_branch(env: Env, unit, weights, x) -> torch.Tensor:
+    trunk, share = env.model.trunk, env.tensor.size
+    style = STYLES[trunk.block]
+    qkv = column_linear(x, weights[f"{unit.name}.qkv.weight"], weights.get(f"{unit.name}.qkv.bias"), env.tensor)
+    widths = [trunk.query_width // share] + [trunk.kv_width // share] * 2
+    # [s b, heads d] -> [b, heads, s, d]
+    query, key, value = (
+        part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in qkv.split(widths, dim=1)
+    )
+    if style.rotary:
+        query, key = rotate(query), rotate(key)
+    out = core(env, query, key, value)
+    out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
+    return _biased(row_linear(out, weights[f"{unit.name}.proj.weight"], env.tensor), weights, f"{unit.name}.proj")
+
+
+def _mlp_branch(env: Env, unit, weights, x) -> torch.Tensor:
+    trunk = env.model.trunk
+    inner = column_linear(x, weights[f"{unit.name}.fc1.weight"], weights.get(f"{unit.name}.fc1.bias"), env.tensor)
+    if STYLES[trunk.block].gated:
+        gate, up = inner.chunk(2, dim=1)
+        inner = F.silu(gate) * up
+    else:
+        inner = F.relu(inner) if trunk.block == "sasrec" else F.gelu(inner)
+    return _biased(row_linear(inner, weights[f"{unit.name}.fc2.weight"], env.tensor), weights, f"{unit.name}.fc2")
+
+
+def _biased(x: torch.Tensor, weights, prefix: str) -> torch.Tensor:
+    bias = weights.get(f"{prefix}.bias")
+    return x if bias is None else x + bias.to(x.dtype)

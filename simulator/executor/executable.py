@@ -1,0 +1,71 @@
+"""What the simulator prices and the executor cannot run: refused before a process is started."""
+
+from __future__ import annotations
+
+from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.model.blocks import sparse_tables
+
+BACKENDS = ("gloo", "nccl")
+OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
+
+
+def check_executable(scenario, ranks: int | None, backend: str) -> None:
+    """Raises ScenarioError or NotSupportedYet with key, value and remedy."""
+    if backend not in BACKENDS:
+        raise ScenarioError(f"{backend!r} is not a backend; use {' or '.join(BACKENDS)}", key="--backend")
+    check_ranks(scenario, ranks)
+    precision = scenario.precision
+    stated = {"dtype": scenario.dtype, "precision.parameters": precision.parameters,
+              "precision.gradients": precision.gradients, "precision.reduce": precision.reduce}  # fmt: skip
+    for key, name in stated.items():
+        if name == "fp16" and backend == "gloo":
+            raise ScenarioError(f"{name} does not run on CPUs; use bf16 or fp32", key=key)
+    if scenario.optimizer not in OPTIMIZERS:
+        raise NotSupportedYet(
+            f"{scenario.optimizer} cannot be executed yet; use {', '.join(OPTIMIZERS)}", key="optimizer"
+        )
+    head, pipeline = scenario.model.head, scenario.layout.pipeline
+    if pipeline > 1 and head.table is not None and head.kind in ("sampled_softmax", "binary"):
+        raise NotSupportedYet(
+            f"a {head.kind} head scores rows that only the first stage holds, which cannot be executed with pipeline "
+            f"{pipeline} yet; use --set plan.pipeline=1",
+            key="model.head.kind",
+        )
+    for table in sparse_tables(scenario.model):
+        key = f"model.tables.{table.name}"
+        if table.placement == "host":
+            raise NotSupportedYet("placement host cannot be executed yet; use device", key=f"{key}.placement")
+        if table.lookups_per_sample not in (None, scenario.model.trunk.seq):
+            raise NotSupportedYet(
+                f"{table.lookups_per_sample} lookups a sample cannot be executed yet, only one for each position; "
+                "leave it out",
+                key=f"{key}.lookups_per_sample",
+            )
+
+
+def check_ranks(scenario, ranks: int | None) -> None:
+    """N processes run a program of N ranks; raises ScenarioError with the `--set` line that fits."""
+    layout = scenario.layout
+    if ranks is None or ranks == layout.ranks:
+        return
+    degrees = f"tensor {layout.tensor} * data {layout.data} * pipeline {layout.pipeline} = {layout.ranks}"
+    raise ScenarioError(f"{ranks} ranks cannot run {degrees}; use {_fitting(scenario, ranks)}", key="--ranks")
+
+
+def _fitting(scenario, ranks: int) -> str:
+    plan, layout = scenario.plan, scenario.layout
+    tensor, pipeline = layout.tensor, layout.pipeline
+    lines = []
+    if ranks % (tensor * pipeline):  # other degrees must give way: the largest that still fit
+        tensor = max(d for d in range(1, tensor + 1) if tensor % d == 0 and ranks % d == 0)
+        rest = ranks // tensor
+        pipeline = max(d for d in range(1, pipeline + 1) if pipeline % d == 0 and rest % d == 0)
+        lines += [f"plan.tensor={tensor}", f"plan.pipeline={pipeline}"]
+    data = ranks // (tensor * pipeline)
+    lines.append(f"plan.data={data}")
+    if plan.global_batch % (plan.microbatch * data):
+        at_once = plan.microbatch * data
+        lines.append(f"plan.global_batch={max(1, plan.global_batch // at_once) * at_once}")
+    cluster = "cluster.gpus_per_node" if scenario.stated.cluster.preset == "cpu_host" else None
+    lines.append(f"{cluster}={ranks}" if cluster else f"cluster='{{preset: cpu_host, gpus_per_node: {ranks}}}'")
+    return " ".join(f"--set {line}" for line in lines) + f", or --ranks {layout.ranks}"

@@ -1,0 +1,51 @@
+"""Job and RankRecord: what every rank of a run is told, and what it hands back. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.executor.batches import Source, synthetic
+from simulator.executor.spans import Span
+from simulator.program.program import Program, RankProgram
+
+
+@dataclass(frozen=True)
+class Job:
+    """steps: measured, after `warmup` others. source: where batches come from. timeout_s: of every collective.
+
+    double: float64 throughout (the correctness tests). keep_weights: hand back the trained parameters.
+    """
+
+    scenario: Any
+    program: Program
+    backend: str = "gloo"
+    steps: int = 10
+    warmup: int = 2
+    source: Source = synthetic
+    attention: str = "flash"
+    learning_rate: float | None = None
+    double: bool = False
+    keep_weights: bool = False
+    timeout_s: float = 600.0
+
+
+@dataclass
+class RankRecord:
+    """begin_ns: when each measured step began, after its barrier. spans: of each measured step, in launch order.
+
+    losses: of every step, warm-up included: this rank's part of the global mean. weights, tables: this rank's shards,
+    float64 arrays by name.
+    """
+
+    rank: int
+    begin_ns: list[int] = field(default_factory=list)
+    spans: list[list[Span]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    weights: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
+
+
+def own_program(program: Program, rank: int) -> RankProgram:
+    """The program that stands for this rank."""
+    return next(own for own in program.ranks if rank in own.members)

@@ -1,0 +1,95 @@
+"""One rank's run: groups, model, interpreter, steps. Everything here happens in that rank's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from simulator.executor.blocks import Env
+from simulator.executor.blocks.head import is_partial
+from simulator.executor.dense import DenseParameters
+from simulator.executor.groups import make_groups
+from simulator.executor.interpreter import Interpreter
+from simulator.executor.job import Job, RankRecord, own_program
+from simulator.executor.numerics import Numerics
+from simulator.executor.spans import Recorder, now_ns
+from simulator.executor.tables import SparseTables
+from simulator.executor.tensor_parallel import Tensor
+from simulator.model.blocks import sparse_tables
+
+
+def run_rank(job: Job, rank: int, fatal: Callable[[BaseException], None], local_rank: int | None = None) -> RankRecord:
+    """Runs all steps. Needs torch's default process group: gloo over all ranks, which also carries barriers and, on
+    CPUs, the pipeline's messages. fatal: what a communication thread calls when it fails."""
+    with torch.random.fork_rng(devices=[]):
+        runner = _Runner(job, rank, fatal, local_rank)
+        try:
+            return runner.run()
+        finally:
+            runner.interpreter.streams.close()
+
+
+class _Runner:
+    def __init__(self, job: Job, rank: int, fatal: Callable[[BaseException], None], local_rank: int | None):
+        scenario = job.scenario
+        self.job, self.rank = job, rank
+        self.device = torch.device("cpu")
+        if job.backend == "nccl":
+            self.device = torch.device("cuda", rank if local_rank is None else local_rank)
+            torch.cuda.set_device(self.device)
+        layout, own = scenario.layout, own_program(job.program, rank)
+        numerics = Numerics.of(scenario, job.double)
+        recorder = Recorder()
+        streams = dict.fromkeys(name for one in job.program.ranks for name in one.streams)
+        groups = make_groups(
+            layout, rank, recorder,
+            backend=job.backend, timeout=timedelta(seconds=job.timeout_s), streams=tuple(streams),
+        )  # fmt: skip
+        tensor = Tensor(groups["compute", "tensor"], scenario.plan.sequence_parallel, numerics.activation_bytes)
+        self.env = Env(
+            scenario.model, scenario.plan.microbatch, scenario.model.trunk.seq, tensor, numerics, job.attention,
+            scenario.plan.recompute == "selective",
+        )  # fmt: skip
+        data = groups["data", "data"]
+        self.dense = DenseParameters(
+            scenario, own, numerics, data, groups["compute", "tensor"], self.device, job.learning_rate
+        )
+        self.tables = None
+        if sparse_tables(scenario.model) and layout.coordinates(rank)[0] == 0:
+            table = groups["embedding", "table"]
+            self.tables = SparseTables(scenario, table, groups["embedding", "tensor"], self.device, job.double)
+        self.interpreter = Interpreter(
+            scenario, own, rank, self.env, self.dense, self.tables, groups, recorder, self.device, fatal
+        )
+        self.counts_loss = groups["compute", "tensor"].index == 0 or is_partial(self.env)
+
+    def run(self) -> RankRecord:
+        job, record = self.job, RankRecord(self.rank)
+        data_rank = job.scenario.layout.coordinates(self.rank)[1]
+        for step in range(job.warmup + job.steps):
+            batch = job.source(job.scenario, step, data_rank)
+            prepared = self.interpreter.prepare(batch)
+            dist.barrier()
+            begin = now_ns()
+            spans, loss = self.interpreter.run_step(prepared)
+            record.losses.append(loss if self.counts_loss else 0.0)
+            if step >= job.warmup:
+                record.begin_ns.append(begin)
+                record.spans.append(spans)
+        dist.barrier()
+        if job.keep_weights:
+            if self.dense.zero:
+                with torch.no_grad():
+                    for bucket in self.dense.buckets.values():
+                        self.dense.all_gather(bucket)
+            record.weights = {name: _numpy(value) for name, value in self.dense.weights.items()}
+            shards = self.tables.shards.values() if self.tables is not None else ()
+            record.tables = {shard.table.name: _numpy(shard.rows) for shard in shards if shard.rows is not None}
+        return record
+
+
+def _numpy(tensor: torch.Tensor):
+    return tensor.detach().to("cpu", torch.float64).numpy()

@@ -1,0 +1,136 @@
+"""Megatron-LM's tensor parallelism as autograd functions (arXiv 1909.08053; with sequences sharded, arXiv 2205.05198).
+
+Activations are [positions, width], positions sequence-major, so that a rank's shard of the sequence is a block of rows.
+Every collective of `model/blocks/linear.py` is launched here, at the same place and under the same handle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from simulator.executor.groups import Group
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """The tensor group of a rank. sequence: norms and residuals hold 1/size of the positions. element_bytes: on the
+    wire, as the program counts it."""
+
+    group: Group
+    sequence: bool
+    element_bytes: int
+
+    @property
+    def size(self) -> int:
+        return self.group.size
+
+    @property
+    def shards_sequence(self) -> bool:
+        return self.sequence and self.size > 1
+
+    def own_rows(self, whole: torch.Tensor) -> torch.Tensor:
+        """This rank's block of rows, all of them where the sequence is whole."""
+        return whole.chunk(self.size)[self.group.index] if self.shards_sequence else whole
+
+
+def accumulate_product(weight: torch.Tensor, grad: torch.Tensor, x: torch.Tensor) -> None:
+    """weight.main_grad += grad^T x: inside the GEMM where the dtypes allow it."""
+    if weight.main_grad.dtype == grad.dtype:
+        weight.main_grad.addmm_(grad.t(), x)
+    else:
+        weight.main_grad.add_(grad.t() @ x)
+
+
+class ColumnLinear(torch.autograd.Function):
+    """Y = X A^T + b, A's output features sharded. The weight's gradient goes to `weight.main_grad`."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, tensor: Tensor):
+        whole = tensor.group.all_gather(x, tensor.element_bytes) if tensor.shards_sequence else x
+        ctx.save_for_backward(x, weight)
+        ctx.tensor, ctx.has_bias = tensor, bias is not None
+        return F.linear(whole, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        tensor: Tensor = ctx.tensor
+        group, size = tensor.group, tensor.element_bytes
+        bias_grad = grad.sum(0) if ctx.has_bias else None
+        gathered = group.begin_all_gather(x, size) if tensor.shards_sequence else None
+        input_grad = grad @ weight.to(grad.dtype)
+        whole = gathered.wait() if gathered is not None else x
+        begin = group.begin_reduce_scatter if tensor.shards_sequence else group.begin_all_reduce
+        reduced = begin(input_grad, size)
+        accumulate_product(weight, grad, whole)
+        return reduced.wait(), None, bias_grad, None
+
+
+class RowLinear(torch.autograd.Function):
+    """Y = X A^T, A's input features sharded: partial sums, reduced over the group. A bias is added by the caller."""
+
+    @staticmethod
+    def forward(ctx, x, weight, tensor: Tensor):
+        ctx.save_for_backward(x, weight)
+        ctx.tensor = tensor
+        partial = F.linear(x, weight.to(x.dtype))
+        reduce = tensor.group.reduce_scatter if tensor.shards_sequence else tensor.group.all_reduce
+        return reduce(partial, tensor.element_bytes)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        tensor: Tensor = ctx.tensor
+        if tensor.shards_sequence:
+            grad = tensor.group.all_gather(grad, tensor.element_bytes)
+        input_grad = grad @ weight.to(grad.dtype)
+        accumulate_product(weight, grad, x)
+        return input_grad, None, None
+
+
+class ReduceRows(torch.autograd.Function):
+    """Sums the ranks' partial rows. scatter: each rank keeps its block of rows, whose gradients are gathered."""
+
+    @staticmethod
+    def forward(ctx, x, tensor: Tensor, scatter: bool):
+        ctx.tensor, ctx.scatter = tensor, scatter
+        reduce = tensor.group.reduce_scatter if scatter else tensor.group.all_reduce
+        return reduce(x.contiguous(), tensor.element_bytes)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return (ctx.tensor.group.all_gather(grad, ctx.tensor.element_bytes) if ctx.scatter else grad), None, None
+
+
+class OwnRows(torch.autograd.Function):
+    """This rank's block of rows; their gradients are gathered."""
+
+    @staticmethod
+    def forward(ctx, x, tensor: Tensor):
+        ctx.tensor = tensor
+        return tensor.own_rows(x).contiguous()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return ctx.tensor.group.all_gather(grad, ctx.tensor.element_bytes), None
+
+
+def column_linear(x, weight, bias, tensor: Tensor) -> torch.Tensor:
+    return ColumnLinear.apply(x, weight, bias, tensor)
+
+
+def row_linear(x, weight, tensor: Tensor) -> torch.Tensor:
+    return RowLinear.apply(x, weight, tensor)
+
+
+def whole_linear(x, weight, bias, tensor: Tensor) -> torch.Tensor:
+    """A linear layer that every tensor rank holds whole."""
+    return ColumnLinear.apply(x, weight, bias, Tensor(alone(tensor.group), False, tensor.element_bytes))
+
+
+def alone(group: Group) -> Group:
+    """The group of this rank alone."""
+    return Group(group.kind, (0,), 0, None)

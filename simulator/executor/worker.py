@@ -1,0 +1,90 @@
+"""A rank's process: `python -m simulator.executor.worker FOLDER RANK RANKS`.
+
+It reads jobs from the folder, runs one after another, and leaves a record of each, or its story where it fails. It
+lives no longer than its parent: standard input is a pipe whose other end only the parent holds, and at its end the
+process is gone, whatever it was doing.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from datetime import timedelta
+from pathlib import Path
+
+PEER_WORDS = ("connection closed", "connection reset", "timed out", "timeout", "broken pipe", "peer")
+"""What gloo's and NCCL's messages hold when another rank is at fault."""
+
+
+def main(folder: str, rank: int, ranks: int) -> None:
+    threading.Thread(target=_leave_with_parent, name="parent watch", daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    place = Path(folder)
+
+    def fatal(error: BaseException) -> None:
+        write_story(place, rank, error)
+        os._exit(1)
+
+    try:
+        _run(place, rank, ranks, fatal)
+    except BaseException as error:
+        fatal(error)
+    # no thread of torch may hold the process up now: the records are written
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _run(place: Path, rank: int, ranks: int, fatal) -> None:
+    import torch
+    import torch.distributed as dist
+
+    from simulator.executor.rank import run_rank
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    jobs = pickle.loads((place / "jobs").read_bytes())
+    for number, job in enumerate(jobs):
+        dist.init_process_group(
+            "gloo", init_method=f"file://{place / f'store{number}'}", rank=rank, world_size=ranks,
+            timeout=timedelta(seconds=job.timeout_s),
+        )  # fmt: skip
+        record = run_rank(job, rank, fatal)
+        write_whole(place / f"record{number}.{rank}", pickle.dumps(record))
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """The file appears complete or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def write_story(place: Path, rank: int, error: BaseException) -> None:
+    """Why this rank failed, for the parent to tell."""
+    text = " ".join(str(error).split())
+    story = {
+        "rank": rank,
+        "when_ns": time.monotonic_ns(),
+        "kind": type(error).__name__,
+        "text": text,
+        "blames_peer": any(word in text.lower() for word in PEER_WORDS),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    write_whole(place / f"story.{rank}", pickle.dumps(story))
+    print(story["traceback"], file=sys.stderr, flush=True)
+
+
+def _leave_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

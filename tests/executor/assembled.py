@@ -1,0 +1,47 @@
+"""The whole model out of the shards that ranks hand back."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from simulator.executor.weights import parts, unshard
+from simulator.model import blocks, tables
+
+
+def whole_model(job, records) -> dict[str, np.ndarray]:
+    """Every parameter and table, whole. Copies on replicas and tied stages must agree to the bit, or are an error."""
+    scenario, layout, model = job.scenario, job.scenario.layout, job.scenario.model
+    found: dict[str, np.ndarray] = {}
+    for unit in blocks.units(model):
+        for parameter in blocks.parameters(model, unit):
+            for pipeline_rank in range(layout.pipeline):
+                for data_rank in range(layout.data):
+                    ranks = [layout.rank(pipeline_rank, data_rank, 0, t) for t in range(layout.tensor)]
+                    if parameter.name not in records[ranks[0]].weights:
+                        continue
+                    shards = [torch.from_numpy(records[rank].weights[parameter.name]) for rank in ranks]
+                    if parameter.axis == "none":
+                        assert all(torch.allclose(one, shards[0], rtol=1e-12, atol=1e-15) for one in shards)
+                    whole = unshard(shards, parameter, parts(model, unit, parameter)).numpy()
+                    np.testing.assert_allclose(found.setdefault(parameter.name, whole), whole, rtol=1e-12, atol=1e-15)
+            assert found[parameter.name].shape == parameter.shape, parameter.name
+    group = layout.group("table", 0)
+    for table in blocks.sparse_tables(model):
+        shards = [records[rank].tables.get(table.name) for rank in group]
+        if tables.sharding_of(scenario.plan, table) == "row_wise":
+            whole = np.empty((table.rows, table.dim))
+            for index, rows in enumerate(shards):
+                whole[index :: len(group)] = rows
+        else:
+            held = [rows for rows in shards if rows is not None]
+            for rows in held:
+                np.testing.assert_allclose(rows, held[0], rtol=1e-12, atol=1e-15)
+            whole = held[0]
+        found[f"table.{table.name}"] = whole
+    return found
+
+
+def losses(records) -> np.ndarray:
+    """The loss of each step: the sum of what the ranks hold of it."""
+    return np.sum([record.losses for record in records], axis=0)

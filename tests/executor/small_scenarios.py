@@ -1,0 +1,45 @@
+"""Small models of every block family, and scenarios that run them on a few processes of this machine."""
+
+from __future__ import annotations
+
+from simulator.scenario.loader import scenario_from
+
+MODELS = {
+    "llama": {"trunk": {"block": "llama", "layers": 4, "hidden": 16, "heads": 4, "kv_heads": 2, "ffn": 24, "vocab": 37,
+                        "seq": 8}},
+    "gpt": {"trunk": {"block": "gpt", "layers": 4, "hidden": 16, "heads": 4, "vocab": 37, "seq": 8}},
+    "bert": {"trunk": {"block": "bert", "layers": 4, "hidden": 16, "heads": 2, "vocab": 37, "seq": 8}},
+    "sasrec": {"trunk": {"block": "sasrec", "layers": 4, "hidden": 16, "heads": 2, "seq": 8},
+               "tables": [{"name": "item", "rows": 53, "dim": 16}],
+               "head": {"kind": "full_softmax", "table": "item"}},
+    "sasrec_binary": {"trunk": {"block": "sasrec", "layers": 2, "hidden": 16, "heads": 2, "seq": 8},
+                      "tables": [{"name": "item", "rows": 53, "dim": 8, "optimizer": "sgd",
+                                  "ids": {"kind": "zipf", "alpha": 1.1}}],
+                      "head": {"kind": "binary", "table": "item"}},
+    "hstu": {"trunk": {"block": "hstu", "layers": 4, "hidden": 16, "heads": 4, "head_dim": 6, "seq": 8},
+             "tables": [{"name": "item", "rows": 53, "dim": 16, "optimizer": "sgd"},
+                        {"name": "action", "rows": 7, "dim": 4, "optimizer": "sgd"}],
+             "dense": {"top": [12, 3]}},
+    "hstu_sampled": {"trunk": {"block": "hstu", "layers": 2, "hidden": 16, "heads": 4, "head_dim": 6, "seq": 8},
+                     "tables": [{"name": "item", "rows": 53, "dim": 16, "optimizer": "rowwise_adagrad"}],
+                     "head": {"kind": "sampled_softmax", "table": "item", "negatives": 5}},
+}  # fmt: skip
+
+
+def scenario(model: str, *, global_batch: int = 8, microbatch: int = 1, optimizer: str = "sgd", dtype: str = "fp32",
+             sets: tuple[str, ...] = (), **plan):  # fmt: skip
+    """A scenario of as many ranks as the plan's degrees say."""
+    degrees = [plan.get(key, 1) for key in ("tensor", "pipeline", "data")]
+    ranks = degrees[0] * degrees[1] * degrees[2]
+    return scenario_from(
+        {
+            "schema_version": 1,
+            "name": model,
+            "model": MODELS[model],
+            "dtype": dtype,
+            "optimizer": optimizer,
+            "cluster": {"preset": "cpu_host", "gpus_per_node": ranks},
+            "plan": {"data": 1, "microbatch": microbatch, "global_batch": global_batch, **plan},
+        },
+        sets,
+    )
