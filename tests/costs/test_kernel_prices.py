@@ -1,5 +1,6 @@
 """Kernel prices: laws of physics, and the word for where each number comes from."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +124,19 @@ def test_clock_under_load_slows_compute_and_not_memory(pricers, isolated):
              for k in (gemm(8192, 8192, 8192), gemm(16, 16384, 16384))]  # fmt: skip
     assert ratio[0] == pytest.approx(clock, rel=1e-4)
     assert 1.0 <= ratio[1] < 1 + (clock - 1) / 5
+
+
+def test_operands_measured_in_the_cache_come_from_memory_in_a_step(profiles, isolated):
+    """Some published products read their operands out of the L2 cache, faster than memory allows: they cost the bound."""
+    profile = profiles["h100_sxm5_80gb"]
+    table = profile.kernels["gemm", "bf16"]
+    m, n, k = (table.columns[axis] for axis in "mnk")
+    bound_s = 2 * (m * k + k * n + m * n) / profile.device.memory_bandwidth_bytes_per_s
+    faster = np.flatnonzero(table.median_s < bound_s)
+    assert 0 < len(faster) < len(m) / 100
+    for row in faster:
+        price = isolated["h100_sxm5_80gb"].kernel(gemm(int(m[row]), int(n[row]), int(k[row])))
+        assert price.duration_ns == pytest.approx(bound_s[row] * 1e9, abs=1) and price.source == "datasheet"
 
 
 # provenance
