@@ -127,7 +127,7 @@ def test_clock_under_load_slows_compute_and_not_memory(pricers, isolated):
 
 
 def test_operands_measured_in_the_cache_come_from_memory_in_a_step(profiles, isolated):
-    """Some published products read their operands out of the L2 cache, faster than memory allows: they cost the bound."""
+    """Some published products read their operands out of the L2 cache, faster than memory: they cost the bound."""
     profile = profiles["h100_sxm5_80gb"]
     table = profile.kernels["gemm", "bf16"]
     m, n, k = (table.columns[axis] for axis in "mnk")
