@@ -10,7 +10,7 @@ MAX_INTEGER = 2**53
 
 Positive = Annotated[int, Field(gt=0, le=MAX_INTEGER, strict=True)]
 Natural = Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
-PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+PositiveReal = Annotated[float, Field(gt=0, le=MAX_INTEGER, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from simulator.cli.output import Json, Progress, Sets, check_writable, explained, print_json, wants_traceback, whole
-from simulator.errors import NotSupportedYet, RehearseError, ScenarioError
+from simulator.errors import NotSupportedYet, ScenarioError
 
 
 def simulate(
@@ -88,10 +88,11 @@ def _predict(file: str, sets: list[str] | tuple[()], engine: str, samples: int) 
     scenario = load_scenario(file, sets)
     try:
         return predict(scenario, engine=engine, samples=samples)
-    except RehearseError as error:
+    except ScenarioError as error:
+        raise scenario.located(error) from error
+    except OverflowError:
+        message = "times or bytes do not fit 63 bits (292 years in nanoseconds); make the model or the batch smaller"
+        raise scenario.located(ScenarioError(message)) from None
+    except Exception as error:
         error.name = scenario.name
-        if isinstance(error, ScenarioError):
-            located = error.located(file, None)
-            located.name = scenario.name
-            raise located from error
         raise

@@ -11,11 +11,17 @@ from simulator.plans import Plan
 
 DEGREES = ("tensor", "context", "data", "pipeline")
 
+MAX_GPUS = 2**24
+MAX_LAYERS = 10_000
+MAX_PASSES = 1_000_000
+"""Far above any run that exists, and what still ends within minutes: a typo must not keep a machine busy for a year."""
+
 
 def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     """Raises ScenarioError for the first thing in a resolved plan that cannot work on this model and cluster."""
     check_degrees(plan, cluster)
     check_batch(plan)
+    check_size(model, plan, cluster)
     check_schedule(plan)
     check_layers(model, plan)
     check_tensor(model, plan)
@@ -81,6 +87,26 @@ def check_batch(plan: Plan) -> None:
         raise ScenarioError(
             f"{plan.global_batch} is not a multiple of microbatch {plan.microbatch} * data {plan.data} = {at_once}; "
             f"the nearest that work are {_neighbours(plan.global_batch, at_once)}",
+            key="plan.global_batch",
+        )
+
+
+def check_size(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
+    """The step is small enough to be simulated at all."""
+    layers, m = model.trunk.num_layers, plan.microbatches
+    passes = m * plan.pipeline * plan.virtual_stages
+    if cluster.gpus > MAX_GPUS:
+        raise ScenarioError(
+            f"{cluster.gpus} GPUs are more than the {MAX_GPUS:,} of one simulation; use fewer nodes", key="cluster"
+        )
+    if layers > MAX_LAYERS:
+        raise ScenarioError(
+            f"{layers} layers are more than the {MAX_LAYERS:,} of one simulation; use fewer", key="model.trunk.layers"
+        )
+    if passes > MAX_PASSES:
+        raise ScenarioError(
+            f"m {m} * pipeline {plan.pipeline} * virtual_stages {plan.virtual_stages} = {passes} forward passes are "
+            f"more than the {MAX_PASSES:,} of one simulation; raise microbatch or data, or lower global_batch",
             key="plan.global_batch",
         )
 

@@ -16,7 +16,7 @@ from simulator.scenario.overrides import apply_override, parse_override
 from simulator.scenario.resolve import resolve
 from simulator.scenario.scenario import Scenario
 from simulator.scenario.schema import ScenarioFile
-from simulator.scenario.source import Path, Source, parse_yaml, read_text
+from simulator.scenario.source import Source, parse_yaml, read_text
 
 
 def load_scenario(path: str | os.PathLike[str], set: Iterable[str] = ()) -> Scenario:
@@ -55,15 +55,7 @@ def _build(source: Source, overrides: tuple[str, ...], folder: str) -> Scenario:
             raise scenario_error(source, error) from None
         return resolve(stated, source)
     except ScenarioError as error:
-        located = _located(source, error)
+        located = source.located(error)
         name = source.data.get("name") if isinstance(source.data, dict) else None
         located.name = name if isinstance(name, str) else None
         raise located from None
-
-
-def _located(source: Source, error: ScenarioError) -> ScenarioError:
-    """The error with file and line, found by its key where whoever raised it knew only that."""
-    if error.file is not None:
-        return error
-    path: Path = tuple(int(part) if part.isdecimal() else part for part in (error.key or "").split(".") if part)
-    return error.located(*source.place(path))

@@ -36,7 +36,7 @@ def resolve(stated: ScenarioFile, source: Source) -> Scenario:
             "profile": _profile(stated, cluster),
         }
     )
-    scenario = Scenario(resolved, cluster)
+    scenario = Scenario(resolved, cluster, source)
     check_plan(scenario.model, plan, cluster)
     return scenario
 

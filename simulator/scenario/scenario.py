@@ -7,20 +7,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from simulator.cluster import Cluster
+from simulator.errors import ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.plans import Layout, Plan
 from simulator.scenario.schema import Data, Faults, Precision, ScenarioFile, Serving, Software
+from simulator.scenario.source import Source
 
 
 @dataclass(frozen=True)
 class Scenario:
     """stated: the file with presets expanded and every default written out. cluster: what its `cluster` builds.
+    source: where each key was written, for errors that show only later (`located`).
 
     Two scenarios are equal when they state the same thing. Degrees, precision and microbatches are resolved.
     """
 
     stated: ScenarioFile
     cluster: Cluster = field(compare=False)
+    source: Source | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -96,6 +100,12 @@ class Scenario:
     @property
     def seed(self) -> int:
         return self.stated.seed
+
+    def located(self, error: ScenarioError) -> ScenarioError:
+        """An error about one of this scenario's keys, with the file, the line and the scenario's name."""
+        found = self.source.located(error) if self.source is not None else error
+        found.name = self.name
+        return found
 
     def canonical_json(self) -> str:
         """The scenario as one line of JSON, keys sorted, all defaults written out: equal texts, equal scenarios.

@@ -27,7 +27,7 @@ MAX_DEPTH = 100
 MAX_SHOWN = 200
 """Letters of a user's own text that a message repeats."""
 
-MAX_NODES = 1_000_000
+MAX_NODES = 100_000
 """Values in one file, aliases counted as often as they are used: a guard, far above any scenario."""
 
 STDIN = "standard input"
@@ -55,6 +55,15 @@ class Source:
         """An error about the value at `path`, with its file, line and key."""
         file, line = self.place(path)
         return kind(message, key=dotted(path) or None, file=file, line=line)
+
+    def located(self, error: ScenarioError) -> ScenarioError:
+        """The error with its file and line, found by its key, where whoever raised it knew only that."""
+        if error.file is not None:
+            return error
+        if error.key is None:
+            return error.located(self.label, None)
+        parts = [part for part in error.key.split(".") if part]
+        return error.located(*self.place(tuple(int(part) if part.isdecimal() else part for part in parts)))
 
 
 def dotted(path: Path) -> str:

@@ -256,6 +256,19 @@ def test_a_fault_of_the_simulator_is_a_sentence_and_exit_code_1(rehearse, write,
     assert "a fault of rehearse itself (ZeroDivisionError: division by zero); set REHEARSE_TRACEBACK=1" in err
 
 
+def test_a_step_longer_than_the_clock_is_a_sentence(rehearse, write):
+    code, _, err = rehearse("simulate", write(TINY), "--set", "model.trunk.seq=9007199254740992")
+    assert code == 2 and "times or bytes do not fit 63 bits (292 years in nanoseconds)" in err
+
+
+def test_what_only_the_simulation_finds_out_has_its_line_too(rehearse, write):
+    text = TINY.replace(
+        "trunk: {block: gpt, layers: 4, hidden: 64, heads: 4, vocab: 1000, seq: 32}", "preset: sasrec_ml20m"
+    )
+    code, _, err = rehearse("simulate", write(text), "--set", "plan.pipeline=2", "--set", "plan.data=2")
+    assert code == 2 and "--set plan.pipeline=2, plan.pipeline: " in err and "is not supported yet" in err
+
+
 def test_ctrl_c_says_so_and_exits_130(rehearse, write, monkeypatch):
     import simulator.simulation
 
