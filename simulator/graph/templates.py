@@ -95,6 +95,7 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
     last: dict[str, int] = {}
     handles: dict[str, int | None] = {}
     pending: list[int] = []
+    prices = iter(pricer.piece([step for step in steps if isinstance(step, Kernel)]))
 
     def append(op: Op) -> int:
         after = dict.fromkeys(op.after)
@@ -109,7 +110,7 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
             if (place := handles.pop(step.handle)) is not None:
                 pending.append(place)
         elif isinstance(step, Kernel):
-            append(Op(COMPUTE_STREAM, step.kind, pricer.kernel(step), step.op, after=tuple(pending)))
+            append(Op(COMPUTE_STREAM, step.kind, next(prices), step.op, after=tuple(pending)))
             pending = []
         elif isinstance(step, Collective):
             span = spans(step.group)
@@ -143,9 +144,9 @@ def in_turn(pieces: list[Template]) -> Template:
 def contract(pieces: list[Template], name: str, solve: Solve) -> Template:
     """The pieces in turn as one op on `compute`, exact as long as no op of another stream interacts with them.
 
-    Its parts say how the time divides by kind: compute and tensor collectives outrank every other label, so the
-    breakdown of a contracted op does not depend on what else runs. Where the host binds a piece that is not so: such
-    pieces become an op each, with the host's op beside it.
+    Its kind is that of most of its kernels; its parts say how the time divides by kind: compute and tensor collectives
+    outrank every other label, so the breakdown of a contracted op does not depend on what else runs. Where the host
+    binds a piece that is not so: such pieces become an op each, with the host's op beside it.
     """
     if not any(piece.is_host_bound for piece in pieces):
         return _one_op(in_turn(pieces), name, solve)
@@ -170,7 +171,9 @@ def _one_op(template: Template, name: str, solve: Solve) -> Template:
     heaviest = max(template.ops, key=lambda op: op.price.duration_ns).price
     price = Price(makespan, heaviest.source, heaviest.op_class, heaviest.fit_error, heaviest.repeat_error)
     group = template.groups[-1] if template.groups else None
-    return Template((Op(COMPUTE_STREAM, kinds.COMPUTE, price, name, group=group, parts=parts),))
+    kernels = [(ns, kind) for kind, ns in parts if kind in kinds.COMPUTE_KINDS]
+    kind = max(kernels, key=lambda part: part[0], default=(0, kinds.COMPUTE))[1]
+    return Template((Op(COMPUTE_STREAM, kind, price, name, group=group, parts=parts),))
 
 
 def source_shares(template: Template) -> np.ndarray:
