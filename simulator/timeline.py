@@ -111,10 +111,13 @@ class Timeline:
         return tuple(Action.from_text(text) for text in self.actions)
 
     def op_text(self, op: int) -> str:
-        """The op's own name, else its action, else its kind."""
-        if self.op_names and self.op_names[op]:
-            return self.op_names[op]
-        return self.actions[self.action[op]] if self.action[op] >= 0 else kinds.KINDS[self.kind[op]]
+        """Its action's text where the op is all of it, else the action's name and the op's own, else its kind."""
+        name = self.op_names[op] if self.op_names else ""
+        if self.action[op] < 0:
+            return name or kinds.KINDS[self.kind[op]]
+        action = self.parsed_actions[self.action[op]]
+        whole = name in ("", action.verb, action.words)
+        return self.actions[self.action[op]] if whole else f"{action.name}: {name}"
 
     def to_text(self) -> str:
         """One line per op, by rank, stream and launch order: what golden tests compare and people read."""
