@@ -12,6 +12,7 @@ drawn from the spread that class's fit showed on points held out. Published prof
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 
@@ -19,6 +20,7 @@ from simulator.cluster import Cluster, GroupSpan
 from simulator.costs.collectives import CollectiveCosts
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
 from simulator.costs.kernels import KernelCosts, KernelTime
+from simulator.costs.pieces import MeasuredPieces
 from simulator.costs.price import Price
 from simulator.costs.profile import Profile
 from simulator.costs.sampling import fit_factor
@@ -49,6 +51,9 @@ class Pricer:
         self.profile = datasheet_profile(node.device, node.fabric) if profile is None else profile
         self.cluster = cluster
         self._kernels = KernelCosts(self.profile, node.device, under_load=under_load, alone=cluster.gpus == 1)
+        self._pieces = MeasuredPieces(
+            self.profile, lambda kernel: self._kernels.price(kernel).seconds, alone=cluster.gpus == 1
+        )
         self._collectives = CollectiveCosts(self.profile)
         self._draw: tuple[int, int] | None = None
         self._prices: dict[tuple, Price] = {}
@@ -63,6 +68,23 @@ class Pricer:
         """The price of one kernel, without the host's launch."""
         key = (kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved)
         return self._prices.get(key) or self._remember(key, self._kernels.price(kernel), _shape(kernel))
+
+    def piece(self, kernels: Sequence[Kernel]) -> tuple[Price, ...]:
+        """The prices of kernels that run one after another; they sum to what the piece takes, where the profile knows
+        it as a whole (`costs/pieces.py`)."""
+        stretch = self._pieces.stretch(kernels) if self.profile.pieces else None
+        if stretch is None:
+            return tuple(self.kernel(kernel) for kernel in kernels)
+        factor, source, op_class, repeat_error = stretch
+        found = []
+        for kernel in kernels:
+            key = ("piece", kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved, factor, op_class)
+            price = self._prices.get(key)
+            if price is None:
+                seconds = factor * self._kernels.price(kernel).seconds
+                price = self._remember(key, KernelTime(seconds, source, op_class, repeat_error), _shape(kernel))
+            found.append(price)
+        return tuple(found)
 
     def collective(self, op: str, size_bytes: int, span: GroupSpan, algorithm: str = "auto") -> Price:
         """The price of one collective of a group, alone on its links. size_bytes as `model.work.Collective` counts."""

@@ -7,6 +7,7 @@
      "sources":   {key: {kind, citation, date, command}},
      "kernels":   [{op, dtype, source, columns {axis: [...]}, median_ns [...], spread_ns?, count?, quantiles_ns?}],
      "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...], quantiles_ns?}],
+     "pieces"?:   [{name, source, kernels [[op, [shape], dtype, bytes_moved], ...], median_ns, count, quantiles_ns}],
      "curves":    {name: {unit, source, columns {axis: [...]}, value [...]}},
      "constants": {name: {value, unit, kind, citation, fitted_on [...]}},
      "overlap":   {kind of communication: {compute, own, source}},
@@ -22,12 +23,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from math import log, sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from simulator.errors import ProfileError
+from simulator.model.work import Kernel
 
 SCHEMA_VERSION = 1
 SOURCE_KINDS = ("measured", "published", "transferred", "assumed")
@@ -102,6 +105,27 @@ class CollectiveCurve:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredPiece:
+    """Kernels that were measured together, as the training code runs them (`costs/pieces.py`).
+
+    name: what they are, such as `sasrec.attention.F`. source_key: `together` or `alone`. quantiles_s: the whole sample.
+    """
+
+    name: str
+    source_key: str
+    kernels: tuple[Kernel, ...]
+    median_s: float
+    count: int
+    quantiles_s: tuple[float, ...]
+
+    @property
+    def repeat_error(self) -> float:
+        """Sigma of the lognormal with the sample's median and mean (see `measured.repeat_errors`)."""
+        mean_over_median = sum(self.quantiles_s) / len(self.quantiles_s) / self.median_s
+        return sqrt(2.0 * log(mean_over_median)) if mean_over_median > 1.0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
     """A published relation: value[n] at points given by columns (one or two axes)."""
 
@@ -148,6 +172,7 @@ class Profile:
     overlap: dict[str, Overlap]
     fits: dict[str, FitError]
     checksum: str
+    pieces: tuple[MeasuredPiece, ...] = ()
 
     def digest(self) -> str:
         """sha256 of the profile's content (its checksum)."""
@@ -231,6 +256,7 @@ def _build(record: dict) -> Profile:
         },
         fits={name: FitError(**row) for name, row in record["fits"].items()},
         checksum=record["checksum"],
+        pieces=tuple(_piece(row) for row in record.get("pieces", ())),
     )
 
 
@@ -259,6 +285,14 @@ def _collective(row: dict, sources: dict[str, SourceGroup]) -> CollectiveCurve:
     median = _positive(row["median_ns"], row["op"]) * 1e-9
     quantiles = np.array(row["quantiles_ns"], dtype=np.float64) * 1e-9 if "quantiles_ns" in row else None
     return CollectiveCurve(row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median, quantiles)
+
+
+def _piece(row: dict) -> MeasuredPiece:
+    kernels = tuple(
+        Kernel(op, tuple(shape), dtype, bytes_moved=moved) for op, shape, dtype, moved in row["kernels"]
+    )
+    median, *quantiles = (_positive([row["median_ns"], *row["quantiles_ns"]], row["name"]) * 1e-9).tolist()
+    return MeasuredPiece(row["name"], row["source"], kernels, median, row["count"], tuple(quantiles))
 
 
 def _curve(row: dict, sources: dict[str, SourceGroup]) -> Curve:
