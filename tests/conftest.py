@@ -17,7 +17,7 @@ FULL = os.environ.get("REHEARSE_FULL") == "1"
 
 _COMMON = {"derandomize": True, "deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": False}
 settings.register_profile("quick", max_examples=60, **_COMMON)
-settings.register_profile("full", max_examples=1500, **_COMMON)
+settings.register_profile("full", max_examples=600, **_COMMON)
 settings.load_profile("full" if FULL else "quick")
 
 

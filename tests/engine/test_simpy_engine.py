@@ -143,26 +143,28 @@ def test_transfers_without_factors_neither_slow_nor_are_slowed():
 
 
 def test_kernels_that_meet_are_slowed_on_their_own_ranks_only():
-    """Ranks 0 and 1 compute together; what runs on rank 2 is none of their business."""
+    """Ranks 0 and 1 compute together; what runs on ranks 2 and 3 is none of their business."""
     graph = GraphBuilder()
     meeting = graph.meeting(2)
-    kernels = [graph.op(rank, "compute", 50, meeting=meeting) for rank in (0, 1)]
-    graph.op(1, "data", 10, after=kernels, compute_rate=HALF)
     graph.op(2, "data", 50, compute_rate=HALF)
     graph.op(3, "data", 50, compute_rate=HALF)
-    assert spans(graph)[:2] == [(0, 50), (0, 50)]
+    kernels = [graph.op(rank, "compute", 50, meeting=meeting) for rank in (0, 1)]
+    graph.op(1, "data", 10, after=kernels, compute_rate=HALF)
+    assert spans(graph)[2:4] == [(0, 50), (0, 50)]
 
 
 def test_rates_settle_once_per_instant_after_all_its_ends_and_starts(monkeypatch):
-    """Kernels back to back, one of them without duration: the collective never sees a gap between them."""
+    """Kernels back to back, one without duration, one that also waits for the host: the collective sees no gap."""
     changes = []
     change_rate = Progress.change_rate
     monkeypatch.setattr(
         Progress, "change_rate", lambda self, *given: changes.append(given) or change_rate(self, *given)
     )
     graph = GraphBuilder()
-    for duration in (20, 0, 20, 20):
+    for duration in (20, 0, 20):
         graph.op(0, "compute", duration)
+    host = [graph.op(0, "host", ns) for ns in (30, 10)]
+    graph.op(0, "compute", 20, after=host)
     graph.op(0, "data", 30, own_rate=HALF)
     assert spans(graph)[-1] == (0, 60)
     assert changes == [(HALF, 0)]
