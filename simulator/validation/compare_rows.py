@@ -32,12 +32,12 @@ def validate(
     on_row: called after each row with (row, rows done, rows in all), for progress.
     Raises ScenarioError for an unknown source. A row whose plan is not built yet is reported, not raised.
     """
-    run = simulate or _simulate
+    run = simulate or simulate_case
     names = SOURCES if source is None else (source,)
     cases = [(name, case) for name in names for case in load_cases(name)]
     rows: dict[str, list[Row]] = {name: [] for name in names}
     for done, (name, case) in enumerate(cases, 1):
-        rows[name].append(predict(case, run))
+        rows[name].append(predict_case(case, run))
         if on_row is not None:
             on_row(rows[name][-1], done, len(cases))
     return ValidationReport(
@@ -46,7 +46,7 @@ def validate(
     )
 
 
-def predict(case: Case, simulate: Simulate) -> Row:
+def predict_case(case: Case, simulate: Simulate) -> Row:
     """The row of one case; `reason` says why where it cannot be predicted yet."""
     known = {
         "source": case.source, "name": case.name, "group": case.group, "quantity": case.quantity,
@@ -76,7 +76,7 @@ def action_seconds(timeline: Timeline, verb: str) -> float:
     return int(timeline.end_ns[ops].max() - timeline.start_ns[ops].min()) / NS_PER_S
 
 
-def _simulate(scenario: dict[str, Any]) -> Any:
+def simulate_case(scenario: dict[str, Any]) -> Any:
     from simulator.scenario.loader import scenario_from
     from simulator.simulation import simulate
 

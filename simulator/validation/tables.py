@@ -41,7 +41,16 @@ def print_report(report: ValidationReport, console: Console | None = None, *, ro
 def summary_table(title: str, sources: list[SourceSummary]) -> Table:
     """One line a source: rows, mean absolute error, bias, worst, rank agreement, rows that do not count."""
     table = _table(title)
-    for heading in ("rows", "mean abs %", "bias %", "max %", "Kendall tau", "not built", "stand-ins", "stand-ins abs %"):
+    for heading in (
+        "rows",
+        "mean abs %",
+        "bias %",
+        "max %",
+        "Kendall tau",
+        "not built",
+        "stand-ins",
+        "stand-ins abs %",
+    ):
         table.add_column(heading, justify="right")
     for source in sources:
         table.add_row(

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from simulator.errors import NotSupportedYet
 from simulator.validation import SOURCES, load_cases, validate
-from simulator.validation.compare_rows import action_seconds, predict
+from simulator.validation.compare_rows import action_seconds, predict_case
 from simulator.validation.tables import print_report
 
 
@@ -114,7 +114,7 @@ def test_a_layer_is_two_layers_less_one():
         layers = scenario["model"]["trunk"]["layers"]
         return SimpleNamespace(timeline=timeline({1: 3_000_000, 2: 10_000_000}[layers], 5_000_000))
 
-    assert predict(case, simulate).predicted_s == pytest.approx(7e-3)
+    assert predict_case(case, simulate).predicted_s == pytest.approx(7e-3)
     assert action_seconds(timeline(3, 5), "B") == pytest.approx(10e-9), "segments count from first to last"
 
 
