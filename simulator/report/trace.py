@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,8 @@ def _slices(timeline: Timeline, thread: int, lane: Lane, sizes: dict[tuple[int, 
     """One lane's ops as complete events, each followed by its parts."""
     ops, process, actions = lane.ops, lane.rank + 1, timeline.parsed_actions
     whole_actions = lane.stream not in STEP_STREAMS
+    sizes = sizes if whole_actions else {}  # what a step of an action sends is its own affair
+    texts: dict[int, tuple[str, str, str]] = {-1: ("", "", "")}
     for first in range(0, len(ops), CHUNK):
         chunk = ops[first : first + CHUNK]
         start, end, ready = timeline.start_ns[chunk], timeline.end_ns[chunk], timeline.ready_ns[chunk]
@@ -166,20 +169,20 @@ def _slices(timeline: Timeline, thread: int, lane: Lane, sizes: dict[tuple[int, 
             (start - ready).tolist(),
             start.tolist(),
             (end - start).tolist(),
-            np.diff(timeline.part_first)[chunk].tolist(),
+            (timeline.part_first[chunk + 1] - timeline.part_first[chunk]).tolist(),
         )
         for op, kind, source, code, ready_ns, wait_ns, begin, length, num_parts in zip(*columns, strict=True):
-            action = actions[code] if code >= 0 else None
+            if code not in texts:
+                texts[code] = _action_texts(actions[code], lane.rank, sizes)
+            action_name, verb, action_args = texts[code]
             name = timeline.op_names[op] if timeline.op_names else ""
-            if action and (whole_actions or name in ("", action.verb)):
-                name = action.name
             kind_name = kinds.KINDS[kind]
-            args = f'"kind":"{kind_name}","ready_ns":{ready_ns},"wait_ns":{wait_ns}{source}'
-            if action:
-                args += _action_args(action, sizes.get((lane.rank, action.name)) if whole_actions else None)
+            named_after_action = code >= 0 and (whole_actions or name in ("", verb))
+            name = action_name if named_after_action else _quoted(name or kind_name)
             yield (
-                f'{{"ph":"X","name":{json.dumps(name or kind_name)},"cat":"{kind_name}","pid":{process},"tid":{thread},'
-                f'"ts":{microseconds(begin)},"dur":{microseconds(length)},"args":{{{args}}}}}'
+                f'{{"ph":"X","name":{name},"cat":"{kind_name}","pid":{process},"tid":{thread},'
+                f'"ts":{microseconds(begin)},"dur":{microseconds(length)},"args":{{"kind":"{kind_name}",'
+                f'"ready_ns":{ready_ns},"wait_ns":{wait_ns}{source}{action_args}}}}}'
             )
             if num_parts > 1:
                 yield from _parts(timeline, process, thread, op)
@@ -192,10 +195,17 @@ def _sources(timeline: Timeline, ops: np.ndarray) -> list[str]:
     return [f',"cost":"{SOURCES[code]}"' for code in timeline.graph.source[ops].tolist()]
 
 
-def _action_args(action: Action, size_bytes: int | None) -> str:
-    found = (("bytes", size_bytes), ("microbatch", action.microbatch), ("stage", action.stage))
+@lru_cache(maxsize=4096)
+def _quoted(name: str) -> str:
+    return json.dumps(name)
+
+
+def _action_texts(action: Action, rank: int, sizes: dict[tuple[int, str], int]) -> tuple[str, str, str]:
+    """(name as JSON, verb, args) of an action of a rank."""
+    name = json.dumps(action.name)
+    found = (("bytes", sizes.get((rank, action.name))), ("microbatch", action.microbatch), ("stage", action.stage))
     args = "".join(f',"{key}":{value}' for key, value in found if value is not None)
-    return f',"action":{json.dumps(action.name)}{args}'
+    return name, action.verb, f',"action":{name}{args}'
 
 
 def _parts(timeline: Timeline, process: int, thread: int, op: int) -> Iterator[str]:
