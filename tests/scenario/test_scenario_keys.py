@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scenario_texts import EVERY_KEY, GPT3
 
 from simulator.errors import ScenarioError
-from simulator.scenario.keys import homes, keys_at, nearest
+from simulator.scenario.keys import _edits, homes, keys_at, nearest
 from simulator.scenario.loader import _build
 from simulator.scenario.source import parse_yaml
 
@@ -56,13 +56,16 @@ def test_one_wrong_letter_in_any_key_is_caught_with_the_key_that_was_meant(case)
     number, key, typo = case
     line = LINES[number - 1]
     indent = len(line) - len(line.lstrip(" -"))
-    siblings = {other for _, other in KEYED}
-    if typo in siblings or len(typo) < 2 or typo in ("on", "no"):
+    if typo in {other for _, other in KEYED} or len(typo) < 2 or typo in ("on", "no"):
         return
     text = "\n".join([*LINES[: number - 1], line[:indent] + typo + line[indent + len(key) :], *LINES[number:]])
     error = _refusal(text)
     assert error.line == number and error.key.endswith(typo)
-    assert error.message == f"no such key; did you mean {key}?"
+    section = error.key.split(".")[:-1]
+    siblings = keys_at(tuple(int(part) if part.isdecimal() else part for part in section))
+    as_near = [other for other in siblings if _edits(typo, other) <= 1]  # "dis" may be ids or dim
+    assert key in as_near
+    assert error.message in [f"no such key; did you mean {other}?" for other in as_near]
 
 
 def test_a_key_in_the_wrong_section_is_told_its_home():
@@ -85,4 +88,5 @@ def test_a_typo_comes_before_the_missing_key_that_it_causes():
 
 def test_nearest_counts_two_swapped_letters_as_one_slip():
     assert nearest("nmae", ("name", "seed", "plan")) == "name"
+    assert nearest("ba", ("ab", "xyz")) == "ab"
     assert nearest("xq", ("name", "seed")) is None
