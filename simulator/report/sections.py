@@ -11,8 +11,8 @@ from simulator.report.drawing import MAX_BANDS, draw, drawn_ranks
 from simulator.report.heat_map import heat_figure
 from simulator.report.memory import memory_figure
 from simulator.report.palette import MEMORY, SOURCE, TIME, Look, memory_look
+from simulator.report.rank_use import rank_uses, utilization_figure
 from simulator.report.timeline_chart import timeline_figure
-from simulator.report.utilization import rank_uses, utilization_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

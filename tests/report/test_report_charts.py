@@ -10,8 +10,8 @@ from simulator.report.breakdown import breakdown_figure, parts, results_figure
 from simulator.report.drawing import draw, drawn_ranks
 from simulator.report.heat_map import heat_figure
 from simulator.report.memory import memory_figure
+from simulator.report.rank_use import rank_uses, utilization_figure
 from simulator.report.timeline_chart import BAND_PX, timeline_figure
-from simulator.report.utilization import rank_uses, utilization_figure
 
 
 def test_breakdown_sums_to_the_step(made_result):
