@@ -14,6 +14,9 @@ KIB = 2**10
 MIB = 2**20
 GIB = 2**30
 
+FULL_RATE = 2**20
+"""Work is counted in ns * 2^20: what nothing slows down does FULL_RATE units each nanosecond."""
+
 DTYPE_BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
 """Bytes of one stored element. tf32 is a compute mode: its operands are stored as fp32."""
 

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from simulator import kinds
-from simulator.graph.event_graph import FULL_RATE, EventGraph, GraphBuilder
+from simulator.graph.event_graph import EventGraph, GraphBuilder
+from simulator.units import FULL_RATE
 
 STREAMS = {
     "compute": kinds.COMPUTE,

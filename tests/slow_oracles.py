@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.graph.event_graph import FULL_RATE, EventGraph, predecessors
+from simulator.graph.event_graph import EventGraph, predecessors
+from simulator.units import FULL_RATE
 
 OpTimes = list[tuple[int, int, int]]
 """(ready, start, end) of each op."""

@@ -24,9 +24,8 @@ from simulator.costs.pieces import MeasuredPieces
 from simulator.costs.price import Price
 from simulator.costs.profile import Profile
 from simulator.costs.sampling import fit_factor
-from simulator.graph.event_graph import FULL_RATE
 from simulator.model.work import Kernel
-from simulator.units import format_bytes, seconds_to_ns
+from simulator.units import FULL_RATE, format_bytes, seconds_to_ns
 
 UNFITTED_ERROR = 0.15
 """Standard deviation of the log of the error of a price whose rule has no held-out points (assumed)."""

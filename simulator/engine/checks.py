@@ -12,7 +12,8 @@ import numpy as np
 from simulator.engine.activities import Activities, activities
 from simulator.errors import BrokenLaw
 from simulator.graph.checks import check_graph, law, stream_predecessors
-from simulator.graph.event_graph import COMPUTE_STREAM, FULL_RATE, HOST_STREAM, EventGraph
+from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM, EventGraph
+from simulator.units import FULL_RATE
 
 __all__ = ["check_graph", "check_timeline", "slowest_rates"]
 

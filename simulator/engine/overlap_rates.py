@@ -17,7 +17,8 @@ from typing import Protocol
 import numpy as np
 
 from simulator.engine.activities import Activities
-from simulator.graph.event_graph import COMPUTE_STREAM, FULL_RATE, HOST_STREAM
+from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM
+from simulator.units import FULL_RATE
 
 
 class Running(Protocol):

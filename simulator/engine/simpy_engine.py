@@ -32,7 +32,8 @@ from simulator.engine.activities import Activities, activities
 from simulator.engine.deadlock import deadlock
 from simulator.engine.overlap_rates import OverlapRates
 from simulator.engine.times import Times
-from simulator.graph.event_graph import FULL_RATE, EventGraph
+from simulator.graph.event_graph import EventGraph
+from simulator.units import FULL_RATE
 
 NEVER = -1
 

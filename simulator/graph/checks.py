@@ -7,7 +7,8 @@ import numpy as np
 from simulator import kinds
 from simulator.costs.price import SOURCES
 from simulator.errors import BrokenLaw
-from simulator.graph.event_graph import COMPUTE_STREAM, FULL_RATE, HOST_STREAM, EventGraph
+from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM, EventGraph
+from simulator.units import FULL_RATE
 
 
 def check_graph(graph: EventGraph) -> None:

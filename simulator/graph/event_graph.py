@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simulator import kinds
-
-FULL_RATE = 2**20
-"""Work is counted in ns * 2^20: an op alone on its rank runs at FULL_RATE units each nanosecond."""
+from simulator.units import FULL_RATE
 
 COMPUTE_STREAM, HOST_STREAM = "compute", "host"
 """The two streams that rules name: kernels run on one, the CPU launches on the other. All others communicate."""

@@ -15,11 +15,12 @@ import numpy as np
 from simulator import kinds
 from simulator.costs.price import SOURCES
 from simulator.graph.assemble import Tiling
-from simulator.graph.event_graph import FULL_RATE, EventGraph
+from simulator.graph.event_graph import EventGraph
 from simulator.graph.steps import StepSource
 from simulator.graph.templates import Op, Solve, Template, contract, in_turn, lay_out, source_shares
 from simulator.program.actions import Action
 from simulator.program.program import Launch, Program, RankProgram
+from simulator.units import FULL_RATE
 
 _GROUP_OF_STREAM = {"data": "data", "tied": "tied", "embedding": "table"}
 _KIND_OF_STREAM = {"data": kinds.DATA, "tied": kinds.DATA, "embedding": kinds.EMBEDDING}

@@ -13,8 +13,9 @@ import numpy as np
 
 from simulator import kinds
 from simulator.costs.price import SOURCE_CODE, Price
-from simulator.graph.event_graph import COMPUTE_STREAM, FULL_RATE, HOST_STREAM, EventGraph, GraphBuilder
+from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM, EventGraph, GraphBuilder
 from simulator.model.work import Collective, Kernel, Step, Wait
+from simulator.units import FULL_RATE
 
 Solve = Callable[[EventGraph], tuple[int, tuple[tuple[str, int], ...]]]
 """Runs a small graph alone; returns its makespan and how many ns of it each kind takes (they sum to the makespan)."""

@@ -19,8 +19,7 @@ Any action may end in ` after X, Y`: names of actions of the same rank, on other
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 from simulator.units import format_bytes, parse_bytes
 
@@ -42,9 +41,10 @@ _BUCKET = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Action:
-    """verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B).
+class Action(NamedTuple):
+    """A tuple, because a large program has a hundred thousand of them and tuples are quick to make.
+
+    verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B).
 
     segment: which piece of a split F or B. bucket: "b7", "tied" or "tables"; phase: which collective of a compressor
         that needs several.
@@ -65,7 +65,7 @@ class Action:
     method: str | None = None
     after: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def name(self) -> str:
         """What other actions call it: unique within its rank and step."""
         if self.verb in COMPUTE_VERBS:
@@ -77,7 +77,7 @@ class Action:
             return f"{self.verb} {self.bucket}" + (f".{self.phase}" if self.phase else "")
         return self.verb
 
-    @cached_property
+    @property
     def words(self) -> str:
         """The line without what it waits for."""
         words = [self.name]
@@ -94,14 +94,12 @@ class Action:
         """One line that `from_text` reads back."""
         return f"{self.words} after {', '.join(self.after)}" if self.after else self.words
 
-    __str__ = text.fget
+    def __str__(self) -> str:
+        return self.text
 
     def waiting_for(self, *names: str) -> Action:
-        """The same action, which also waits for these (a constructor call: `replace` is ten times dearer)."""
-        return Action(
-            self.verb, self.stage, self.microbatch, self.segment, self.of, self.bucket, self.phase, self.size_bytes,
-            self.peer, self.method, self.after + names,
-        )  # fmt: skip
+        """The same action, which also waits for these."""
+        return self._replace(after=self.after + names)
 
     @classmethod
     def from_text(cls, text: str) -> Action:

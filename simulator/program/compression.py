@@ -9,7 +9,6 @@ backward pass never waits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from simulator.policies.compression import Compressor
 from simulator.program.actions import Action
@@ -36,8 +35,8 @@ def compress_reductions(
         for number, phase in enumerate(compressor.phases(shapes(action.bucket), reduce_dtype)):
             lane = rewritten if number == 0 else later
             encode = Action("encode", **of, phase=number, after=waits if number else ())
-            reduce = replace(
-                action, method=compressor.name, phase=number, size_bytes=phase.wire_bytes, after=(encode.name,)
+            reduce = action._replace(
+                method=compressor.name, phase=number, size_bytes=phase.wire_bytes, after=(encode.name,)
             )
             lane += [Launch("compute", encode), Launch("data", reduce)]
             waits = (reduce.name,)

@@ -10,8 +10,6 @@ Exchanges follow the compute action before them (TorchRec without its prefetch p
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from simulator.model.tables import Traffic
 from simulator.program.actions import Action
 from simulator.program.program import Chunk, Launch
@@ -55,7 +53,7 @@ def _forward(microbatch: int, traffic: Traffic, previous: tuple[str, ...]) -> tu
     if traffic.ids:
         ids = Action("exchange ids", **of, size_bytes=traffic.ids, after=previous)
         launches.append(Launch("embedding", ids))
-        lookup = replace(lookup, after=(ids.name,))
+        lookup = lookup.waiting_for(ids.name)
     launches.append(Launch("compute", lookup))
     ready: tuple[str, ...] = (lookup.name,)
     if traffic.vectors:
@@ -75,4 +73,4 @@ def _backward(action: Action, traffic: Traffic) -> list[Launch]:
     if not traffic.vectors:
         return [Launch("compute", accumulate)]
     gradients = Action("exchange gradients", **of, size_bytes=traffic.vectors, after=(action.name,))
-    return [Launch("embedding", gradients), Launch("compute", replace(accumulate, after=(gradients.name,)))]
+    return [Launch("embedding", gradients), Launch("compute", accumulate.waiting_for(gradients.name))]

@@ -32,7 +32,7 @@ from simulator.program.data_parallel import (
 )
 from simulator.program.embedding import add_tables, update_tables
 from simulator.program.pipeline import rank_of_stage, schedule_order
-from simulator.program.program import Chunk, Program, RankProgram, check_program
+from simulator.program.program import Chunk, Program, RankProgram
 from simulator.program.segments import compute_launches, cut_at_buckets
 from simulator.program.transfers import add_transfers
 from simulator.units import DTYPE_BYTES, MIB
@@ -47,9 +47,7 @@ def lower(scenario) -> Program:
     for pipeline_rank, actions in enumerate(order):
         own = tuple(chunk for chunk in chunks if rank_of_stage(chunk.stage, layout.pipeline) == pipeline_rank)
         ranks.append(_lower_rank(scenario, pipeline_rank, own, actions, len(chunks)))
-    program = Program(layout, tuple(ranks))
-    check_program(program)
-    return program
+    return Program(layout, tuple(ranks))
 
 
 def place_units(scenario) -> tuple[Chunk, ...]:
@@ -165,8 +163,8 @@ def boundary_bytes(scenario) -> int:
 def cut_of(scenario, attention: str = "flash") -> Cut:
     """What one rank works on in one microbatch.
 
-    attention: flash, or unfused: the stack of 2021, which also adds weight gradients into the accumulated ones in a pass
-    of its own (Megatron-LM fused that into the GEMM in 2022). No message depends on it.
+    attention: flash, or unfused: the stack of 2021, which also adds weight gradients into the accumulated ones in a
+    pass of its own (Megatron-LM fused that into the GEMM in 2022). No message depends on it.
     """
     plan = scenario.plan
     return Cut(

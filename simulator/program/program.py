@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from simulator.errors import BrokenLaw
 from simulator.plans import Layout
@@ -53,8 +54,7 @@ class Bucket:
     numel: int
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """One action on one stream."""
 
     stream: str

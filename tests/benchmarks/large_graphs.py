@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.graph.event_graph import FULL_RATE, EventGraph, Stream
+from simulator.graph.event_graph import EventGraph, Stream
+from simulator.units import FULL_RATE
 
 KERNEL_RATE, COLLECTIVE_RATE = FULL_RATE * 9 // 10, FULL_RATE * 8 // 10
 

@@ -8,9 +8,8 @@ from calibration.published.raw import rows
 from simulator.cluster import GroupSpan
 from simulator.costs.algorithms import ring_volume
 from simulator.errors import NotSupportedYet, ScenarioError
-from simulator.graph.event_graph import FULL_RATE
 from simulator.registry import topology
-from simulator.units import GIB, MIB
+from simulator.units import FULL_RATE, GIB, MIB
 
 OPS = st.sampled_from(["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"])
 SIZES = st.integers(1, 2**35)

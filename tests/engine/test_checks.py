@@ -12,7 +12,8 @@ from simulator.engine.checks import check_graph, check_timeline
 from simulator.engine.simpy_engine import run
 from simulator.engine.times import Times
 from simulator.errors import BrokenLaw
-from simulator.graph.event_graph import FULL_RATE, EventGraph, GraphBuilder, Stream
+from simulator.graph.event_graph import EventGraph, GraphBuilder, Stream
+from simulator.units import FULL_RATE
 
 HALF = FULL_RATE // 2
 

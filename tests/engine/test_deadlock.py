@@ -10,7 +10,8 @@ import pytest
 from simulator.engine.deadlock import MAX_LINKS
 from simulator.engine.simpy_engine import run
 from simulator.errors import Deadlock
-from simulator.graph.event_graph import FULL_RATE, GraphBuilder
+from simulator.graph.event_graph import GraphBuilder
+from simulator.units import FULL_RATE
 
 
 def story(graph: GraphBuilder) -> str:

@@ -11,7 +11,7 @@ from random_graphs import graphs
 
 from simulator import kinds
 from simulator.engine.simpy_engine import run
-from simulator.graph.event_graph import FULL_RATE, GraphBuilder
+from simulator.graph.event_graph import GraphBuilder
 from simulator.metrics import (
     breakdown_ns,
     busy_ns,
@@ -21,6 +21,7 @@ from simulator.metrics import (
     utilization,
 )
 from simulator.timeline import Timeline
+from simulator.units import FULL_RATE
 
 
 def timeline_of(graph: GraphBuilder, **multiplicity) -> Timeline:

@@ -9,7 +9,8 @@ import pytest
 
 from simulator import kinds
 from simulator.engine.simpy_engine import Progress, run
-from simulator.graph.event_graph import FULL_RATE, GraphBuilder
+from simulator.graph.event_graph import GraphBuilder
+from simulator.units import FULL_RATE
 
 HALF = FULL_RATE // 2
 

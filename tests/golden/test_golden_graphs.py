@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from simulator import kinds
 from simulator.engine.simpy_engine import run
-from simulator.graph.event_graph import FULL_RATE, GraphBuilder
+from simulator.graph.event_graph import GraphBuilder
 from simulator.timeline import Timeline
+from simulator.units import FULL_RATE
 
 
 def text_of(graph: GraphBuilder) -> str:

@@ -14,8 +14,9 @@ from simulator.engine.activities import activities
 from simulator.engine.checks import check_graph, check_timeline
 from simulator.engine.simpy_engine import run
 from simulator.engine.times import Times
-from simulator.graph.event_graph import FULL_RATE, EventGraph
+from simulator.graph.event_graph import EventGraph
 from simulator.timeline import Timeline
+from simulator.units import FULL_RATE
 
 
 def listed(times: Times) -> list[tuple[int, int, int]]:

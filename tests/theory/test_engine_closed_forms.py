@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from simulator import kinds
 from simulator.engine.simpy_engine import run
-from simulator.graph.event_graph import FULL_RATE, GraphBuilder
+from simulator.graph.event_graph import GraphBuilder
+from simulator.units import FULL_RATE
 
 durations = st.lists(st.integers(0, 10**6), min_size=1, max_size=12)
 
