@@ -1,7 +1,7 @@
 """Why a plan does not fit in memory, and the smallest change that does.
 
 Changes are tried in the order in which they disturb a plan: what costs nothing but communication first, then what
-costs compute, then what spreads the model over more ranks; one at a time, then two together.
+costs compute, then what spreads the model over more ranks; one at a time, then two together, then with more nodes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def shortage(scenario, memory: Memory, cut: Cut) -> str | None:
     )
     change = smallest_change(scenario, cut)
     if change is None:
-        return sentence + "no one or two changes of zero, recompute, microbatch, tensor or pipeline fit"
+        return sentence + "nothing that was tried fits: zero, recompute, microbatch, tensor, pipeline, 16 times the nodes"
     return sentence + "the smallest change that fits is " + " ".join(f"--set {line}" for line in change)
 
 
@@ -41,7 +41,7 @@ def smallest_change(scenario, cut: Cut) -> Change | None:
     """The first change, or pair of changes, under which every rank fits; None where none does."""
     singles = list(_changes(scenario))
     pairs = (first + second for first, second in combinations(singles, 2) if _independent(first, second))
-    for change in (*singles, *pairs):
+    for change in (*singles, *pairs, *_more_nodes(scenario)):
         if _fits(scenario, change, cut):
             return change
     return None
@@ -67,6 +67,16 @@ def _changes(scenario) -> Iterator[Change]:
             if trunk.kv_heads and trunk.kv_heads % (plan.tensor * factor) == 0:
                 yield (f"plan.tensor={plan.tensor * factor}", data)
             yield (f"plan.pipeline={plan.pipeline * factor}", data)
+
+
+def _more_nodes(scenario) -> Iterator[Change]:
+    """The model over more nodes, by pipeline: the batch and the work of a replica stay what they are."""
+    plan, nodes = scenario.plan, scenario.cluster.nodes
+    for factor in (2, 4, 8, 16):
+        spread = (f"cluster.nodes={nodes * factor}", f"plan.pipeline={plan.pipeline * factor}")
+        yield spread
+        if plan.recompute != "full":
+            yield (*spread, "plan.recompute=full")
 
 
 def _independent(first: Change, second: Change) -> bool:
