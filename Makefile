@@ -17,7 +17,7 @@ setup: $(READY) ## create .venv and install the project with its tests
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,torch]'
 	@touch $@
 
 study: $(READY) ## the main study: which plan, on which network, and why; prints the answer and the report's path
