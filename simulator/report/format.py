@@ -116,3 +116,9 @@ def time_axis(span_s: float) -> tuple[float, str]:
         if span_s >= size:
             return 1 / size, unit
     return 1e9, "ns"
+
+
+def reads_as_number(text: str) -> bool:
+    """Whether a cell is a number, with its unit if it has one: 13.7 s, +51 %, < 0.1 %, n/a; an empty one may be."""
+    bare = text.removeprefix("<").strip().lstrip("+-")
+    return text in (UNKNOWN, "") or bare[:1].isdigit()

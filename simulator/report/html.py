@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.report import words
+from simulator.report import format, words
 from simulator.report.breakdown import unique_names
 from simulator.report.palette import MEMORY, SOURCE, TIME
-from simulator.report.ranking import comparison_table, leagues
+from simulator.report.ranking import comparison_table, detailed, leagues
 from simulator.report.sections import Figures, section
 from simulator.version import __version__
 
@@ -61,7 +61,8 @@ def report_html(
 
     results: one Result or a sequence. title: the heading; by default the names. command: the words that were typed,
     printed in the footer with every absolute path cut to its last part. date: printed as given; nothing asks a clock.
-    notes: sentences under the answer. blocks: sections after the answer, before the results' own.
+    notes: sentences that answer a study's question, in place of who is the fastest. blocks: the study's own sections,
+    right after.
     """
     import jinja2
     import plotly.offline
@@ -71,20 +72,19 @@ def report_html(
         raise ValueError("a report needs at least one result")
     figures = Figures()
     groups = leagues(found)
-    ranked = [result for group in groups for result in group]
-    detailed = ranked[:MAX_DETAILED]
-    budget = TOTAL_SLICES // len(detailed)
-    names = unique_names([result.name for result in ranked])
+    shown = detailed(groups, MAX_DETAILED)
+    names = unique_names([result.name for result in shown])
+    links = {id(result): f"r{place}" for place, result in enumerate(shown)}
     page = {
         "title": title or (names[0] if len(found) == 1 else f"{len(found)} results compared"),
         "notes": [words.sentence(note) for note in notes],
-        "comparison": comparison_table(groups, names, figures) if len(found) > 1 else None,
+        "comparison": comparison_table(groups, links, figures) if len(found) > 1 else None,
         "blocks": [_block(block, f"block{place}", figures) for place, block in enumerate(blocks)],
         "sections": [
-            section(result, name, f"r{place}", budget, figures)
-            for place, (result, name) in enumerate(zip(detailed, names, strict=False))
+            section(result, name, links[id(result)], TOTAL_SLICES // len(shown), figures)
+            for result, name in zip(shown, names, strict=True)
         ],
-        "left_out": len(ranked) - len(detailed),
+        "left_out": len(found) - len(shown),
         "looks": list(_swatches()),
         "command": command_text(command),
         "date": date,
@@ -127,5 +127,6 @@ def _block(block: Block, element: str, figures: Figures) -> dict[str, Any]:
         "paragraphs": block.paragraphs,
         "header": block.header,
         "rows": block.rows,
+        "numeric": [all(map(format.reads_as_number, cells)) for cells in zip(*block.rows, strict=True)],
         "figure": figure,
     }

@@ -1,20 +1,20 @@
 """Several results side by side: their order, the sentence that says who wins, the table and the chart.
 
-Results of one model on one number of devices compete; others are listed apart.
+Results of one model on one cluster compete; others are listed apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.report import format, words
-from simulator.report.breakdown import MEASURES, measure, results_figure, same_model
+from simulator.report.breakdown import MEASURES, measure, results_figure, same_model, unique_names
 from simulator.report.sections import Figures
 
 
 def leagues(results: Sequence[Any]) -> list[list[Any]]:
-    """Results of one model on one number of devices, together, in the order in which the first of each was given.
+    """Results of one model on one cluster, together, in the order in which the first of each was given.
 
     In each what fits comes first, by samples/s; equal ones stay as given.
     """
@@ -28,23 +28,33 @@ def leagues(results: Sequence[Any]) -> list[list[Any]]:
 
 
 def _compete(one: Any, other: Any) -> bool:
-    return one.scenario.layout.ranks == other.scenario.layout.ranks and same_model([one, other])
+    return one.scenario.cluster == other.scenario.cluster and same_model([one, other])
 
 
 def _samples_per_s(result: Any) -> float:
     return result.scenario.plan.global_batch / result.step_time_s if result.step_time_s else 0.0
 
 
-def comparison_table(groups: Sequence[Sequence[Any]], names: Sequence[str], figures: Figures) -> dict[str, Any]:
-    """The table of all results, league by league, and their breakdowns under each other. names: of all, in order."""
+def detailed(groups: Sequence[Sequence[Any]], most: int) -> list[Any]:
+    """At most so many results, in the order of the table: the winners of all leagues first, then the seconds."""
+    places = [(place, number, result) for number, group in enumerate(groups) for place, result in enumerate(group)]
+    chosen = sorted(places, key=lambda entry: entry[:2])[:most]
+    return [result for _, _, result in sorted(chosen, key=lambda entry: (entry[1], entry[0]))]
+
+
+def comparison_table(groups: Sequence[Sequence[Any]], links: Mapping[int, str], figures: Figures) -> dict[str, Any]:
+    """The table of all results, league by league, and their breakdowns under each other.
+
+    links: for results that have a section of their own, by `id`, the section's.
+    """
     ranked = [result for group in groups for result in group]
-    rest = iter(names)
     tables = []
     for group in groups:
-        own = [next(rest) for _ in group]
+        names = unique_names([result.name for result in group])
         scenario = group[0].scenario
-        title = f"{words.model_size(scenario.model)} on {scenario.layout.ranks:,} devices"
-        tables.append({"title": title, "rows": _rows(group, own), "sentence": _best_sentence(group, own)})
+        title = f"{words.model_size(scenario.model)} on {words.cluster_size(scenario.cluster)}"
+        rows = _rows(group, names, links)
+        tables.append({"title": title, "rows": rows, "sentence": _best_sentence(group, names)})
     return {
         "title": "All results, fastest first",
         "groups": tables,
@@ -52,12 +62,13 @@ def comparison_table(groups: Sequence[Sequence[Any]], names: Sequence[str], figu
     }
 
 
-def _rows(group: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(group: Sequence[Any], names: Sequence[str], links: Mapping[int, str]) -> list[dict[str, Any]]:
     all_numbers = [result.to_dict() for result in group]
     best = next((numbers for numbers in all_numbers if numbers["feasible"]), None)
     return [
         {
             "name": name,
+            "link": links.get(id(result)),
             "plan": words.degrees_words(result.scenario.plan),
             "feasible": numbers["feasible"],
             "reason": numbers["reason"],

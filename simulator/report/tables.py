@@ -6,10 +6,9 @@ Written through rich: coloured on a terminal, plain and aligned in a pipe.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.padding import Padding
@@ -19,16 +18,18 @@ from rich.text import Text
 from simulator.report import format
 from simulator.report.breakdown import parts, unique_names
 from simulator.report.palette import SOURCE, memory_look
+from simulator.report.ruled import ruled_table
+from simulator.report.study_tables import study_table
 from simulator.report.words import num_samples
 from simulator.units import GIB
+
+__all__ = ["as_text", "print_to", "simulation_table", "study_table"]
 
 WIDTH = 80
 """Columns of anything that is not a terminal."""
 MAX_WARNINGS = 4
 BAR = 24
 """Characters of a full bar."""
-RULED = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-"""A rule under the header and one blank between columns; ASCII, for any pipe and any file."""
 
 
 def simulation_table(results: Any) -> Group:
@@ -60,7 +61,7 @@ def _warnings(results: Sequence[Any]) -> list[Any]:
 
 
 def _rows(results: Sequence[Any]) -> Table:
-    table = _plain_table(gap=1)
+    table = ruled_table(gap=1)
     table.add_column("name", overflow="fold", min_width=10)
     for title in ("step", "samples/s", "tokens/s", "MFU", "busy"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -94,7 +95,7 @@ def _details(result: Any) -> list[Any]:
     if samples := num_samples(result):
         low, high = (format.duration(numbers[key]) for key in ("step_time_s_p5", "step_time_s_p95"))
         pieces.append(_text(f"step time, 90 % interval of {samples} samples: {low} to {high}"))
-    table = _plain_table()
+    table = ruled_table()
     table.add_column("where the step goes", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
@@ -121,43 +122,6 @@ def _details(result: Any) -> list[Any]:
 def _text(text: str, style: str = "") -> Padding:
     """A paragraph whose later lines are indented by nothing and never cut."""
     return Padding(Text(text, style=style), 0)
-
-
-def _plain_table(gap: int = 2) -> Table:
-    return Table(box=RULED, pad_edge=False, padding=(0, gap - 1, 0, 0), show_edge=False)
-
-
-def study_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Group:
-    """A study's rows as a table: columns are the keys of the first row, in order; numbers to the right, None as n/a.
-
-    Values are texts already formatted (`report.format`) or plain numbers, which get three significant digits.
-    """
-    table = _plain_table()
-    columns = list(rows[0]) if rows else []
-    for column in columns:
-        right = all(_is_number(row.get(column)) for row in rows)
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
-    return Group(Text(title, style="bold"), table) if title else Group(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return format.UNKNOWN
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return format.significant(value) if isinstance(value, float) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a cell reads as a number, with its unit if it has one: '13.7 s', '51 %', 4.67."""
-    if value is None or isinstance(value, int | float):
-        return not isinstance(value, bool)
-    text = str(value)
-    return text == format.UNKNOWN or text[:1].isdigit() or (text[:1] in "-+<" and text[1:2].strip(" ").isdigit())
 
 
 def print_to(console: Console, renderable: Any) -> None:

@@ -126,6 +126,17 @@ def cluster_words(cluster) -> str:
     return f"{name}{cluster.gpus} devices, " + "; ".join(groups)
 
 
+def cluster_size(cluster) -> str:
+    """A cluster in a few words: 64 h100_sxm5_80gb, 3,200 Gb/s a node."""
+    counts: dict[str, int] = {}
+    for node, count in cluster.groups:
+        counts[node.device.name] = counts.get(node.device.name, 0) + node.gpus * count
+    text = " and ".join(f"{count:,} {name}" for name, count in counts.items())
+    if cluster.nodes > 1:
+        text += f", {min(node.node_bytes_per_s for node, _ in cluster.groups) * 8 / 1e9:,.0f} Gb/s a node"
+    return text
+
+
 def degrees_words(plan) -> str:
     """tensor 8 × pipeline 8: the degrees above one."""
     names = ("tensor", "pipeline", "data", "context")

@@ -65,3 +65,9 @@ def test_the_axis_unit_fits_the_span():
     assert format.time_axis(13.7) == (1.0, "s")
     factor, unit = format.time_axis(0.4)
     assert (round(factor), unit) == (1000, "ms")
+
+
+@pytest.mark.parametrize("text", ["13.7 s", "+51 %", "-3 points", "< 0.1 %", "n/a", "", "1,234"])
+def test_numbers_are_told_from_words(text):
+    assert format.reads_as_number(text)
+    assert not format.reads_as_number(f"data {text}")

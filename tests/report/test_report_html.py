@@ -170,8 +170,16 @@ def test_only_results_of_one_model_and_size_compete(make, plotly_js):
     page = Page(own(report_html([slow, large, other, fast]), plotly_js))
     order = [page.text.index(words) for words in ("1 fast", "2 slow", "1 large", "1 other")]
     assert order == sorted(order)
-    assert "(8 hstu layers) on 8 devices: fast is the fastest: " in page.text
-    assert "(8 hstu layers) on 16 devices: large: " in page.text
+    assert "(8 hstu layers) on 8 a100_sxm4_80gb: fast is the fastest: " in page.text
+    assert "(8 hstu layers) on 16 a100_sxm4_80gb, 1,600 Gb/s a node: large: " in page.text
+
+
+def test_every_winner_has_a_section_before_any_second(make, plotly_js):
+    sizes = [make(f"size {data}", stages=1, microbatches=2, data=data) for data in range(1, 13)]
+    again = [make(f"slow {data}", stages=1, microbatches=2, data=data, samples_per_s=1.0) for data in range(1, 4)]
+    page = Page(own(report_html([*sizes, *again]), plotly_js))
+    assert len(page.links) == 12
+    assert "3 more results are in the table" in page.text
 
 
 def test_a_lead_within_the_intervals_is_called_so(make, plotly_js):
@@ -196,8 +204,10 @@ def test_unknown_numbers_are_said_to_be_unknown(make, plotly_js):
 
 
 def test_a_study_adds_its_own_block(made_result, plotly_js):
+    notes = ["It does not", "It does on slow links."]
     block = Block("Does it hold?", ("On fast links it does not.",), ("fabric", "gain"), (("NVLink", "1.02"),))
-    page = Page(own(report_html(made_result, blocks=[block], title="The study"), plotly_js))
+    page = Page(own(report_html(made_result, blocks=[block], notes=notes, title="The study"), plotly_js))
+    assert "It does not. It does on slow links. " in page.text
     assert "Does it hold? On fast links it does not. fabric gain NVLink 1.02" in page.text
     assert page.text.count("The study") == 2
 

@@ -75,3 +75,19 @@ def test_many_warnings_are_counted_not_all_told(made_result):
     text = as_text(simulation_table(replace(made_result, warnings=tuple(f"number {place}" for place in range(9)))))
     assert text.count("warning: number") == 4
     assert "... and 5 more warnings" in text
+
+
+def test_a_study_that_is_too_wide_becomes_paragraphs_and_no_word_is_broken():
+    row = {"model": "0.1B", "plan": "tensor 8, pipeline 2", "samples/s": 1234, "then": "embedding_comm 7%"}
+    wide = row | {f"column number {place}": "1.23 s" for place in range(8)}
+    lines = as_text(study_table([wide, wide])).splitlines()
+    assert lines[0] == "0.1B, tensor 8, pipeline 2"
+    assert lines[1].startswith("  samples/s 1,234   then embedding_comm 7%")
+    assert max(map(len, lines)) <= 80
+    assert as_text(study_table([wide])).count("1.23 s") == 8
+    assert as_text(study_table([row])).splitlines()[0].split() == ["model", "plan", "samples/s", "then"]
+
+
+def test_study_rows_may_lack_keys():
+    text = as_text(study_table([{"plan": "data 8"}, {"plan": "data 4", "step": "1.00 s"}]))
+    assert text.splitlines()[2].split() == ["data", "8", "n/a"]
