@@ -8,7 +8,7 @@ from simulator.executor import weights as starts
 from simulator.executor.flat import FlatBucket, Held
 from simulator.executor.groups import Group
 from simulator.executor.numerics import Numerics
-from simulator.executor.optimizers import make_optimizer
+from simulator.executor.optimizers import update
 from simulator.model import blocks
 from simulator.program.program import RankProgram
 
@@ -48,7 +48,8 @@ class DenseParameters:
         self.weights = {name: view for bucket in self.buckets.values() for name, view in bucket.views.items()}
         self.held = {one.parameter.name: one for bucket in self.buckets.values() for one in bucket.held}
         self.masters = {name: self._master(bucket) for name, bucket in self.buckets.items()}
-        self.optimizer = make_optimizer(scenario.optimizer, self.masters.values(), learning_rate)
+        self.optimizer, self.learning_rate = scenario.optimizer, learning_rate
+        self.states: dict[str, dict[str, torch.Tensor]] = {name: {} for name in self.buckets}
         self._replicated: dict[str, torch.Tensor] = {}
 
     def of_units(self, first: int, last: int) -> list[FlatBucket]:
@@ -106,14 +107,12 @@ class DenseParameters:
         owned = {n: b.reduced if self.zero else b.gradients for n, b in self.buckets.items()}
         if self.sums_replicated:
             self._sum_replicated(owned)
-        for name, master in self.masters.items():
-            master.grad = owned[name].to(master.dtype)
-        self.optimizer.step()
         with torch.no_grad():
             for name, bucket in self.buckets.items():
-                self.masters[name].grad = None
+                master = self.masters[name]
+                update(self.optimizer, master, owned[name].to(master.dtype), self.states[name], self.learning_rate)
                 if not self.zero and self.numerics.has_master:
-                    bucket.weights.copy_(self.masters[name])
+                    bucket.weights.copy_(master)
                 bucket.gradients.zero_()
 
     def _sum_replicated(self, owned: dict[str, torch.Tensor]) -> None:

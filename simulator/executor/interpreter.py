@@ -99,7 +99,8 @@ class Interpreter:
 
     def _computes(self, action: Action) -> Callable[[Span], None]:
         verbs = {"F": self._forward, "B": self._backward, "encode": self._encode, "decode": self._decode,
-                 "lookup": self._lookup, "optimizer": self._optimize, "table_optimizer": self._optimize_tables}  # fmt: skip
+                 "lookup": self._lookup, "optimizer": self._optimize,
+                 "table_optimizer": self._optimize_tables}  # fmt: skip
 
         def work(span: Span) -> None:
             self.recorder.span = span

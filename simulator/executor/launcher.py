@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from simulator.errors import RehearseError
+from simulator.executor.environment import rank_environment
 from simulator.executor.job import Job, RankRecord
 
 POLL_S = 0.02
@@ -26,8 +27,6 @@ GRACE_S = 0.3
 
 START_S = 120.0
 """What importing torch in every process may take, on top of the run's own time."""
-
-LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
 class ExecutionFailed(RehearseError):
@@ -65,18 +64,10 @@ def launch(jobs: Sequence[Job], ranks: int, *, timeout_s: float) -> list[list[Ra
 
 
 def _start(folder: Path, rank: int, ranks: int) -> subprocess.Popen:
-    threads = str(max(1, _num_cores() // ranks))
-    environment = os.environ | {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-    }
-    if sys.platform in LOOPBACK:
-        environment.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK[sys.platform])
     with (folder / f"rank{rank}.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "simulator.executor.worker", str(folder), str(rank), str(ranks)],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment,
+            stdin=subprocess.PIPE, stdout=log, stderr=log, env=rank_environment(ranks),
         )  # fmt: skip
 
 
@@ -131,7 +122,3 @@ def _reap(processes: Sequence[subprocess.Popen]) -> None:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,9 +1,9 @@
 """Gradient compressors: what each sends, and what it costs to make and to undo it.
 
 One small class each, used by whoever reads a program: the simulator prices the kernels, the executor runs the torch
-code (`pack`, `unpack`). A compressor works on one bucket of gradients, given by the parameters' shapes on this rank. Bytes are counted pass by
-pass over device memory; `topk`, `scatter_add` and `orthogonalize` name families whose profile says how often such a
-pass really crosses the bus (selection, scattered addresses).
+code (`pack`, `unpack`). A compressor works on one bucket of gradients, given by the parameters' shapes on this rank.
+Bytes are counted pass by pass over device memory; `topk`, `scatter_add` and `orthogonalize` name families whose profile
+says how often such a pass really crosses the bus (selection, scattered addresses).
 """
 
 from __future__ import annotations

@@ -1,0 +1,59 @@
+"""The plans that the executor's tests run, by number of ranks: (model, keys of the plan and of `scenario`)."""
+
+from __future__ import annotations
+
+SMALL_BUCKETS = {"bucket_mib": 0.004}
+"""A few units each, so that F and B are cut into segments."""
+
+PLANS = {
+    2: [
+        ("llama", {"data": 2, **SMALL_BUCKETS}),
+        ("llama", {"data": 2, **SMALL_BUCKETS, "optimizer": "adam", "zero": 1}),
+        ("llama", {"data": 2, **SMALL_BUCKETS, "optimizer": "adagrad", "zero": 1, "overlap": {"param_gather": False}}),
+        ("gpt", {"data": 2, **SMALL_BUCKETS, "overlap": {"grad_reduce": False}}),
+        ("gpt", {"data": 2, "optimizer": "adamw"}),
+        ("bert", {"data": 2, **SMALL_BUCKETS, "recompute": "full"}),
+        ("sasrec", {"data": 2, "bucket_mib": 0.001, "recompute": "full"}),
+        ("sasrec_binary", {"data": 2, "embedding_sharding": "data_parallel"}),
+        ("hstu", {"data": 2, **SMALL_BUCKETS, "embedding_sharding": "table_wise"}),
+        ("hstu_sampled", {"data": 2, "optimizer": "adam"}),
+        ("llama", {"pipeline": 2}),
+        ("gpt", {"pipeline": 2, "schedule": "gpipe"}),
+        ("gpt", {"pipeline": 2, "schedule": "interleaved_1f1b", "virtual_stages": 2}),
+        ("bert", {"pipeline": 2, "overlap": {"pipeline": False}}),
+        ("sasrec", {"pipeline": 2, "microbatch": 1, "recompute": "full"}),
+        ("hstu", {"pipeline": 2, "optimizer": "adam"}),
+        *((model, {"tensor": 2, "sequence_parallel": sequence})
+          for model in ("llama", "gpt", "bert", "sasrec", "sasrec_binary", "hstu", "hstu_sampled")
+          for sequence in (False, True)),
+        ("gpt", {"tensor": 2, "recompute": "selective", "sets": ("software.attention=unfused",)}),
+        ("llama", {"tensor": 2, "sequence_parallel": True, "recompute": "full"}),
+        ("sasrec_binary", {"tensor": 2, "microbatch": 1, "sets": ("model.trunk.seq=7",)}),
+    ],
+    4: [
+        ("llama", {"tensor": 2, "pipeline": 2}),
+        ("llama", {"tensor": 2, "pipeline": 2, "sequence_parallel": True}),
+        ("llama", {"tensor": 2, "pipeline": 2, "microbatch": 1, "sets": ("model.trunk.seq=7", "model.trunk.hidden=20",
+                                                                         "model.trunk.head_dim=6")}),
+        ("gpt", {"tensor": 2, "data": 2, "zero": 1, "sequence_parallel": True, "optimizer": "adam", **SMALL_BUCKETS}),
+        ("gpt", {"pipeline": 2, "data": 2, "zero": 1, "optimizer": "adam", "bucket_mib": 0.003}),
+        ("gpt", {"pipeline": 4, "microbatch": 1}),
+        ("bert", {"pipeline": 2, "data": 2, "recompute": "full", "bucket_mib": 0.003}),
+        ("hstu", {"tensor": 2, "data": 2}),
+        ("hstu", {"tensor": 2, "data": 2, "embedding_sharding": {"item": "table_wise", "action": "data_parallel"}}),
+        ("sasrec_binary", {"tensor": 2, "data": 2, "sequence_parallel": True}),
+        ("hstu_sampled", {"data": 4}),
+    ],
+    8: [
+        *((model, {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": sequence,
+                   **SMALL_BUCKETS})
+          for model, sequence in (("llama", True), ("gpt", False), ("sasrec", True), ("hstu", False))),
+        ("gpt", {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": True, "zero": 1,
+                 "schedule": "interleaved_1f1b", "virtual_stages": 2, "optimizer": "adam", **SMALL_BUCKETS}),
+    ],
+}  # fmt: skip
+
+
+def plan_id(plan: tuple[str, dict]) -> str:
+    model, keys = plan
+    return "-".join([model, *(f"{key}={value}" for key, value in keys.items())])

@@ -1,0 +1,39 @@
+"""Whatever the plan, losses and trained parameters are those of the unsplit model.
+
+float64; SGD makes the change of a parameter its gradient, and biases start at 0, so that their values are gradients.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from assembled import losses, whole_model
+from measured_runs import runs, unsplit
+from plans import PLANS, plan_id
+
+from simulator.executor.weights import initial
+
+TOLERANCE = 1e-9
+
+
+@pytest.mark.parametrize(
+    ("ranks", "number"),
+    [(ranks, number) for ranks in PLANS for number in range(len(PLANS[ranks]))],
+    ids=lambda value: str(value),
+)
+def test_plan_trains_the_same_model(ranks, number):
+    model, keys = PLANS[ranks][number]
+    job, records = runs(ranks)[number]
+    sets = tuple(text for text in keys.get("sets", ()) if text.startswith("model."))
+    alone, alone_records = unsplit(model, keys.get("optimizer", "sgd"), sets)
+    np.testing.assert_allclose(losses(records), losses(alone_records), rtol=TOLERANCE)
+    assert losses(records)[0] > 0
+    whole, expected = whole_model(job, records), whole_model(alone, alone_records)
+    assert whole.keys() == expected.keys()
+    for name, value in expected.items():
+        start = initial(job.scenario.seed, name, value.shape).numpy()
+        change = value - start
+        scale = np.abs(change).max()
+        assert scale > 0, f"{name} is not trained"
+        error = np.abs((whole[name] - start) - change).max() / scale
+        assert error < TOLERANCE, f"{plan_id((model, keys))}: {name} is off by {error:.1e} of its change"
