@@ -13,6 +13,7 @@ import numpy as np
 from calibration import fits
 from calibration.journal import ALONE, TOGETHER, Journal, Sampled
 from calibration.machine import load
+from calibration.pieces import Named
 from calibration.points import COLLECTIVE, KERNEL, Point
 from simulator.cluster import Cluster
 from simulator.costs import measured
@@ -51,6 +52,7 @@ def build(journal: Journal, context: Context) -> dict:
         "sources": _sources(context),
         "kernels": [*_kernels(together, ""), *_kernels(alone, measured.ALONE)],
         "collectives": _collectives(together),
+        "pieces": [*_pieces(journal, TOGETHER), *_pieces(journal, ALONE)],
         "curves": {},
         "constants": {},
         "overlap": {},
@@ -61,7 +63,7 @@ def build(journal: Journal, context: Context) -> dict:
     }  # fmt: skip
     _fill_with_assumptions(record, context)
     record["constants"] |= _constants(together, context)
-    record["fits"] = fits.fits(profile_from_record(sealed(record)))
+    record["fits"] = fits.fits(profile_from_record(sealed(record)), context.cluster)
     return sealed(record)
 
 
@@ -107,6 +109,18 @@ def _collectives(points: dict[Point, Sampled]) -> list[dict]:
         found.append({"op": op, "group_size": ranks, "tier": "intra_node", "source": "together",
                       "size_bytes": [point.shape[1] for point, _ in rows],
                       **_statistics([sampled for _, sampled in rows])})  # fmt: skip
+    return found
+
+
+def _pieces(journal: Journal, condition: str) -> list[dict]:
+    found = []
+    for key, conditions in journal.pieces.items():
+        if condition in conditions:
+            piece, sampled = Named.of_key(key), conditions[condition]
+            quantiles = sampled.quantiles()
+            median, count = quantiles[len(quantiles) // 2], len(sampled.kept)
+            found.append({"name": piece.name, "source": condition, "median_ns": median, "count": count,
+                          "quantiles_ns": quantiles, "kernels": piece.identity})  # fmt: skip
     return found
 
 

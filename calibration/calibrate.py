@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from calibration import files, grid, machine
+from calibration import files, grid, machine, typical
 from calibration.build import Context
 from calibration.measure.fleet import Fleet
-from calibration.points import Point, merged
+from calibration.pieces import Job, jobs_of_scenario
+from calibration.points import COLLECTIVE, Point, merged
 from calibration.report import report_lines
-from calibration.scenarios import points_of_file
+from calibration.scenarios import wanted_by
 from calibration.session import Session
 from simulator import registry
 from simulator.cluster import Cluster
@@ -47,13 +48,13 @@ def calibrate(
     began = time.monotonic()
     device, gpus = _resolve(device)
     points = _points(device, gpus, missing, budget_s)
-    worlds = tuple(sorted({point.shape[0] for point in points if point.what == "collective"}))
+    worlds = {one.shape[0] for one in points if isinstance(one, Point) and one.what == COLLECTIVE}
     ranks = min(machine.num_cores(), 2) if device == "cpu" else gpus
-    world = max((ranks, *worlds))
+    world = max(ranks, *worlds, 1)
     say(f"starting {world} measuring processes for {len(points)} points")
-    with Fleet(world, device) as fleet:
+    with Fleet(world, device, share=ranks) as fleet:
         cluster = _cluster(device, ranks)
-        facts = machine.describe(device, fleet.described)
+        facts = machine.describe(device, fleet.described, ranks)
         name = f"{cluster.node_type.device.name}_measured"
         out = f"{name}.json" if out is None else out
         journal = files.resume(out, facts)
@@ -83,18 +84,36 @@ def _resolve(device: str) -> tuple[str, int]:
     return ("cuda", gpus) if gpus and device != "cpu" else ("cpu", 0)
 
 
-def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> list[Point]:
-    """What to measure, in the order of importance."""
-    wanted = [point for path in missing for point in points_of_file(path)]
-    for point in wanted:
+def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> list[Point | Job]:
+    """What to measure, in the order of importance; each point and each piece once."""
+    wanted = [one for path in missing for one in wanted_by(path)]
+    kernels, dtype = [one for one in wanted if isinstance(one, Point)], DTYPES[device]
+    for point in kernels:
         if point.dtype not in DTYPE_BYTES:
             raise ScenarioError(f"{point.dtype!r} is not a dtype; use one of {', '.join(DTYPE_BYTES)}", key="--missing")
     if device == "cuda":
         worlds = (gpus,) if gpus > 1 else ()  # NCCL refuses two ranks on one GPU
     else:
         worlds = tuple(world for world in WORLDS if world == 2 or budget_s >= SMALL_BUDGET_S)
-    kernels, collectives = grid.kernel_points(DTYPES[device]), grid.collective_points(worlds[:1])
-    return merged([*wanted, *_interleaved(kernels, collectives), *grid.collective_points(worlds[1:])])
+    jobs = _distinct([one for one in wanted if isinstance(one, Job)])
+    ranks = min(machine.num_cores(), 2)
+    usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario, "flash")]
+    usual = _distinct([*jobs, *usual])[len(jobs) :]
+    points = merged([*kernels, *grid.kernel_points(dtype)])
+    asked, rest = points[: len(merged(kernels))], points[len(merged(kernels)) :]
+    return [rest[0], *jobs, *asked, *_interleaved(rest[1:], grid.collective_points(worlds[:1]), usual),
+            *grid.collective_points(worlds[1:])]  # fmt: skip
+
+
+def _distinct(jobs: list[Job]) -> list[Job]:
+    """Jobs that measure the same pieces are one."""
+    return list({tuple(piece.identity for piece in job.pieces): job for job in reversed(jobs)}.values())[::-1]
+
+
+def _interleaved(*parts: list) -> list:
+    """All parts in their order, evenly mixed, so that a budget that ends early has some of each."""
+    places = [((place + 0.5) / len(part), part[place]) for part in parts for place in range(len(part))]
+    return [one for _, one in sorted(places, key=lambda one: one[0])]
 
 
 def _cluster(device: str, ranks: int) -> Cluster:
@@ -102,9 +121,3 @@ def _cluster(device: str, ranks: int) -> Cluster:
     if device == "cpu":
         return registry.topology("cpu_host", gpus_per_node=ranks)
     return registry.topology("single_gpu", device=machine.gpu_device())
-
-
-def _interleaved(first: list[Point], second: list[Point]) -> list[Point]:
-    """Both lists in their order, evenly mixed, so that a budget that ends early has some of each."""
-    places = [((place + 0.5) / len(part), part[place]) for part in (first, second) for place in range(len(part))]
-    return [point for _, point in sorted(places, key=lambda one: one[0])]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from calibration.pieces import Job, Named
 from calibration.points import Point
 
 TOGETHER, ALONE = "together", "alone"
@@ -46,55 +47,71 @@ class Sampled:
 
 
 class Journal:
-    """Samples by (point key, condition); `sentinel` holds the sentinel's medians in the order of time."""
+    """Samples by (point key, condition), and the same of pieces.
+
+    sentinel: the sentinel's medians in the order of time. failed: what could not be measured here, and why.
+    """
 
     def __init__(self):
         self.samples: dict[str, dict[str, Sampled]] = {}
+        self.pieces: dict[str, dict[str, Sampled]] = {}
         self.sentinel: list[int] = []
         self.failed: dict[str, str] = {}
 
     def add(self, point: Point, condition: str, pairs: list[list[int]]) -> None:
+        """Samples of one visit to a point, [ns, contaminated] each."""
         self.samples.setdefault(point.key, {}).setdefault(condition, Sampled()).add(pairs)
 
-    def visits(self, point: Point, condition: str) -> int:
-        """In how many rounds this point was measured."""
-        found = self.samples.get(point.key, {}).get(condition)
-        return found.visits if found else 0
+    def add_piece(self, piece: Named, condition: str, pairs: list[list[int]]) -> None:
+        """Samples of one visit to a piece."""
+        self.pieces.setdefault(piece.key, {}).setdefault(condition, Sampled()).add(pairs)
+
+    def visits(self, what: Point | Job, condition: str) -> int:
+        """In how many rounds this point (or this job's first piece) was measured."""
+        found = self.samples.get(what.key) if isinstance(what, Point) else self.pieces.get(what.pieces[0].key)
+        return found[condition].visits if found and condition in found else 0
 
     def points(self, condition: str) -> dict[Point, Sampled]:
-        """What was measured under a condition, in order of first visit."""
+        """The points that were measured under a condition, in order of first visit."""
         return {Point.of_key(key): found[condition] for key, found in self.samples.items() if condition in found}
 
     @property
     def num_samples(self) -> int:
-        return sum(len(one.ns) for found in self.samples.values() for one in found.values())
+        return sum(len(one.ns) for one in self._all())
 
     @property
     def contaminated_share(self) -> float:
         """Share of the samples that lost their core."""
-        dirty = sum(sum(one.contaminated) for found in self.samples.values() for one in found.values())
-        return dirty / max(1, self.num_samples)
+        return sum(sum(one.contaminated) for one in self._all()) / max(1, self.num_samples)
+
+    def _all(self) -> list[Sampled]:
+        return [one for part in (self.samples, self.pieces) for found in part.values() for one in found.values()]
 
     def drift(self) -> float:
         """How far the sentinel strayed: (largest - smallest) / median of its visits; 0 before the second."""
         return (max(self.sentinel) - min(self.sentinel)) / float(np.median(self.sentinel)) if self.sentinel else 0.0
 
     def to_record(self) -> dict:
-        return {
-            "sentinel_ns": self.sentinel,
-            "failed": self.failed,
-            "samples": {
-                key: {how: [one.visits, one.ns, one.contaminated] for how, one in found.items()}
-                for key, found in self.samples.items()
-            },
-        }
+        return {"sentinel_ns": self.sentinel, "failed": self.failed,
+                "samples": _to_rows(self.samples), "pieces": _to_rows(self.pieces)}  # fmt: skip
 
     @classmethod
     def from_record(cls, record: dict) -> Journal:
         made = cls()
         made.sentinel, made.failed = list(record["sentinel_ns"]), dict(record["failed"])
-        for key, found in record["samples"].items():
-            made.samples[key] = {
-                how: Sampled(list(ns), list(dirty), visits) for how, (visits, ns, dirty) in found.items()
-            }
+        made.samples, made.pieces = _from_rows(record["samples"]), _from_rows(record["pieces"])
         return made
+
+
+def _to_rows(part: dict[str, dict[str, Sampled]]) -> dict:
+    return {
+        key: {condition: [one.visits, one.ns, one.contaminated] for condition, one in found.items()}
+        for key, found in part.items()
+    }
+
+
+def _from_rows(rows: dict) -> dict[str, dict[str, Sampled]]:
+    return {
+        key: {condition: Sampled(list(ns), list(dirty), visits) for condition, (visits, ns, dirty) in found.items()}
+        for key, found in rows.items()
+    }

@@ -9,15 +9,18 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from calibration.measure.environment import SETTINGS
 from simulator.errors import ScenarioError
+from simulator.executor.environment import num_cores, rank_settings
 
 SMI_FIELDS = ("name", "memory.total", "driver_version", "clocks.sm", "clocks.mem", "power.limit")
 SMI_TIMEOUT_S = 10
 
 
-def describe(device: str, torch_facts: dict) -> dict:
-    """Facts for the profile's `machine`: processor, cores, memory, versions, settings and load at this moment."""
+def describe(device: str, torch_facts: dict, share: int) -> dict:
+    """Facts for the profile's `machine`: processor, cores, memory, versions, settings and load at this moment.
+
+    share: ranks that share the cores.
+    """
     found = {
         "processor": processor(),
         "cores": num_cores(),
@@ -25,17 +28,12 @@ def describe(device: str, torch_facts: dict) -> dict:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         **{key: value for key, value in torch_facts.items() if key != "ready"},
-        "settings": dict(SETTINGS),
+        "settings": rank_settings(share),
         "load_before": round(os.getloadavg()[0], 2),
     }
     if device == "cuda":
         found["gpu"] = _gpu()
     return found
-
-
-def num_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

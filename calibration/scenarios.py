@@ -1,4 +1,4 @@
-"""Points that given scenarios will ask for: the very kernels that their programs run."""
+"""What given scenarios will ask for: the very kernels that their programs run, and the pieces they make up."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from calibration.pieces import Job, jobs_of_scenario
 from calibration.points import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Point, kernel_point
 from simulator.errors import ScenarioError
 from simulator.graph.steps import StepSource
 from simulator.model.work import Kernel, Step
 from simulator.program.lowering import cut_of, lower
+from simulator.scenario.loader import load_scenario
 
 ATTENTION = ("flash", "unfused")
+WITHOUT_PROFILE = ("profile=null",)
+"""The profile that a scenario names may be the very one that is to be written."""
 
 
-def points_of_file(path: str, attention: str = ATTENTION[0]) -> list[Point]:
-    """Points of a scenario file, or of a JSON list of kernels {op, shape, dtype, bytes_moved}. Raises ScenarioError."""
+def wanted_by(path: str, attention: str = ATTENTION[0]) -> list[Point | Job]:
+    """What a scenario file, or a JSON list of {op, shape, dtype, bytes_moved}, asks for. Raises ScenarioError."""
     if path.endswith(".json"):
         return _points_of_list(path)
-    from simulator.scenario.loader import load_scenario
-
-    return points_of_scenario(load_scenario(path), attention)
+    scenario = load_scenario(path, WITHOUT_PROFILE)
+    return [*jobs_of_scenario(scenario, attention), *points_of_scenario(scenario, attention)]
 
 
 def points_of_scenario(scenario, attention: str = ATTENTION[0]) -> list[Point]:

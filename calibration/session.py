@@ -14,10 +14,14 @@ from calibration import files, grid
 from calibration.build import Context, build
 from calibration.journal import ALONE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
-from calibration.points import COLLECTIVE, KERNEL, Point
+from calibration.pieces import Job
+from calibration.points import COLLECTIVE, Point
 
 WINDOW_NS = 6_000_000
 """How long one visit samples a kernel; at least two samples are taken."""
+
+PIECE_WINDOW_NS = 15_000_000
+"""How long one visit samples a job; at least one round of all its pieces."""
 
 FLUSH_S = 5.0
 SENTINEL_S = 4.0
@@ -31,18 +35,18 @@ LARGE_REPEATS = 2
 
 @dataclass(frozen=True)
 class Visit:
-    """A point under one condition."""
+    """A point or a job under one condition."""
 
-    point: Point
+    what: Point | Job
     condition: str
 
 
-def plan_visits(points: list[Point], ranks: int) -> list[Visit]:
+def plan_visits(points: list[Point | Job], ranks: int) -> list[Visit]:
     """What one round visits, in order. ranks: processes that measure kernels at once."""
     found = []
     for point in points:
         found.append(Visit(point, TOGETHER))
-        if point.what == KERNEL and ranks > 1:
+        if ranks > 1 and not (isinstance(point, Point) and point.what == COLLECTIVE):
             found.append(Visit(point, ALONE))
     return found
 
@@ -51,7 +55,7 @@ class Session:
     """fleet: the measuring processes. ranks: how many of them measure kernels at once. say: takes lines of progress."""
 
     def __init__(
-        self, fleet: Fleet, journal: Journal, context: Context, points: list[Point], *, ranks: int, out: str,
+        self, fleet: Fleet, journal: Journal, context: Context, points: list[Point | Job], *, ranks: int, out: str,
         say: Callable[[str], None],
     ):  # fmt: skip
         self.fleet, self.journal, self.context = fleet, journal, context
@@ -85,28 +89,31 @@ class Session:
 
     def _schedule(self) -> Iterator[tuple[int, Visit]]:
         """Places and visits, round after round; what an earlier session has seen least comes first."""
-        seen = {visit: self.journal.visits(visit.point, visit.condition) for visit in self.visits}
+        seen = {visit: self.journal.visits(visit.what, visit.condition) for visit in self.visits}
         for number in range(min(seen.values(), default=0), MOST_ROUNDS):
             self.rounds = number
             due = [
-                visit for visit in self.visits if seen[visit] <= number and visit.point.key not in self.journal.failed
+                visit for visit in self.visits if seen[visit] <= number and visit.what.key not in self.journal.failed
             ]
             yield from enumerate(reversed(due) if number % 2 else due)
 
     def _measure(self, visit: Visit) -> None:
-        point = visit.point
+        what, ranks = visit.what, self.ranks if visit.condition == TOGETHER else 1
         try:
-            if point.what == COLLECTIVE:
-                repeats = LARGE_REPEATS if point.shape[1] >= LARGE_BYTES else REPEATS
-                spans = self.fleet.collective(point, repeats)
-                self.journal.add(point, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])
+            if isinstance(what, Job):
+                for staged in self.fleet.piece(what, ranks, PIECE_WINDOW_NS):
+                    for piece, samples in zip(what.pieces, staged, strict=True):
+                        self.journal.add_piece(piece, visit.condition, samples)
+            elif what.what == COLLECTIVE:
+                repeats = LARGE_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
+                spans = self.fleet.collective(what, repeats)
+                self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])
             else:
-                ranks = self.ranks if visit.condition == TOGETHER else 1
-                for samples in self.fleet.kernel(point, ranks, WINDOW_NS):
-                    self.journal.add(point, visit.condition, samples)
+                for samples in self.fleet.kernel(what, ranks, WINDOW_NS):
+                    self.journal.add(what, visit.condition, samples)
         except PointFailed as error:
-            self.journal.failed[point.key] = str(error)
-            self.say(f"left out {point.key}: {error}")
+            self.journal.failed[what.key] = str(error)
+            self.say(f"left out {what.key[:100]}: {error}")
 
     def _watch(self, now: float) -> None:
         """The sentinel: one product, alone, every few seconds."""

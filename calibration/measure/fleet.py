@@ -11,9 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from calibration.measure.environment import measuring_environment
+from calibration.pieces import Job
 from calibration.points import Point
 from simulator.errors import RehearseError
+from simulator.executor.environment import rank_environment
 
 START_TIMEOUT_S = 120
 ANSWER_TIMEOUT_S = 90
@@ -27,10 +28,13 @@ class MeasuringFailed(RehearseError):
 
 
 class Fleet:
-    """`world` processes of one rank each. Use as a context manager: they are gone when it is left, however it is."""
+    """`world` processes of one rank each. Use as a context manager: they are gone when it is left, however it is.
 
-    def __init__(self, world: int, device: str = "cpu"):
-        self.world, self.device = world, device
+    share: how many of them share the cores when they compute at once.
+    """
+
+    def __init__(self, world: int, device: str = "cpu", *, share: int = 2):
+        self.world, self.device, self.share = world, device, share
         self._folder = tempfile.TemporaryDirectory(prefix="rehearse-calibrate-")
         self._processes: list[subprocess.Popen] = []
         self._buffers: list[bytes] = []
@@ -38,9 +42,7 @@ class Fleet:
 
     def __enter__(self) -> Fleet:
         store = str(Path(self._folder.name) / "store")
-        root = str(Path(__file__).resolve().parents[2])
-        environment = measuring_environment()
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+        environment = rank_environment(self.share)
         try:
             for rank in range(self.world):
                 with open(self._log(rank), "wb") as errors:
@@ -73,6 +75,11 @@ class Fleet:
         """Samples [ns, contaminated] of a kernel on the first `ranks` ranks at once, a list for each rank."""
         command = {"do": "kernel", "point": json.loads(point.to_json()), "ranks": ranks, "window_ns": window_ns}
         return [answer["samples"] for answer in self._ask(ranks, command)]
+
+    def piece(self, job: Job, ranks: int, window_ns: int) -> list[list[list[list[int]]]]:
+        """For each rank, for each piece of the job, samples [ns, contaminated]."""
+        command = {"do": "piece", "job": job.to_record(), "ranks": ranks, "window_ns": window_ns}
+        return [answer["staged"] for answer in self._ask(ranks, command)]
 
     def collective(self, point: Point, repeats: int) -> list[list[list[int]]]:
         """[start_ns, end_ns] of each repeat on each member, one clock for all."""

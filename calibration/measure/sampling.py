@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 SHORTEST_NS = 50_000
@@ -14,6 +14,9 @@ LOST_SHARE = 0.02
 LOST_NS = 20_000
 """A sample is contaminated when its thread waited for a core longer than both of these (schedstat's run delay). The
 wait is taken off, but caches were lost too: such samples count only where there are no others."""
+
+MOST_ROUNDS = 24
+"""Of one staged job in one visit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +67,33 @@ def take_samples(
         taken = time.perf_counter_ns() - start
         lost = delay() - before
         found.append(Sample(max(1, (taken - min(lost, taken)) // calls), lost > max(LOST_NS, LOST_SHARE * taken)))
+    return found
+
+
+def take_staged(
+    rounds: Callable[[], Iterator[tuple[int, Callable[[], object]]]], num_stages: int, window_ns: int,
+    synchronize: Callable[[], None], *, warm: bool,
+) -> list[list[Sample]]:  # fmt: skip
+    """Samples of each stage of a job that runs in rounds, until the window is over. warm: it has run before; else the
+    first round is not counted.
+
+    A stage that occurs several times in a round gives as many samples. What a round does between stages is not timed.
+    """
+    delay = RunDelay()
+    found: list[list[Sample]] = [[] for _ in range(num_stages)]
+    end = time.perf_counter_ns() + window_ns
+    for number in range(int(warm), 1 + MOST_ROUNDS):
+        for stage, call in rounds():
+            synchronize()
+            before, start = delay(), time.perf_counter_ns()
+            call()
+            synchronize()
+            taken = time.perf_counter_ns() - start
+            lost = min(taken, delay() - before)
+            if number:
+                found[stage].append(Sample(max(1, taken - lost), lost > max(LOST_NS, LOST_SHARE * taken)))
+        if not number:
+            end = time.perf_counter_ns() + window_ns
+        elif time.perf_counter_ns() >= end:
+            break
     return found

@@ -2,6 +2,7 @@
 
 Reads one JSON command a line on stdin, answers one JSON line on stdout:
     {"do": "kernel", "point": {...}, "ranks": [0, 1], "window_ns": n}   -> {"samples": [[ns, contaminated], ...]}
+    {"do": "piece", "job": {...}, "ranks": n, "window_ns": n}           -> {"staged": [[[ns, contaminated], ...], ...]}
     {"do": "collective", "point": {...}, "repeats": n}                 -> {"spans": [[start_ns, end_ns], ...]}
 A closed stdin ends the process at once, whatever it is doing: no process outlives the one that started it.
 """
@@ -50,7 +51,7 @@ class Worker:
         import torch
         import torch.distributed as dist
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         torch.manual_seed(1234 + rank)
         self.rank, self.world, self.device, self.torch = rank, world, device, torch
         self._calls: OrderedDict[str, tuple[object, int]] = OrderedDict()
@@ -77,6 +78,8 @@ class Worker:
     def answer(self, command: dict) -> dict:
         from calibration.points import Point
 
+        if command["do"] == "piece":
+            return self._piece(command["job"], command["ranks"], command["window_ns"])
         point = Point.from_record(command["point"])
         if command["do"] == "kernel":
             return self._kernel(point, command["ranks"], command["window_ns"])
@@ -91,6 +94,17 @@ class Worker:
             self._barrier(ranks)
         samples = take_samples(call, window_ns, self._synchronize)
         return {"samples": [[one.ns, int(one.contaminated)] for one in samples]}
+
+    def _piece(self, job: dict, ranks: int, window_ns: int) -> dict:
+        from calibration.measure import pieces
+        from calibration.measure.sampling import take_staged
+
+        warm = job["key"] in self._calls
+        made = self._cached(job["key"], lambda: pieces.make_job(job, self.device))
+        if ranks > 1:
+            self._barrier(ranks)
+        staged = take_staged(made.rounds, job["num_pieces"], window_ns, self._synchronize, warm=warm)
+        return {"staged": [[[one.ns, int(one.contaminated)] for one in samples] for samples in staged]}
 
     def _collective(self, point, repeats: int) -> dict:
         from time import monotonic_ns as now_ns

@@ -21,6 +21,8 @@ from simulator.model.work import Kernel
 Identity = tuple[tuple[str, tuple[int, ...], str, int], ...]
 Seconds = Callable[[Kernel], float]
 ALONE, TOGETHER = "alone", "together"
+EXACT, LIKE = "piece.", "piece_like."
+"""Op classes: this very piece was measured; or pieces of its structure were."""
 
 
 class Stretch(NamedTuple):
@@ -61,14 +63,13 @@ class MeasuredPieces:
         if not likes:
             return None
         total = sum(self._seconds(kernel) for kernel in kernels)
-        op_class = f"piece.{likes[0].name}"
         if found := self._exact.get(identity(kernels)):
-            return Stretch(found.median_s / total, "measured", f"piece.{found.name}", found.repeat_error)
+            return Stretch(found.median_s / total, "measured", f"{EXACT}{found.name}", found.repeat_error)
         sums, factors = self._line(structure(kernels), likes)
         inside = sums[0] <= log(total) <= sums[-1]
         factor = exp(float(np.interp(log(total), sums, factors)))
         repeat = float(np.median([piece.repeat_error for piece in likes]))
-        return Stretch(factor, "interpolated" if inside else "extrapolated", op_class, repeat)
+        return Stretch(factor, "interpolated" if inside else "extrapolated", f"{LIKE}{likes[0].name}", repeat)
 
     def _line(self, key: tuple[str, ...], likes: list[MeasuredPiece]) -> tuple[np.ndarray, np.ndarray]:
         """(log of the kernels' sum, log of the factor) of the measured likes, by rising sum."""

@@ -1,0 +1,247 @@
+"""Pieces as the executor runs them, without its collectives: a unit forward and backward, an update, a compressor.
+
+Each job is set up several times over (layers of a kind have weights of their own), so that a run finds its weights and
+activations no warmer than a step does: all forwards run first, then all backwards, as in a pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from simulator.executor.blocks import Env, Inputs, forward
+from simulator.executor.dense import DenseParameters
+from simulator.executor.groups import Group, Pending
+from simulator.executor.numerics import Numerics
+from simulator.executor.tables import SparseTables
+from simulator.executor.tensor_parallel import Tensor
+from simulator.model import blocks
+from simulator.model.blocks import head as head_model
+from simulator.model.tables import ids_per_sample
+from simulator.policies.compression import make_compressor
+from simulator.program.lowering import local_shapes, lower
+from simulator.scenario.loader import scenario_from
+
+Stage = tuple[int, Callable[[], object]]
+"""(which of the job's pieces this is, a callable that runs it once)."""
+
+KEPT_BYTES = 32 * 2**20
+"""Activations of all sets of one job: more than caches hold."""
+MOST_SETS = 8
+
+
+class StubGroup(Group):
+    """A group whose other members need no time: collectives return at once what they would have to fill."""
+
+    def __init__(self, kind: str, size: int):
+        super().__init__(kind, tuple(range(size)), 0, None)
+
+    def begin_all_reduce(self, tensor, element_bytes, **how) -> Pending:
+        return Pending(None, tensor, None)
+
+    def begin_all_gather(self, tensor, element_bytes) -> Pending:
+        return Pending(None, tensor.repeat(self.size, *[1] * (tensor.dim() - 1)) if self.size > 1 else tensor, None)
+
+    def begin_reduce_scatter(self, tensor, element_bytes) -> Pending:
+        return Pending(None, tensor[: tensor.shape[0] // self.size].contiguous(), None)
+
+    def all_to_all(self, tensor, sent, received):
+        return tensor
+
+
+@dataclass
+class Rank:
+    """One representative rank of a scenario, set up as the executor sets it up."""
+
+    scenario: object
+    own: object
+    device: torch.device
+    attention: str
+    dense: DenseParameters
+    env: Env
+    numerics: Numerics
+
+    @classmethod
+    def of(cls, text: str, place: int, device: str, attention: str) -> Rank:
+        scenario = scenario_from(json.loads(text))
+        layout, plan = scenario.layout, scenario.plan
+        own = lower(scenario).ranks[place]
+        numerics = Numerics.of(scenario)
+        group = StubGroup("tensor", layout.tensor)
+        tensor = Tensor(group, plan.sequence_parallel, numerics.activation_bytes)
+        data = StubGroup("data", layout.data * layout.context)
+        dense = DenseParameters(scenario, own, numerics, data, group, torch.device(device), None)
+        env = Env(scenario.model, plan.microbatch, scenario.model.trunk.seq, tensor, numerics, attention,
+                  plan.recompute == "selective")  # fmt: skip
+        return cls(scenario, own, torch.device(device), attention, dense, env, numerics)
+
+    @property
+    def positions(self) -> int:
+        """Positions that this rank's norms and residuals work on."""
+        whole = self.env.batch * self.env.seq
+        return whole // self.env.tensor.size if self.env.tensor.shards_sequence else whole
+
+
+@dataclass
+class PieceJob:
+    """rounds: makes one round of (piece, callable), in the order in which a run has them."""
+
+    rounds: Callable[[], Iterator[Stage]]
+
+
+def make_job(record: dict, device: str) -> PieceJob:
+    """The job that a record of `calibration.pieces.Job` describes."""
+    rank = Rank.of(record["scenario"], record["place"], device, record["attention"])
+    return MAKERS[record["what"]](rank, record["which"])
+
+
+def _unit(rank: Rank, which: str) -> PieceJob:
+    units = blocks.units(rank.scenario.model)
+    kind = units[int(which)].kind
+    # layers of this kind that the rank holds: their weights differ, their work does not
+    same = [index for chunk in rank.own.chunks for index in range(chunk.first, chunk.last + 1)
+            if units[index].kind == kind]  # fmt: skip
+    hidden, dtype = rank.env.model.trunk.hidden, rank.numerics.activations
+    inputs = _inputs(rank)
+    rows = head_model.output_rows(rank.env.model)
+    width = 2 * rows[0] // rank.env.tensor.size if kind == "head" and rows else 8 * hidden
+    each = max(1, rank.positions * width * dtype.itemsize)
+    count = max(2, min(MOST_SETS, KEPT_BYTES // each))
+    sets = [
+        (units[same[number % len(same)]], None if kind == "embedding" else _random(rank, rank.positions, hidden))
+        for number in range(count)
+    ]
+
+    def rounds() -> Iterator[Stage]:
+        outs = []
+        for unit, x in sets:
+            yield 0, lambda unit=unit, x=x: outs.append(_run_forward(rank, unit, x, inputs))
+        for number, (unit, _) in enumerate(reversed(sets)):
+            leaf, out = outs[len(sets) - 1 - number]
+            grad = None if kind == "head" else _random(rank, *out.shape)
+            yield 1, lambda unit=unit, out=out, grad=grad: _run_backward(rank, unit, out, grad, units)
+            outs[len(sets) - 1 - number] = None
+            for tensor in (leaf, *inputs.vectors.values(), inputs.scored):
+                if tensor is not None:
+                    tensor.grad = None
+
+    return PieceJob(rounds)
+
+
+def _run_forward(rank: Rank, unit, x, inputs: Inputs) -> tuple:
+    leaf = None if x is None else x.detach().requires_grad_()
+    return leaf, forward(rank.env, unit, rank.dense.weights, leaf, inputs)
+
+
+def _run_backward(rank: Rank, unit, out, grad, units) -> None:
+    torch.autograd.backward(out, grad)
+    index = units.index(unit)
+    for bucket in rank.dense.of_units(index, index):
+        bucket.collect_autograd()
+
+
+def _inputs(rank: Rank) -> Inputs:
+    """A microbatch of random ids, labels and vectors, shaped as the interpreter shapes them."""
+    model, numerics = rank.env.model, rank.numerics
+    whole = rank.env.batch * rank.env.seq
+    token = blocks.embedding.token_table(model)
+    rows = token[0] if token else model.table(model.head.table).rows if model.head.table else 2
+    ids = torch.randint(rows, (whole,), device=rank.device)
+    weights = torch.full((whole,), 1.0 / whole, dtype=numerics.loss, device=rank.device)
+    vectors, scored = {}, None
+    for table in blocks.sparse_tables(model):
+        vectors[table.name] = _random(rank, rank.positions, table.dim).requires_grad_()
+        if model.head.kind in ("sampled_softmax", "binary") and model.head.table == table.name:
+            scored = _random(rank, rank.positions, 1 + model.head.negatives, table.dim).requires_grad_()
+    labels = ids.clone() if rows > 2 else ids % 2
+    return Inputs(ids, labels, weights, vectors, scored)
+
+
+def _random(rank: Rank, *shape: int) -> torch.Tensor:
+    return torch.empty(shape, device=rank.device).uniform_(-1.0, 1.0).to(rank.numerics.activations)
+
+
+def _optimizer(rank: Rank, which: str) -> PieceJob:
+    for bucket in rank.dense.buckets.values():
+        bucket.gradients.uniform_(-1e-3, 1e-3)
+        bucket.reduced = bucket.stage_parts(bucket.gradients, rank.dense.data.size)[0].clone()
+
+    def rounds() -> Iterator[Stage]:
+        yield 0, rank.dense.update
+
+    return PieceJob(rounds)
+
+
+def _bucket(rank: Rank, which: str) -> PieceJob:
+    """Encoding and decoding of one gradient bucket, phase by phase, as the interpreter does it."""
+    bucket, compressor = rank.dense.buckets[which], make_compressor(rank.scenario.plan.compression)
+    span = rank.own.bucket(which)
+    shapes = local_shapes(rank.scenario, span.first, span.last)
+    reduce, ranks = rank.numerics.reduce, rank.dense.data.size
+    bucket.gradients.uniform_(-1e-3, 1e-3)
+    state: dict = {}
+    held: dict = {}
+
+    def encode(phase: int) -> None:
+        with torch.no_grad():
+            if phase == 0:
+                held["gradient"] = bucket.gradients.to(reduce)
+            held["payload"] = compressor.pack(phase, held["gradient"], shapes, state, held.get("payload"))
+
+    def decode() -> None:
+        with torch.no_grad():
+            compressor.unpack(held["gradient"], shapes, state, held.pop("payload"), ranks)
+            if held["gradient"] is not bucket.gradients:
+                bucket.gradients.copy_(held["gradient"])
+
+    def rounds() -> Iterator[Stage]:
+        held.clear()
+        for phase, op in enumerate(compressor.collectives):
+            yield phase, lambda phase=phase: encode(phase)
+            if op == "all_gather":
+                held["payload"] = held["payload"].repeat(ranks)
+            elif held["payload"] is bucket.gradients:
+                held["payload"] = held["payload"].clone()
+        yield len(compressor.collectives), decode
+
+    return PieceJob(rounds)
+
+
+def _tables(rank: Rank, which: str) -> PieceJob:
+    scenario = rank.scenario
+    layout = scenario.layout
+    group = StubGroup("table", layout.data * layout.context * layout.tensor)
+    tables = SparseTables(scenario, group, StubGroup("tensor", layout.tensor), rank.device, False)
+    whole = {
+        table.name: rank.env.batch * ids_per_sample(scenario.model, table)
+        for table in blocks.sparse_tables(scenario.model)
+    }
+    microbatches = scenario.microbatches
+
+    def rounds() -> Iterator[Stage]:
+        for microbatch in range(microbatches):
+            ids = {
+                name: torch.randint(tables.shards[name].table.rows, (count,), device=rank.device)
+                for name, count in whole.items()
+            }
+            tables.present(microbatch, ids)
+            tables.exchange_ids(microbatch)
+            yield 0, _without_grad(lambda microbatch=microbatch: tables.lookup(microbatch))
+            yield 1, _without_grad(lambda microbatch=microbatch: tables.accumulate_gradients(microbatch))
+        yield 2, _without_grad(tables.update)
+
+    return PieceJob(rounds)
+
+
+def _without_grad(call: Callable[[], object]) -> Callable[[], object]:
+    def run() -> None:
+        with torch.no_grad():
+            call()
+
+    return run
+
+
+MAKERS = {"unit": _unit, "optimizer": _optimizer, "bucket": _bucket, "tables": _tables}

@@ -1,0 +1,135 @@
+"""Jobs: units, optimizers and compressors of a scenario, to be run by the executor's own modules and timed as pieces.
+
+A job belongs to one rank of one scenario and yields one or more pieces (`costs/pieces.py`): a unit its forward and its
+backward, a bucket its encoding and decoding, the tables their lookup, accumulation and update. Jobs run without any
+collective. A whole step of the scenario is never run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from simulator.costs.pieces import Identity, identity
+from simulator.graph.steps import StepSource
+from simulator.model import blocks
+from simulator.model.work import Kernel, Step
+from simulator.program.actions import Action
+from simulator.program.lowering import cut_of, lower
+from simulator.program.program import Program, RankProgram
+
+UNIT, BUCKET, TABLES, OPTIMIZER = "unit", "bucket", "tables", "optimizer"
+
+
+@dataclass(frozen=True)
+class Named:
+    """One piece that a job yields. name: `sasrec.attention.F`, `topk.encode`, `adam.optimizer`, `adam.lookup.F`."""
+
+    name: str
+    kernels: tuple[Kernel, ...]
+
+    @property
+    def key(self) -> str:
+        """Equal keys are the same piece."""
+        return json.dumps([self.name, [[op, list(shape), dtype, moved] for op, shape, dtype, moved in self.identity]])
+
+    @property
+    def identity(self) -> Identity:
+        return identity(self.kernels)
+
+    @classmethod
+    def of_key(cls, key: str) -> Named:
+        name, rows = json.loads(key)
+        kernels = (Kernel(op, tuple(shape), dtype, bytes_moved=moved) for op, shape, dtype, moved in rows)
+        return cls(name, tuple(kernels))
+
+
+@dataclass(frozen=True)
+class Job:
+    """scenario: its canonical JSON. place: of the rank among the program's representatives. what: UNIT, BUCKET, ...
+
+    which: of a unit its index in the model, of a bucket its name. pieces: in the order in which a run yields them.
+    """
+
+    scenario: str
+    place: int
+    what: str
+    which: str
+    attention: str
+    pieces: tuple[Named, ...]
+
+    @property
+    def key(self) -> str:
+        """A job is known by its pieces."""
+        return "job " + " ".join(piece.key for piece in self.pieces)
+
+    def to_record(self) -> dict:
+        """What a measuring process needs to run it."""
+        return {"scenario": self.scenario, "place": self.place, "what": self.what, "which": self.which,
+                "attention": self.attention, "key": self.key, "num_pieces": len(self.pieces)}  # fmt: skip
+
+
+def jobs_of_scenario(scenario, attention: str) -> list[Job]:
+    """The jobs of every representative rank of a scenario, each distinct one once."""
+    program = lower(scenario)
+    attention = scenario.software.attention or attention
+    source = StepSource(scenario, cut_of(scenario, attention))
+    text = scenario.canonical_json()
+    found: dict[tuple, Job] = {}
+    for place, own in enumerate(program.ranks):
+        for what, which, pieces in _rank_jobs(scenario, program, own, source):
+            named = tuple(Named(name, _kernels(steps)) for name, steps in pieces)
+            if all(piece.kernels for piece in named):
+                found.setdefault(
+                    tuple(piece.identity for piece in named), Job(text, place, what, which, attention, named)
+                )
+    return list(found.values())
+
+
+def _rank_jobs(scenario, program: Program, own: RankProgram, source: StepSource) -> Iterable[tuple[str, str, list]]:
+    """(what, which, [(name, steps), ...]) of everything that a rank computes."""
+    model, units = scenario.model, blocks.units(scenario.model)
+    block = model.trunk.block
+    for chunk in own.chunks:
+        for index in range(chunk.first, chunk.last + 1):
+            kind = f"{block}.{_kind(model, units[index].kind)}"
+            yield UNIT, str(index), [(f"{kind}.F", blocks.forward(model, units[index], source.cut)),
+                                     (f"{kind}.B", blocks.backward(model, units[index], source.cut))]  # fmt: skip
+    actions = [launch.action for launch in own.launches if launch.stream == "compute"]
+    method = scenario.plan.compression.method
+    for bucket in own.buckets:
+        codec = [action for action in actions if action.bucket == bucket.name]
+        if codec:
+            yield BUCKET, bucket.name, [(f"{method}.{_codec_name(one)}", _joined(source, own, one)) for one in codec]
+    lookups = {action.of: action for action in actions if action.verb == "lookup"}
+    update = next((action for action in actions if action.verb == "table_optimizer"), None)
+    if lookups and update is not None:
+        kinds = "+".join(dict.fromkeys(table.optimizer for table in blocks.sparse_tables(model)))
+        yield TABLES, "", [(f"{kinds}.lookup.F", _joined(source, own, lookups["F"])),
+                           (f"{kinds}.lookup.B", _joined(source, own, lookups["B"])),
+                           (f"{kinds}.table_optimizer", _joined(source, own, update))]  # fmt: skip
+    for action in actions:
+        if action.verb == "optimizer":
+            yield OPTIMIZER, "", [(f"{scenario.optimizer}.optimizer", _joined(source, own, action))]
+
+
+def _kind(model, kind: str) -> str:
+    """The unit's kind; heads and embeddings of one block are of several."""
+    if kind == "head":
+        return f"head.{model.head.kind}"
+    if kind == "embedding":
+        return "embedding.tokens" if blocks.embedding.token_table(model) else "embedding.vectors"
+    return kind
+
+
+def _codec_name(action: Action) -> str:
+    return f"{action.verb}.{action.phase}" if action.phase else action.verb
+
+
+def _joined(source: StepSource, own: RankProgram, action: Action) -> tuple[Step, ...]:
+    return tuple(step for piece in source.steps(own, action) for step in piece)
+
+
+def _kernels(steps: Iterable[Step]) -> tuple[Kernel, ...]:
+    return tuple(step for step in steps if isinstance(step, Kernel))

@@ -1,0 +1,46 @@
+"""Scenarios of one layer, declared here, whose units are measured by every calibration.
+
+What single kernels leave out of a unit (reshapes, dispatch, autograd) is known from them for units of other sizes too.
+No study tests these plans.
+"""
+
+from __future__ import annotations
+
+from simulator.scenario.loader import scenario_from
+
+ITEMS = 2000
+SIZES: tuple[tuple[int, int, int], ...] = ((64, 16, 32), (128, 16, 64), (256, 32, 64))
+"""(width, samples, positions) of a microbatch."""
+
+COMPRESSIONS = ({"method": "bf16"}, {"method": "topk"}, {"method": "powersgd"})
+SPARSE_HEAD = {"kind": "sampled_softmax", "table": "item", "negatives": 32}
+DENSE_HEAD = {"kind": "full_softmax", "table": "item", "tied": True}
+
+
+def scenarios(dtype: str, ranks: int) -> list:
+    """Scenarios of `ranks` replicas on this machine, most telling first."""
+    found = [_scenario("sasrec", *size, dtype, ranks) for size in SIZES]
+    found += [_scenario(block, *size, dtype, ranks) for size in SIZES[::2] for block in ("hstu", "llama")]
+    found.append(_scenario("sasrec", *SIZES[1], dtype, ranks, head=SPARSE_HEAD))
+    if ranks > 1:
+        found.append(_scenario("sasrec", *SIZES[1], dtype, ranks, tensor=ranks))
+        found += [_scenario("sasrec", *SIZES[1], dtype, ranks, compression=one) for one in COMPRESSIONS]
+    return found
+
+
+def _scenario(
+    block: str, hidden: int, samples: int, seq: int, dtype: str, ranks: int, *, head: dict | None = None,
+    tensor: int = 1, compression: dict | None = None,
+):  # fmt: skip
+    ffn = {"hstu": {"ffn": 0}, "sasrec": {"ffn": hidden}}.get(block, {"ffn": 2 * hidden})
+    plan = {"microbatch": samples, "global_batch": samples * (ranks // tensor), "tensor": tensor}
+    trunk = {"block": block, "layers": 1, "hidden": hidden, "heads": 4, "vocab": 0, "seq": seq, "causal": True} | ffn
+    table = {"name": "item", "rows": ITEMS, "dim": hidden, "pooling": "none", "optimizer": "adam", "dtype": "fp32"}
+    return scenario_from({
+        "schema_version": 1,
+        "name": f"one-layer-{block}-{hidden}",
+        "model": {"trunk": trunk, "tables": [table], "head": head or DENSE_HEAD},
+        "dtype": dtype,
+        "cluster": {"preset": "cpu_host", "gpus_per_node": ranks},
+        "plan": plan | ({"compression": compression} if compression else {}),
+    })  # fmt: skip
