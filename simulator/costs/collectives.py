@@ -174,9 +174,10 @@ class CollectiveCosts:
         curves = self._curves[known]
         op_class = f"collective.intra_node.{op}"
         if algorithm == "tree" and op == "all_reduce":
-            rate = scale / curves.traffic_s(span.size, size_bytes)
             seconds = self._base_s + 2 * tree_depth(span.size) * self._tree_hops_s[0]
-            return KernelTime(seconds + tree_volume(span.size) * size_bytes / rate, "extrapolated", op_class)
+            # no traffic beyond the start-up for messages as small as the smallest measured one
+            seconds += tree_volume(span.size) * size_bytes * curves.traffic_s(span.size, size_bytes) / scale
+            return KernelTime(seconds, "extrapolated", op_class)
         if known != op:
             seconds = curves.startup_s(span.size) + size_bytes * curves.traffic_s(span.size, size_bytes) / scale
             return KernelTime(seconds, "extrapolated", op_class)
