@@ -8,6 +8,9 @@ SOURCES: tuple[str, ...] = ("measured", "interpolated", "extrapolated", "publish
 """Where a cost may come from. measured: this very shape, on the device itself. published: this very shape, measured by
 others. interpolated: between such points. extrapolated: outside them. datasheet: peak rates only, nothing measured."""
 
+PIECE = "piece"
+"""Op classes of kernels that were measured together, as one piece, begin with this word."""
+
 SOURCE_CODE = {source: code for code, source in enumerate(SOURCES)}
 
 
@@ -24,3 +27,8 @@ class Price:
     op_class: str
     fit_error: float = 0.0
     repeat_error: float = 0.0
+
+    @property
+    def is_of_piece(self) -> bool:
+        """Whether it is a share of what several kernels took together."""
+        return self.op_class.startswith(PIECE)

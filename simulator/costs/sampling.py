@@ -51,11 +51,15 @@ def fit_factor(seed: int, sample: int, op_class: str, error: float) -> float:
     return float(factors(error, normals(raw_integers(seed, FIT, op_class, sample, 1)))[0])
 
 
-def repeat_factors(seed: int, sample: int, repeat_error: np.ndarray) -> np.ndarray:
-    """One factor for each op of a graph, in op order; ops without a repeat spread keep 1. float64[n]."""
+def repeat_factors(seed: int, sample: int, repeat_error: np.ndarray, draw: np.ndarray | None = None) -> np.ndarray:
+    """One factor for each op of a graph, in op order; ops without a repeat spread keep 1. float64[n].
+
+    draw: int64[n], the op whose deviate each op takes; default: its own.
+    """
     if not repeat_error.any():
         return np.ones(len(repeat_error))
-    return factors(repeat_error, normals(raw_integers(seed, REPEAT, "ops", sample, len(repeat_error))))
+    raw = raw_integers(seed, REPEAT, "ops", sample, len(repeat_error))
+    return factors(repeat_error, normals(raw if draw is None else raw[draw]))
 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:

@@ -58,10 +58,7 @@ class Tiling:
         """The whole graph."""
         columns = _Columns(self.templates)
         placed = np.array(self._placed, dtype=np.int64)
-        counts = columns.count[placed]
-        offsets = np.cumsum(counts) - counts
-        owner = np.repeat(np.arange(len(placed)), counts)
-        source_op = np.arange(self._op_count) - offsets[owner] + columns.first[placed][owner]
+        offsets, owner, source_op = self._copies(columns)
         streams, stream = self._streams(columns, owner, source_op)
         edges = np.array(self._edges, dtype=np.int64).reshape(-1, 2)
         inner_count = columns.edge_count[placed]
@@ -102,6 +99,26 @@ class Tiling:
             op_names=tuple(names[index] for index in columns.name[source_op].tolist()),
         )
 
+    def repeats(self) -> tuple[np.ndarray, np.ndarray]:
+        """(repeat_error float64[n], draw int64[n]): how each op's time scatters, and the op whose draw it takes."""
+        columns = _Columns(self.templates)
+        offsets, owner, source_op = self._copies(columns)
+        draw = np.arange(self._op_count)
+        shared = columns.drawn_with[source_op]
+        draw = np.where(shared < 0, draw, offsets[owner] + shared)
+        first: dict[tuple, int] = {}
+        for op, _, key in self._meetings:  # members of a rendezvous are one measurement
+            draw[op] = first.setdefault(key, op)
+        return columns.repeat_error[source_op], draw
+
+    def _copies(self, columns: _Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """int64: of each copy its first op; of each op its copy and its place among the templates' ops."""
+        placed = np.array(self._placed, dtype=np.int64)
+        counts = columns.count[placed]
+        offsets = np.cumsum(counts) - counts
+        owner = np.repeat(np.arange(len(placed)), counts)
+        return offsets, owner, np.arange(self._op_count) - offsets[owner] + columns.first[placed][owner]
+
     def _streams(
         self, columns: _Columns, owner: np.ndarray, source_op: np.ndarray
     ) -> tuple[tuple[Stream, ...], np.ndarray]:
@@ -140,6 +157,8 @@ class _Columns:
         self.duration = np.array([op.price.duration_ns for op in ops], dtype=np.int64)
         self.kind = np.array([kinds.CODE[op.kind] for op in ops], dtype=np.uint8)
         self.source = np.array([SOURCE_CODE[op.price.source] for op in ops], dtype=np.uint8)
+        self.repeat_error = np.array([op.price.repeat_error for op in ops], dtype=np.float64)
+        self.drawn_with = np.array([-1 if op.drawn_with is None else op.drawn_with for op in ops], dtype=np.int64)
         self.compute_rate = np.array([op.compute_rate for op in ops], dtype=np.int64)
         self.own_rate = np.array([op.own_rate for op in ops], dtype=np.int64)
         self.lanes = tuple(dict.fromkeys(op.stream for op in ops))

@@ -34,12 +34,18 @@ _OP_OF_VERB = {
 @dataclass(frozen=True)
 class Expanded:
     """graph; busy_ns: rank-weighted ns priced from each kind of source, in the order of `costs.price.SOURCES`;
-    members: the real ranks behind each of graph.ranks; actions: what the texts of graph.actions stand for."""
+    members: the real ranks behind each of graph.ranks; actions: what the texts of graph.actions stand for.
+
+    repeat_error[n]: how each op's time scatters between repeats. draw[n]: the op whose draw it takes: its own, or the
+    first of those that were measured together (the kernels of a piece, the members of a rendezvous).
+    """
 
     graph: EventGraph
     busy_ns: np.ndarray
     members: tuple[Sequence[int], ...]
     actions: tuple[Action, ...]
+    repeat_error: np.ndarray
+    draw: np.ndarray
 
     @property
     def provenance(self) -> dict[str, float]:
@@ -74,7 +80,8 @@ class _Expansion:
         multiplicity = {own.rank: len(own.members) for own in self.program.ranks}
         graph = self.tiling.build(multiplicity, tuple(self.actions))
         actions = tuple(action for _, action in self.actions.values())
-        return Expanded(graph, self.busy_ns, tuple(own.members for own in self.program.ranks), actions)
+        members = tuple(own.members for own in self.program.ranks)
+        return Expanded(graph, self.busy_ns, members, actions, *self.tiling.repeats())
 
     def _place_rank(self, own: RankProgram) -> None:
         interacting = interacting_actions(own.launches, self._slows)

@@ -23,7 +23,9 @@ Solve = Callable[[EventGraph], tuple[int, tuple[tuple[str, int], ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One priced op of a template. after: local ids. group: the ranks it must meet, None for a kernel."""
+    """One priced op of a template. after: local ids. group: the ranks it must meet, None for a kernel. drawn_with: the
+    local id of the op whose repeat draw it shares (kernels that were measured together), None: it has its own.
+    """
 
     stream: str
     kind: str
@@ -34,6 +36,7 @@ class Op:
     compute_rate: int = FULL_RATE
     own_rate: int = FULL_RATE
     parts: tuple[tuple[str, int], ...] = ()
+    drawn_with: int | None = None
 
     @property
     def is_fluid(self) -> bool:
@@ -82,7 +85,8 @@ class Template:
         shift, exits = len(self.ops), self.exits
         moved = []
         for op in other.ops:
-            moved.append(replace(op, after=tuple(shift + local for local in op.after) or exits))
+            drawn_with = None if op.drawn_with is None else shift + op.drawn_with
+            moved.append(replace(op, after=tuple(shift + local for local in op.after) or exits, drawn_with=drawn_with))
         return Template(self.ops + tuple(moved))
 
 
@@ -96,6 +100,7 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
     last: dict[str, int] = {}
     handles: dict[str, int | None] = {}
     pending: list[int] = []
+    together: int | None = None
     prices = iter(pricer.piece([step for step in steps if isinstance(step, Kernel)]))
 
     def append(op: Op) -> int:
@@ -111,7 +116,10 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
             if (place := handles.pop(step.handle)) is not None:
                 pending.append(place)
         elif isinstance(step, Kernel):
-            append(Op(COMPUTE_STREAM, step.kind, next(prices), step.op, after=tuple(pending)))
+            price = next(prices)
+            place = append(Op(COMPUTE_STREAM, step.kind, price, step.op, after=tuple(pending), drawn_with=together))
+            if together is None and price.is_of_piece:
+                together = place
             pending = []
         elif isinstance(step, Collective):
             span = spans(step.group)

@@ -11,17 +11,20 @@ def percent_error(predicted: float, measured: float) -> float:
     return 100.0 * (predicted - measured) / measured
 
 
-def concordance(pairs: Sequence[tuple[float, float]]) -> tuple[int, int]:
+def concordance(pairs: Sequence[tuple[float, float]], spreads: Sequence[float] | None = None) -> tuple[int, int]:
     """(concordant - discordant, pairs that could be ranked) of (predicted, measured) values.
 
-    Two measurements that are equal rank nothing; two equal predictions of different measurements count as neither.
+    spreads: how far each measurement scatters. Two measurements that do not lie further apart than both spreads
+    together (without spreads: that are equal) rank nothing; two equal predictions of different measurements count as
+    neither.
     """
     score = ranked = 0
-    for (predicted, measured), (other_predicted, other_measured) in combinations(pairs, 2):
-        if measured == other_measured:
+    scatter = [0.0] * len(pairs) if spreads is None else spreads
+    for (one, own), (other, others) in combinations(zip(pairs, scatter, strict=True), 2):
+        if abs(one[1] - other[1]) <= own + others:
             continue
         ranked += 1
-        agreement = (predicted - other_predicted) * (measured - other_measured)
+        agreement = (one[0] - other[0]) * (one[1] - other[1])
         score += (agreement > 0) - (agreement < 0)
     return score, ranked
 
