@@ -18,9 +18,11 @@ _HOME = {
     "load_scenario": "simulator.scenario.loader",
     "scenario_from": "simulator.scenario.loader",
     "simulate": "simulator.simulation",
+    "execute": "simulator.executor.execution",
+    "compare": "simulator.comparison",
     "pipeline_step": "simulator.bare_pipeline",
 }
-_NOT_BUILT = ("execute", "compare", "plan")
+_NOT_BUILT = ("plan",)
 
 __all__ = ["__version__", *_HOME, *_NOT_BUILT]
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from simulator import registry
 from simulator.costs.pricer import Pricer
+from simulator.costs.sampling import repeat_factors
 from simulator.engine.simpy_engine import run
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.feasibility import shortage
@@ -112,11 +116,15 @@ class Result:
         }
 
 
-def simulate(scenario, *, engine: str = "auto", samples: int = 0) -> Result:
+def simulate(
+    scenario, *, engine: str = "auto", samples: int = 0, watch: Callable[[Timeline], None] | None = None
+) -> Result:
     """Predicts one steady training step of a scenario.
 
     samples 0: every op at its profile's median. K > 0: K draws of the profile's errors; the answer is the lower-median
-    sample's. Raises ScenarioError for an engine or a number of samples that cannot be used.
+    sample's. Where the profile knows how repeats scatter, every real rank and every op has its own draw of that, so
+    nothing is folded or contracted. watch: is shown each sample's timeline.
+    Raises ScenarioError for an engine or a number of samples that cannot be used.
     """
     if engine in NOT_BUILT:
         raise NotSupportedYet(f"engine {engine} is not supported yet; use simpy or auto", key="--engine")
@@ -131,19 +139,32 @@ def simulate(scenario, *, engine: str = "auto", samples: int = 0) -> Result:
     steps = StepSource(scenario, cut)
     digest = program.digest()
 
-    def timeline_of(pricer: Pricer) -> tuple[Expanded, Timeline]:
-        expanded = expand(program, steps, pricer, scenario, run_alone)
-        times = run(expanded.graph)
-        return expanded, Timeline.of(
-            expanded.graph, times, members=expanded.members, program_digest=digest, actions=expanded.actions
+    def expanded_with(pricer: Pricer, whole: bool) -> Expanded:
+        return expand(
+            program.unfolded() if whole else program, steps, pricer, scenario, run_alone, contracted=not whole
         )
 
-    draws = [prices.pricer] if not samples else [prices.pricer.sampled(scenario.seed, k) for k in range(samples)]
+    def timeline_of(expanded: Expanded) -> Timeline:
+        graph = expanded.graph
+        return Timeline.of(
+            graph, run(graph), members=expanded.members, program_digest=digest, actions=expanded.actions
+        )  # fmt: skip
+
+    expanded = expanded_with(prices.pricer, False)
+    scatters = bool(expanded.repeat_error.any())
+
+    def drawn(sample: int) -> Expanded:
+        return _repeated(expanded_with(prices.pricer.sampled(scenario.seed, sample), scatters), scenario.seed, sample)
+
     makespans = []
-    for pricer in draws:
-        makespans.append(timeline_of(pricer)[1].step_ns if samples else 0)
-    median = sorted(range(len(draws)), key=lambda index: (makespans[index], index))[(len(draws) - 1) // 2]
-    expanded, timeline = timeline_of(draws[median])
+    for sample in range(samples):
+        timeline = timeline_of(drawn(sample))
+        makespans.append(timeline.step_ns)
+        if watch is not None:
+            watch(timeline)
+    if samples:
+        expanded = drawn(sorted(range(samples), key=lambda sample: (makespans[sample], sample))[(samples - 1) // 2])
+    timeline = timeline_of(expanded)
     memory = measure_memory(program, scenario, cut)
     return Result(
         scenario=scenario,
@@ -182,6 +203,15 @@ class Prices:
         pricer = Pricer(profile, scenario.cluster)
         attention = scenario.software.attention or pricer.profile.defaults["attention"]
         return cls(pricer, cut_of(scenario, attention), pricer.digest())
+
+
+def _repeated(expanded: Expanded, seed: int, sample: int) -> Expanded:
+    """The same graph with every op's time drawn from the spread of its repeats; parts of contracted ops stay shares."""
+    if not expanded.repeat_error.any():
+        return expanded
+    factors = repeat_factors(seed, sample, expanded.repeat_error, expanded.draw)
+    duration_ns = np.rint(expanded.graph.duration_ns * factors).astype(np.int64)
+    return replace(expanded, graph=replace(expanded.graph, duration_ns=duration_ns))
 
 
 def run_alone(graph: EventGraph) -> tuple[int, tuple[tuple[str, int], ...]]:

@@ -50,12 +50,12 @@ def execute(
     _print(execution)
 
 
-def check_torch() -> None:
+def check_torch(verb: str = "execute") -> None:
     """Raises NotSupportedYet where torch is not installed."""
     from importlib.util import find_spec
 
     if find_spec("torch") is None:
-        raise NotSupportedYet("execute needs torch, which is not installed; pip install 'rehearse[torch]'")
+        raise NotSupportedYet(f"{verb} needs torch, which is not installed; pip install 'rehearse[torch]'")
 
 
 def write_whole_trace(execution, path: str) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from simulator.cli import calibrate, doctor, execute, init, not_built, show, simulate, trace, validate
+from simulator.cli import calibrate, compare, doctor, execute, init, not_built, show, simulate, trace, validate
 from simulator.cli.output import FAILED, INTERRUPTED, OK, explained, wants_traceback
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("trace")(trace.trace)
 app.command("validate")(validate.validate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("execute")(execute.execute)
+app.command("compare")(compare.compare)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)
 for _verb, _help in not_built.VERBS.items():

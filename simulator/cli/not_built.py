@@ -10,7 +10,6 @@ from simulator.errors import NotSupportedYet
 
 VERBS = {
     "plan": "Search the legal space for the best plan.",
-    "compare": "Simulate and execute the same program and print the error.",
     "sweep": "Run many scenarios of a study file.",
     "explain": "Say term by term why one scenario is faster than another.",
     "serve": "Simulate online deployment under a request load.",

@@ -41,11 +41,16 @@ def write_trace(result, path: str | Path) -> None:
     `multiplicity` in the process's labels says how many they stand for. Memory counters are written where
     `result.memory.curves` (rank -> [(ns, bytes)]) exists.
     """
+    write_events(trace_events(result), path, _about(result))
+
+
+def write_events(events: Iterator[str], path: str | Path, about: dict[str, str]) -> None:
+    """Writes a trace of these events (JSON texts); about: what the file is of."""
     with _open(Path(path)) as file:
-        head = {"displayTimeUnit": "ms", "otherData": _about(result)}
+        head = {"displayTimeUnit": "ms", "otherData": about}
         file.write(json.dumps(head)[:-1] + ', "traceEvents": [\n')
         separator = ""
-        for batch in _batches(trace_events(result)):
+        for batch in _batches(events):
             file.write(separator + ",\n".join(batch))
             separator = ",\n"
         file.write("\n]}\n")

@@ -1,0 +1,74 @@
+"""Predictions beside runs, for a terminal and for the report: one row a plan, and of one plan a row for each action."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from simulator.report import format
+from simulator.report.tables import study_table
+
+Rows = list[dict[str, str]]
+
+
+def plan_rows(comparisons: Sequence[Any]) -> Rows:
+    """One row for each comparison: medians, the prediction's interval, the run's own spread, the error."""
+    return [
+        {
+            "plan": one.name,
+            "predicted": format.duration(one.predicted_s),
+            "p5 to p95": _percentiles(one.result),
+            "measured": format.duration(one.measured_s),
+            "repeats p5 to p95": _percentiles(one.execution),
+            "MAD": format.duration(one.mad_s),
+            "error": signed_percent(one.error_percent),
+        }
+        for one in comparisons
+    ]
+
+
+def _percentiles(run: Any) -> str:
+    return f"{format.duration(run.percentile_s(5))} to {format.duration(run.percentile_s(95))}"
+
+
+def action_rows(comparison: Any) -> Rows:
+    """One row for each kind of action; those in the step sum to it, the others run beside it."""
+    rows = []
+    for row in comparison.actions:
+        rows.append(
+            {
+                "action": row.action if row.in_step else f"({row.action})",
+                "predicted": format.duration(row.predicted_s),
+                "measured": format.duration(row.measured_s),
+                "repeats p5 to p95": f"{format.duration(row.measured_s_p5)} to {format.duration(row.measured_s_p95)}",
+                "error": format.UNKNOWN if row.error_percent is None else signed_percent(row.error_percent),
+                "of the step": signed_percent(row.share_percent) if row.in_step else "",
+            }
+        )
+    return rows
+
+
+def comparison_table(comparison: Any) -> Group:
+    """What `compare` prints."""
+    numbers = comparison.to_dict()
+    low, high = (format.duration(numbers[key]) for key in ("predicted_s_p5", "predicted_s_p95"))
+    inside = "inside" if numbers["within_interval"] else "outside"
+    lines = [
+        f"{comparison.name}, {numbers['ranks']} ranks ({numbers['backend']}), program {numbers['program_digest'][:12]}",
+        f"predicted {format.duration(comparison.predicted_s)} ({low} to {high}, {numbers['samples']} samples)",
+        f"measured  {format.duration(comparison.measured_s)} ({format.duration(numbers['measured_s_p5'])} to "
+        f"{format.duration(numbers['measured_s_p95'])}, MAD {format.duration(comparison.mad_s)}, "
+        f"{numbers['steps']} steps)",
+        f"error     {signed_percent(comparison.error_percent)}, {inside} the predicted interval",
+        "",
+    ]
+    footer = "in brackets: on other streams, beside compute; times are per step, averaged over ranks"
+    return Group(*map(Text, lines), study_table(action_rows(comparison)), Text(footer))
+
+
+def signed_percent(percent: float) -> str:
+    """+3.1 %, -12.0 %."""
+    return f"{percent:+.1f} %"
