@@ -4,8 +4,8 @@
     execution = execute(load_scenario("scenario.yaml"))
     print(execution.step_time_s, execution.losses)
 
-Dropout is 0, learning rates are the executor's own (`optimizers.py`), gradients are not clipped: none of it changes what
-is sent. Under torchrun each rank calls `execute` itself; else a process is started for each rank.
+Dropout is 0, learning rates are the executor's own (`optimizers.py`), gradients are not clipped: none of it changes
+what is sent. Under torchrun each rank calls `execute` itself; else a process is started for each rank.
 """
 
 from __future__ import annotations

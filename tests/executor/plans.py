@@ -5,8 +5,17 @@ from __future__ import annotations
 SMALL_BUCKETS = {"bucket_mib": 0.004}
 """A few units each, so that F and B are cut into segments."""
 
+COMPRESSED = [
+    ("llama", {"data": 2, "compression": {"method": "bf16"}, **SMALL_BUCKETS}),
+    ("llama", {"data": 2, "compression": {"method": "topk", "density": 0.1}, **SMALL_BUCKETS}),
+    ("gpt", {"data": 2, "compression": {"method": "topk", "density": 1.0}}),
+    ("llama", {"data": 2, "compression": {"method": "powersgd", "rank": 2}}),
+    ("hstu", {"data": 2, "compression": {"method": "powersgd", "rank": 2, "error_feedback": False}}),
+]
+
 PLANS = {
     2: [
+        *COMPRESSED,
         ("llama", {"data": 2, **SMALL_BUCKETS}),
         ("llama", {"data": 2, **SMALL_BUCKETS, "optimizer": "adam", "zero": 1}),
         ("llama", {"data": 2, **SMALL_BUCKETS, "optimizer": "adagrad", "zero": 1, "overlap": {"param_gather": False}}),

@@ -19,8 +19,6 @@ def each_plan(ranks):
 def check(ranks: int, number: int) -> None:
     job, records = runs(ranks)[number]
     steps = StepSource(job.scenario, cut_of(job.scenario, job.attention))
-    compressed = job.scenario.plan.compression.method != "none"
-    assert not compressed
     for record in records:
         own = own_program(job.program, record.rank)
         for spans in record.spans:
