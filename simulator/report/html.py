@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.report import format, words
+from simulator.report import words
 from simulator.report.breakdown import unique_names
 from simulator.report.palette import MEMORY, SOURCE, TIME
 from simulator.report.ranking import comparison_table, detailed, leagues
 from simulator.report.sections import Figures, section
+from simulator.report.study_tables import numeric_columns
 from simulator.version import __version__
 
 if TYPE_CHECKING:
@@ -127,6 +128,6 @@ def _block(block: Block, element: str, figures: Figures) -> dict[str, Any]:
         "paragraphs": block.paragraphs,
         "header": block.header,
         "rows": block.rows,
-        "numeric": [all(map(format.reads_as_number, cells)) for cells in zip(*block.rows, strict=True)],
+        "numeric": numeric_columns(block.rows),
         "figure": figure,
     }

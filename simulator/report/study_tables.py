@@ -32,9 +32,7 @@ class StudyTable:
 
     def _numeric(self) -> list[bool]:
         """Which columns hold numbers only: they stand right and are never wrapped."""
-        if not self.rows:
-            return [False] * len(self.columns)
-        return [all(map(format.reads_as_number, cells)) for cells in zip(*self.rows, strict=True)]
+        return numeric_columns(self.rows) if self.rows else [False] * len(self.columns)
 
     def _widths(self, width: int) -> list[int] | None:
         """Width of each column: its longest word at least, its longest text where there is room; None: too narrow."""
@@ -65,9 +63,7 @@ class StudyTable:
     def _paragraphs(self, width: int) -> Iterator[Any]:
         """What a row is (its first texts), and below it the rest with their names."""
         numeric = self._numeric()
-        first_text = numeric.index(False) if False in numeric else 0
-        num_heads = next((place for place in range(first_text, len(numeric)) if numeric[place]), first_text + 1)
-        num_heads = max(1, num_heads)
+        num_heads = numeric.index(True) if True in numeric else len(numeric)
         for row in self.rows:
             yield Text(", ".join(row[:num_heads]))
             told = zip(self.columns[num_heads:], row[num_heads:], strict=True)
@@ -79,7 +75,14 @@ class StudyTable:
                 if lines[-1] and len(lines[-1]) + 3 + len(pair) > width - 2:
                     lines.append("")
                 lines[-1] += f"   {pair}" if lines[-1] else pair
-            yield from (Padding(Text(line), (0, 0, 0, 2)) for line in lines if line)
+            yield from (Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines if line)
+
+
+def numeric_columns(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns of a table hold numbers only; never the first, which says what a row is."""
+    return [
+        place > 0 and all(map(format.reads_as_number, cells)) for place, cells in enumerate(zip(*rows, strict=True))
+    ]
 
 
 def study_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> StudyTable:
