@@ -138,14 +138,15 @@ def _statistics(samples: list[Sampled]) -> dict:
 def _device(points: dict[Point, Sampled], context: Context) -> dict:
     """The device's sheet; rates are the best that a kernel reached here, so that no efficiency is above 1."""
     device, fabric = context.cluster.node_type.device, context.cluster.node_type.fabric
-    peaks, bandwidth = dict(device.peak_flops_per_s), 0.0
+    peaks = datasheet_profile(device, fabric).device.peak_flops_per_s | dict(device.peak_flops_per_s)
+    reached, bandwidth = {}, 0.0
     for point, sampled in points.items():
         if point.what != KERNEL:
             continue
         flops, moved = measured.work(point.op, point.dtype, point.shape)
         seconds = float(np.median(sampled.kept)) * 1e-9
         if point.op == "gemm" and device.peak(point.dtype) is None:
-            peaks[point.dtype] = max(peaks.get(point.dtype, 0.0), float(f"{flops / seconds:.4g}"))
+            reached[point.dtype] = max(reached.get(point.dtype, 0.0), float(f"{flops / seconds:.4g}"))
         if point.op in BANDWIDTH_OPS:
             bandwidth = max(bandwidth, float(f"{moved / seconds:.4g}"))
     known = device.sustained_flops_per_s is None
@@ -154,7 +155,7 @@ def _device(points: dict[Point, Sampled], context: Context) -> dict:
         "memory_bytes": device.memory_bytes,
         "memory_bandwidth_bytes_per_s": device.memory_bandwidth_bytes_per_s if known else bandwidth or 1e9,
         "l2_bytes": 0,
-        "peak_flops_per_s": peaks,
+        "peak_flops_per_s": peaks | reached,
         "host_link_bytes_per_s": device.host_link_bytes_per_s,
         "intra_link_bytes_per_s": fabric.gpu_bytes_per_s,
     }

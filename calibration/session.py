@@ -42,13 +42,16 @@ class Visit:
 
 
 def plan_visits(points: list[Point | Job], ranks: int) -> list[Visit]:
-    """What one round visits, in order. ranks: processes that measure kernels at once."""
-    found = []
-    for point in points:
-        found.append(Visit(point, TOGETHER))
-        if ranks > 1 and not (isinstance(point, Point) and point.what == COLLECTIVE):
-            found.append(Visit(point, ALONE))
-    return found
+    """What one round visits, in order. ranks: processes that compute at once; all together first, then one alone."""
+    together = [Visit(point, TOGETHER) for point in points]
+    if ranks == 1:
+        return together
+    return together + [Visit(point, ALONE) for point in points if not is_collective(point)]
+
+
+def is_collective(point: Point | Job) -> bool:
+    """Collectives have no meaning alone."""
+    return isinstance(point, Point) and point.what == COLLECTIVE
 
 
 class Session:
@@ -104,7 +107,7 @@ class Session:
                 for staged in self.fleet.piece(what, ranks, PIECE_WINDOW_NS):
                     for piece, samples in zip(what.pieces, staged, strict=True):
                         self.journal.add_piece(piece, visit.condition, samples)
-            elif what.what == COLLECTIVE:
+            elif is_collective(what):
                 repeats = LARGE_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
                 spans = self.fleet.collective(what, repeats)
                 self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])

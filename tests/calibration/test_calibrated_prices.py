@@ -1,0 +1,138 @@
+"""What a calibrated profile makes of its samples: prices, their sources, their spread."""
+
+import math
+
+import numpy as np
+import pytest
+from journals import NOISE, POINTS, SIZES, collective_seconds, context, journal, kernel, true_seconds
+
+from calibration.build import build
+from calibration.journal import TOGETHER, Journal, Sampled
+from calibration.pieces import Named
+from simulator.costs.pricer import Pricer
+from simulator.costs.profile import profile_from_record
+from simulator.model.work import Kernel
+from simulator.registry import topology
+
+
+def pricer(made=None, ranks=2):
+    return Pricer(profile_from_record(build(made or journal(), context())), topology("cpu_host", gpus_per_node=ranks))
+
+
+def as_kernel(point):
+    if point.op == "gemm":
+        return Kernel("gemm", point.shape, "fp32")
+    return Kernel(point.op, point.shape[:1], "fp32", bytes_moved=point.shape[1])
+
+
+def test_a_measured_shape_costs_its_median_and_says_measured():
+    prices = pricer()
+    for point in POINTS:
+        price = prices.kernel(as_kernel(point))
+        assert price.source == "measured"
+        assert price.duration_ns == pytest.approx(true_seconds(point.op, point.shape) * 1e9, abs=1)
+
+
+def test_a_shape_between_is_interpolated_within_a_few_percent_of_the_machine():
+    prices = pricer()
+    for op, shape in (("gemm", (128, 128, 128)), ("gemm", (512, 64, 200)), ("elementwise", (65536, 2 * 4 * 65536))):
+        price = prices.kernel(as_kernel(kernel(op, *shape)))
+        assert price.source == "interpolated"
+        assert price.duration_ns == pytest.approx(true_seconds(op, shape) * 1e9, rel=0.08)
+
+
+def test_a_shape_beyond_is_extrapolated_at_the_nearest_efficiency_and_warned_about():
+    prices = pricer()
+    price = prices.kernel(Kernel("gemm", (8192, 1024, 1024), "fp32"))
+    assert price.source == "extrapolated" and price.fit_error > 0
+    assert price.duration_ns == pytest.approx(true_seconds("gemm", (8192, 1024, 1024)) * 1e9, rel=0.15)
+    assert any("gemm.fp32" in warning for warning in prices.warnings)
+
+
+def test_one_rank_by_itself_is_priced_as_measured_alone():
+    point = POINTS[5]
+    together, alone = pricer(ranks=2).kernel(as_kernel(point)), pricer(ranks=1).kernel(as_kernel(point))
+    assert alone.duration_ns == pytest.approx(together.duration_ns / 2, abs=1)
+
+
+def test_a_sum_of_many_draws_is_the_sum_of_means_not_of_medians():
+    """exp(sigma^2 / 2) is the mean of the sample over its median."""
+    price = pricer().kernel(as_kernel(POINTS[0]))
+    quantiles = np.quantile(np.array(sorted(NOISE)), np.linspace(0, 1, 21))
+    assert math.exp(price.repeat_error**2 / 2) == pytest.approx(quantiles.mean(), rel=1e-3)
+
+
+def test_collectives_and_sends_cost_what_was_measured():
+    prices, cluster = pricer(), topology("cpu_host", gpus_per_node=2)
+    span = cluster.span(range(2))
+    for size in SIZES:
+        reduce, send = prices.collective("all_reduce", size, span), prices.transfer(size, span)
+        assert reduce.source == send.source == "measured" and reduce.repeat_error > 0 and send.repeat_error > 0
+        assert reduce.duration_ns == pytest.approx(collective_seconds("all_reduce", 2, size) * 1e9, abs=2)
+        assert send.duration_ns == pytest.approx(collective_seconds("send", 2, size) * 1e9, abs=2)
+    assert prices.collective("all_reduce", 3 * SIZES[4], span).source == "interpolated"
+
+
+def test_what_nobody_measured_says_datasheet():
+    prices, span = pricer(), topology("cpu_host", gpus_per_node=2).span(range(2))
+    assert prices.kernel(Kernel("softmax", (4096,), "fp32", bytes_moved=8192)).source == "datasheet"
+    assert prices.collective("all_to_all", 4096, span).source == "datasheet"
+
+
+def layer(tokens: int) -> tuple[Kernel, ...]:
+    moved = 12 * tokens * 64
+    return (Kernel("gemm", (tokens, 64, 64), "fp32"), Kernel("elementwise", (64 * tokens,), "fp32", bytes_moved=moved))
+
+
+def with_pieces(*tokens: int, factor: float) -> Journal:
+    made = journal()
+    for each in tokens:
+        total = sum(pricer().kernel(kernel).duration_ns for kernel in layer(each))
+        made.add_piece(Named("layer.F", layer(each)), TOGETHER, [[round(factor * total), 0]] * 5)
+    return made
+
+
+def test_kernels_of_a_measured_piece_sum_to_the_piece():
+    prices = pricer(with_pieces(256, factor=1.4))
+    found = prices.piece(layer(256))
+    alone = [prices.kernel(kernel).duration_ns for kernel in layer(256)]
+    assert {price.source for price in found} == {"measured"} and {price.op_class for price in found} == {
+        "piece.layer.F"
+    }
+    assert sum(price.duration_ns for price in found) == pytest.approx(1.4 * sum(alone), abs=3)
+    assert found[0].duration_ns / found[1].duration_ns == pytest.approx(alone[0] / alone[1], rel=1e-3)
+
+
+def test_a_piece_of_the_same_structure_gets_the_factor_of_its_likes():
+    prices = pricer(with_pieces(64, 1024, factor=1.4))
+    found = prices.piece(layer(256))
+    assert {price.source for price in found} == {"interpolated"}
+    alone = sum(prices.kernel(kernel).duration_ns for kernel in layer(256))
+    assert sum(price.duration_ns for price in found) == pytest.approx(1.4 * alone, rel=1e-3)
+
+
+def test_a_piece_unlike_any_measured_one_is_its_kernels():
+    prices = pricer(with_pieces(64, factor=1.4))
+    kernels = layer(256)[::-1]
+    assert prices.piece(kernels) == tuple(prices.kernel(kernel) for kernel in kernels)
+
+
+def test_contaminated_samples_count_only_where_there_are_no_others():
+    dirty = Sampled()
+    dirty.add([[100, 0], [101, 0], [102, 0], [900, 1]])
+    assert dirty.kept.tolist() == [100, 101, 102]
+    dirty = Sampled()
+    dirty.add([[100, 0], [900, 1]])
+    assert dirty.kept.tolist() == [100, 900]
+
+
+def test_a_journal_goes_through_the_profile_unchanged():
+    made = with_pieces(64, factor=1.1)
+    record = build(made, context())
+    assert Journal.from_record(record["journal"]).to_record() == made.to_record()
+
+
+def test_held_out_errors_are_near_zero_where_the_machine_is_the_model():
+    fits = build(journal(), context())["fits"]
+    assert fits["gemm.fp32"]["error"] < 0.1 and fits["elementwise.fp32"]["error"] < 0.1
+    assert fits["transfer.intra_node"]["error"] < 0.2  # held-out sizes are 16 times apart, where prices see 4

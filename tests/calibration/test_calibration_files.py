@@ -1,0 +1,94 @@
+"""Profiles on disk: whole at every moment, continued by the same machine only."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from journals import context, journal
+
+from calibration import files
+from calibration.build import build
+from calibration.points import FORWARD, KERNEL, WEIGHT_GRADIENT, Point, merged
+from calibration.scenarios import wanted_by
+from simulator.costs.profile import load_profile
+from simulator.errors import ScenarioError
+
+WRITER = """
+import sys
+sys.path.insert(0, {here!r})
+from journals import context, journal
+from calibration import files
+from calibration.build import build
+record = build(journal(), context())
+print("ready", flush=True)
+while True:
+    files.write(record, {path!r})
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_profile(tmp_path):
+    path = tmp_path / "p.json"
+    files.write(build(journal(), context()), path)
+    code = WRITER.format(here=str(Path(__file__).parent), path=str(path))
+    chance = random.Random(5)
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(chance.uniform(0.01, 0.1))
+            process.send_signal(signal.SIGKILL)
+        assert load_profile(path).kernels
+
+
+def test_writing_leaves_nothing_beside_the_profile(tmp_path):
+    files.write(build(journal(), context()), tmp_path / "p.json")
+    assert os.listdir(tmp_path) == ["p.json"]
+
+
+def test_the_same_machine_goes_on_with_its_samples(tmp_path):
+    path, machine = tmp_path / "p.json", context().machine
+    assert files.resume(path, machine).num_samples == 0
+    files.write(build(journal(), context()), path)
+    assert files.resume(path, machine).num_samples == journal().num_samples
+
+
+@pytest.mark.parametrize("key, value", [("processor", "another"), ("torch", "2.11.0"), ("cores", 64)])
+def test_another_machine_is_refused(tmp_path, key, value):
+    files.write(build(journal(), context()), tmp_path / "p.json")
+    with pytest.raises(ScenarioError, match=f"measured with {key}"):
+        files.resume(tmp_path / "p.json", context().machine | {key: value})
+
+
+def test_a_profile_that_calibrate_did_not_write_is_refused(tmp_path):
+    record = {key: value for key, value in build(journal(), context()).items() if key not in ("journal", "checksum")}
+    from simulator.costs.profile import sealed
+
+    files.write(sealed(record), tmp_path / "p.json")
+    with pytest.raises(ScenarioError, match="not written by calibrate"):
+        files.resume(tmp_path / "p.json", context().machine)
+
+
+def test_a_point_is_known_by_its_key():
+    point = Point(KERNEL, "gemm", "fp32", (64, 128, 256), (FORWARD, WEIGHT_GRADIENT))
+    assert Point.of_key(point.key) == point
+    assert Point.from_record(json.loads(point.to_json())) == point
+
+
+def test_products_of_one_shape_are_measured_in_all_their_layouts():
+    found = merged([Point(KERNEL, "gemm", "fp32", (8, 8, 8), (one,)) for one in (WEIGHT_GRADIENT, FORWARD, FORWARD)])
+    assert [point.layouts for point in found] == [(FORWARD, WEIGHT_GRADIENT)]
+
+
+def test_missing_kernels_are_read_and_bad_lists_refused(tmp_path):
+    path = tmp_path / "kernels.json"
+    path.write_text('[{"op": "gemm", "shape": [8, 16, 32], "dtype": "fp32"}]')
+    assert [point.shape for point in wanted_by(str(path))] == [(8, 16, 32)]
+    for text in ("[{", '[{"op": "gemm"}]', '{"op": 1}'):
+        path.write_text(text)
+        with pytest.raises(ScenarioError, match=r"kernels\.json is not a JSON list of kernels"):
+            wanted_by(str(path))
