@@ -99,6 +99,12 @@ def _failure(codes: list[int | None], folder: Path) -> ExecutionFailed:
         rank = next(rank for rank, code in enumerate(codes) if code)
         return ExecutionFailed(f"rank {rank} ended with code {codes[rank]}; see {folder / f'rank{rank}.log'}")
     first = min(stories, key=lambda story: (story["blames_peer"], story["when_ns"]))
+    still = [rank for rank, code in enumerate(codes) if code is None]
+    if first["blames_peer"] and still:
+        return ExecutionFailed(
+            f"rank {still[0]} stands still: rank {first['rank']} waited for it in vain ({first['text']}); see "
+            f"{folder / f'rank{still[0]}.log'}, or give more time with --timeout"
+        )
     log = f"rank{first['rank']}.log"
     sentence = f"rank {first['rank']} failed ({first['kind']}: {first['text']})"
     if os.environ.get("REHEARSE_TRACEBACK"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import sys
 import threading
@@ -22,9 +23,9 @@ PEER_WORDS = ("connection closed", "connection reset", "timed out", "timeout", "
 
 
 def main(folder: str, rank: int, ranks: int) -> None:
-    threading.Thread(target=_leave_with_parent, name="parent watch", daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     place = Path(folder)
+    threading.Thread(target=_leave_with_parent, args=(place,), name="parent watch", daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
     def fatal(error: BaseException) -> None:
         write_story(place, rank, error)
@@ -80,9 +81,10 @@ def write_story(place: Path, rank: int, error: BaseException) -> None:
     print(story["traceback"], file=sys.stderr, flush=True)
 
 
-def _leave_with_parent() -> None:
+def _leave_with_parent(place: Path) -> None:
     while os.read(0, 1):
         pass
+    shutil.rmtree(place, ignore_errors=True)  # nobody is left to read it
     os._exit(1)
 
 
