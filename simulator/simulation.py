@@ -25,6 +25,7 @@ from simulator.graph.steps import StepSource
 from simulator.memory import Memory, measure_memory
 from simulator.metrics import Utilization, breakdown_ns, utilization
 from simulator.model.blocks import Cut
+from simulator.model.stacks import software_stack
 from simulator.program.lowering import cut_of, lower
 from simulator.program.program import Program
 from simulator.timeline import Timeline
@@ -201,8 +202,8 @@ class Prices:
     def of(cls, scenario) -> Prices:
         profile = registry.load_profile_for(scenario)
         pricer = Pricer(profile, scenario.cluster)
-        attention = scenario.software.attention or pricer.profile.defaults["attention"]
-        return cls(pricer, cut_of(scenario, attention), pricer.digest())
+        stack = software_stack(scenario.software, pricer.profile.defaults)
+        return cls(pricer, cut_of(scenario, stack=stack), pricer.digest())
 
 
 def _repeated(expanded: Expanded, seed: int, sample: int) -> Expanded:

@@ -23,16 +23,16 @@ ACCIDENT = 1.5
 COMMAND = "python -m calibration.published.build"
 MIB = 2**20
 DEVICES = {
-    "a100_sxm4_80gb": (A100_SXM4_80GB, "a100_sxm", 40 * MIB, 300e9, "unfused", constants.A100),
-    "h100_sxm5_80gb": (H100_SXM5_80GB, "h100_sxm", 50 * MIB, 450e9, "flash", constants.H100),
+    "a100_sxm4_80gb": (A100_SXM4_80GB, "a100_sxm", 40 * MIB, 300e9, "megatron_2022", constants.A100),
+    "h100_sxm5_80gb": (H100_SXM5_80GB, "h100_sxm", 50 * MIB, 450e9, "current", constants.H100),
 }
-"""profile -> device, its name in the tables, L2 bytes and NVLink bytes/s one way (datasheets), the attention its
-generation trained with (2021's Megatron-LM: unfused; 2023's: flash), its own constants."""
+"""profile -> device, its name in the tables, L2 bytes and NVLink bytes/s one way (datasheets), the software of its
+generation (`simulator/model/stacks.py`), its own constants."""
 
 
 def build(name: str) -> dict:
     """The record of one published profile, checksum included."""
-    device, system, l2_bytes, link, attention, own_constants = DEVICES[name]
+    device, system, l2_bytes, link, stack, own_constants = DEVICES[name]
     ampere = system == "a100_sxm"
     record = {
         "schema_version": SCHEMA_VERSION,
@@ -46,7 +46,7 @@ def build(name: str) -> dict:
             "host_link_bytes_per_s": device.host_link_bytes_per_s,
             "intra_link_bytes_per_s": link,
         },
-        "defaults": {"attention": attention},
+        "defaults": {"stack": stack},
         "sources": _sources(ampere),
         "kernels": [*_gemm(system), _attention(system)],
         "collectives": _collectives(system),

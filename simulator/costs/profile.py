@@ -3,7 +3,7 @@
     {"schema_version": 1, "name": ..., "checksum": sha256 of the rest,
      "device": {name, memory_bytes, memory_bandwidth_bytes_per_s, l2_bytes, peak_flops_per_s {dtype: FLOP/s},
                 host_link_bytes_per_s, intra_link_bytes_per_s},
-     "defaults": {"attention": "unfused" | "flash"},
+     "defaults": {"stack"?: name in `model/stacks.py`, "attention"?: "unfused" | "flash"},
      "sources":   {key: {kind, citation, date, command}},
      "kernels":   [{op, dtype, source, columns {axis: [...]}, median_ns [...], spread_ns?, count?, quantiles_ns?}],
      "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...], quantiles_ns?}],

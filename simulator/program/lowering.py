@@ -21,6 +21,7 @@ from math import prod
 from simulator.errors import ScenarioError
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
+from simulator.model.stacks import CURRENT, Stack
 from simulator.policies.compression import make_compressor
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
@@ -160,11 +161,10 @@ def boundary_bytes(scenario) -> int:
     return whole if plan.sequence_parallel else -(-whole // plan.tensor)
 
 
-def cut_of(scenario, attention: str = "flash") -> Cut:
-    """What one rank works on in one microbatch.
+def cut_of(scenario, attention: str | None = None, stack: Stack = CURRENT) -> Cut:
+    """What one rank works on in one microbatch. attention: flash or unfused, where it is not the stack's own.
 
-    attention: flash, or unfused: the stack of 2021, which also adds weight gradients into the accumulated ones in a
-    pass of its own (Megatron-LM fused that into the GEMM in 2022). No message depends on it.
+    No message depends on the stack.
     """
     plan = scenario.plan
     return Cut(
@@ -174,7 +174,8 @@ def cut_of(scenario, attention: str = "flash") -> Cut:
         context=plan.context,
         sequence_parallel=plan.sequence_parallel,
         dtype=scenario.dtype,
-        attention=attention,
-        fused_accumulation=attention == "flash",
+        attention=attention or stack.attention,
+        fused_accumulation=stack.fused_accumulation,
+        async_reduction=stack.async_reduction,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
     )

@@ -7,7 +7,9 @@ from math import gcd, prod
 from simulator.cluster import Cluster
 from simulator.errors import ScenarioError
 from simulator.model.spec import ModelSpec
+from simulator.model.stacks import STACKS
 from simulator.plans import Plan
+from simulator.scenario.schema import Software
 
 DEGREES = ("tensor", "context", "data", "pipeline")
 
@@ -27,6 +29,17 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_tensor(model, plan)
     check_gradients(plan)
     check_tables(model, plan)
+
+
+def check_software(software: Software, plan: Plan) -> None:
+    """A stack that is stated must know what the plan asks of it."""
+    if plan.sequence_parallel and software.stack and not STACKS[software.stack].sequence_parallel:
+        known = ", ".join(stack.name for stack in STACKS.values() if stack.sequence_parallel)
+        raise ScenarioError(
+            f"{software.stack} has no sequence parallelism; use software.stack {known}, "
+            "or --set plan.sequence_parallel=false",
+            key="plan.sequence_parallel",
+        )
 
 
 def fitting_data(plan: Plan, cluster: Cluster) -> int:

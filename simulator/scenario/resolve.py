@@ -9,7 +9,7 @@ from simulator.cluster import Cluster
 from simulator.errors import ProfileError, ScenarioError
 from simulator.plans import Plan
 from simulator.scenario.keys import unknown_key
-from simulator.scenario.legality import check_plan, fitting_data
+from simulator.scenario.legality import check_plan, check_software, fitting_data
 from simulator.scenario.not_yet import check_supported
 from simulator.scenario.scenario import Scenario
 from simulator.scenario.schema import ClusterSection, Precision, ScenarioFile
@@ -38,6 +38,7 @@ def resolve(stated: ScenarioFile, source: Source) -> Scenario:
     )
     scenario = Scenario(resolved, cluster, source)
     check_plan(scenario.model, plan, cluster)
+    check_software(stated.software, plan)
     return scenario
 
 

@@ -65,7 +65,7 @@ class Scenario:
 
     @property
     def software(self) -> Software:
-        """attention is None where the profile's generation decides."""
+        """stack is None where the profile decides, attention where the stack does."""
         return self.stated.software
 
     @property

@@ -2,7 +2,7 @@
 
 Read from the authors' scripts (github NVIDIA/Megatron-LM, examples/academic_paper_scripts/sc21/CONFIG.sh and run_*.sh:
 --fp16, --DDP-impl, --activations-checkpoint-method uniform) and from the code of that time:
-- attention is unfused (FlashAttention came in 2022, arXiv 2205.14135), activations are fp16, so are gradients;
+- activations are fp16, so are gradients; what differs between the two years' code is in `model/stacks.py`;
 - local DDP keeps gradients in one contiguous buffer and reduces it after the last backward (no overlap);
 - torch DDP reduces buckets of 25 MiB while the backward pass goes on;
 - pipeline transfers are waited for where they are issued (overlapped ones came with --overlap-p2p-communication, 2023).
@@ -19,9 +19,9 @@ SELENE = {"preset": "dgx_a100"}
 """Selene: DGX A100 80GB, 8 HDR200 a node, full-bisection fat tree (arXiv 2104.04473, section 5)."""
 
 
-def megatron_keys(attention: str = "unfused") -> dict[str, Any]:
-    """Precision, optimizer and software of the A100 runs."""
-    return {"dtype": "fp16", "optimizer": "adam", "software": {"attention": attention}}
+def megatron_keys(stack: str) -> dict[str, Any]:
+    """Precision, optimizer and software of the A100 runs. stack: a name of `model/stacks.py`."""
+    return {"dtype": "fp16", "optimizer": "adam", "software": {"stack": stack}}
 
 
 def megatron_plan(

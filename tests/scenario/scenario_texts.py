@@ -80,6 +80,7 @@ precision:
 optimizer: adam
 software:
   compile: false
+  stack: null
   attention: null
 cluster:
   preset: dgx_a100

@@ -61,8 +61,10 @@ class Cut:
     without padding, as HSTU's jagged kernels and variable-length attention do); empty means `seq` each.
     tensor, context, sequence_parallel: the plan's degrees. dtype: of activations and GEMMs.
     attention: flash (one kernel, nothing of size seq^2 in memory) or unfused (2021: batched GEMMs and softmax).
-    fused_accumulation: weight gradients are added into the accumulated gradient by the GEMM itself (Megatron-LM since
-    2022); False adds a pass over memory for each weight. gradient_bytes: bytes of an accumulated gradient element.
+    fused_accumulation: weight gradients are added into the accumulated gradient by the GEMM itself; False adds a pass
+    over memory for each weight. gradient_bytes: bytes of an accumulated gradient element.
+    async_reduction: without sequence parallelism, the all-reduce of a column-parallel layer's input gradient runs
+    beside the weight gradient's GEMM; False exposes it. Which software does what: `model/stacks.py`.
     """
 
     batch: int
@@ -75,6 +77,7 @@ class Cut:
     lengths: tuple[int, ...] = ()
     fused_accumulation: bool = True
     gradient_bytes: int = 4
+    async_reduction: bool = True
 
     def __post_init__(self) -> None:
         if self.context > 1:

@@ -2,6 +2,7 @@
 
 Backward order is that of Megatron-LM's LinearWithGradAccumulationAndAsyncCommunication: the input's all-gather (under
 sequence parallelism) runs beside the input-gradient GEMM, the input gradient's reduction beside the weight gradient's.
+Older code reduces after both, and waits (`model/stacks.py`).
 `in_width` and `out_width` are the whole layer's; the GEMM shapes are one tensor rank's.
 """
 
@@ -26,7 +27,7 @@ def column_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
 def column_backward(in_width: int, out_width: int, cut: Cut, bias: bool = True) -> tuple[Step, ...]:
     """Input gradient [tokens, in] = dY A^T, weight gradient [out, in] = dY^T X, bias gradient by a read of dY."""
     tokens, out, size = cut.tokens, cut.share(out_width), cut.tokens * in_width * cut.bytes
-    overlapped = cut.tensor > 1
+    overlapped = cut.tensor > 1 and (cut.async_reduction or cut.sequence_parallel)
     steps: list[Step] = []
     if bias:  # sum over positions: reads dY once
         steps.append(memory_bound("elementwise", tokens * out, cut.bytes, cut))
@@ -35,10 +36,11 @@ def column_backward(in_width: int, out_width: int, cut: Cut, bias: bool = True) 
     steps.append(gemm(tokens, in_width, out, cut))
     if overlapped and cut.sequence_parallel:
         steps.append(Wait("input"))
+    if not overlapped:
+        return (*steps, *weight_gradient(out, in_width, tokens, cut), *tensor_collective(_reduction(cut), size, cut))
     steps += tensor_collective(_reduction(cut), size, cut, handle="grad")
     steps += weight_gradient(out, in_width, tokens, cut)
-    if overlapped:
-        steps.append(Wait("grad"))
+    steps.append(Wait("grad"))
     return tuple(steps)
 
 

@@ -58,7 +58,7 @@ def _case(row: dict[str, str], *, overlap_tensor: bool) -> Case:
             dtype="bf16",
             precision={"reduce": "bf16"},
             optimizer="adamw",
-            software={"attention": "flash"},
+            software={"stack": "current"},
             cluster={"preset": "dgx_h100", "nodes": gpus // 8},
             plan=_plan(row, overlap_tensor),
         ),

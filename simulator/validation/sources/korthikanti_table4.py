@@ -48,5 +48,5 @@ def _layers(name: str, layers: int, recompute: str) -> dict[str, Any]:
         plan=megatron_plan(
             tensor=8, pipeline=1, data=1, virtual_stages=1, microbatch=4, global_batch=4, recompute=recompute
         ),
-        **megatron_keys(),
+        **megatron_keys("megatron_2022"),
     )

@@ -9,7 +9,7 @@ CITATION = "Korthikanti et al., arXiv 2205.05198, Table 5 (times) and Table 3 (s
 READINGS = (
     "'full recompute' is plain tensor parallelism with every layer recomputed, without sequence parallelism",
     "'present work' is sequence parallelism with selective recomputation of the attention core",
-    "fp16 and unfused attention (the paper's memory formulas count the s^2 matrices); no data parallelism",
+    "software of May 2022, fp16, unfused attention (the memory formulas count the s^2 matrices); no data parallelism",
 )
 
 VARIANTS = (
@@ -41,6 +41,6 @@ def _case(row: dict[str, str], variant: str, column: str, choice: dict) -> Case:
                 tensor=int(row["tp"]), pipeline=int(row["pp"]), data=int(row["dp"]), virtual_stages=int(row["vp"]),
                 microbatch=int(row["micro_batch"]), global_batch=int(row["global_batch"]), **choice,
             ),
-            **megatron_keys(),
+            **megatron_keys("megatron_2022"),
         ),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from simulator.validation.megatron import SELENE, megatron_keys, megatron_plan
 CITATION = "Narayanan et al., SC'21, arXiv 2104.04473, Table 1, and the authors' run_table_1.sh"
 READINGS = (
     "the step time is derived: 96 B s l h^2 (1 + s/6h + V/16lh) FLOPs over the published aggregate of 3 digits",
-    "full recomputation, fp16, unfused attention; interleaving as the script sets it",
+    "software of April 2021, full recomputation, fp16; interleaving as the script sets it",
     "DDP: 'torch' overlaps buckets with backward, 'local' reduces one buffer after it",
 )
 
@@ -38,6 +38,6 @@ def _case(row: dict[str, str]) -> Case:
                 microbatch=int(row["micro_batch"]), global_batch=int(row["global_batch"]), recompute="full",
                 overlapped_ddp=row["ddp_impl"] == "torch",
             ),
-            **megatron_keys(),
+            **megatron_keys("megatron_2021"),
         ),
     )  # fmt: skip

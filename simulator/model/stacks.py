@@ -1,0 +1,54 @@
+"""Generations of training software: what a stack's kernels and collectives do, as facts of its code.
+
+| stack | attention | all-reduce of a column-parallel input's gradient | weight gradients | sequence parallel |
+|---|---|---|---|---|
+| megatron_2021 | unfused | exposed, after both GEMMs | added in a pass of their own | no |
+| megatron_2022 | unfused | beside the weight gradient's GEMM | added in a pass of their own | yes |
+| current | flash | beside the weight gradient's GEMM | added by the GEMM | yes |
+
+Read from github, by date, never from residuals:
+- megatron_2021: Megatron-LM of SC'21 (arXiv 2104.04473, April 2021): `copy_to_tensor_model_parallel_region` reduces in
+  the backward of an autograd node of its own, behind F.linear's; `param.main_grad.add_(param.grad)` in a hook.
+  microsoft/Megatron-DeepSpeed has the same megatron/mpu/layers.py (1619965d33) until its 2023 merge of Megatron-core.
+- megatron_2022: Megatron-LM of Korthikanti et al. (arXiv 2205.05198, May 2022), megatron/mpu/layers.py at 02bb1f5c86:
+  ColumnParallelLinearWithAsyncAllreduce and ...WithSequenceParallelism; the weight gradient is a plain product there.
+  FlashAttention (arXiv 2205.14135) is of the same month and came to Megatron-LM later.
+- current: Megatron-core since 0.2 and NeMo: LinearWithGradAccumulationAndAsyncCommunication with its fused
+  wgrad_gemm_accum kernels, flash attention. That Transformer Engine does the same is assumed.
+
+Not parted by generation: normalisation, dropout and activation kernels (each block states its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """attention: flash or unfused. async_reduction: the reduction of a column-parallel input's gradient runs beside the
+    weight gradient's GEMM. fused_accumulation: that GEMM adds into the accumulated gradient. sequence_parallel: known.
+    """
+
+    name: str
+    attention: str
+    async_reduction: bool
+    fused_accumulation: bool
+    sequence_parallel: bool
+
+
+MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False)
+MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True)
+CURRENT = Stack("current", "flash", True, True, True)
+STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT)}
+
+
+def software_stack(software, defaults: Mapping[str, str]) -> Stack:
+    """The stack of a scenario's `software` (`.stack`, `.attention`) on a profile with these `defaults`.
+
+    What the scenario states wins; the profile's own `attention` belongs to the profile's own stack.
+    """
+    stack = STACKS[software.stack or defaults.get("stack", CURRENT.name)]
+    own = None if software.stack else defaults.get("attention")
+    return replace(stack, attention=software.attention or own or stack.attention)

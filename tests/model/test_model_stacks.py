@@ -1,0 +1,82 @@
+"""Software generations: what each exposes, fuses and keeps, seen in the steps that its blocks launch."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from simulator.errors import ScenarioError
+from simulator.model import blocks
+from simulator.model.blocks import Cut, Unit
+from simulator.model.blocks.linear import column_backward
+from simulator.model.spec import ModelSpec, Trunk
+from simulator.model.stacks import CURRENT, MEGATRON_2021, MEGATRON_2022, STACKS, software_stack
+from simulator.model.work import Collective, Kernel, Wait
+from simulator.plans import Plan
+from simulator.scenario.legality import check_software
+from simulator.scenario.schema import Software
+
+MODEL = ModelSpec(trunk=Trunk(block="gpt", layers=2, hidden=1024, heads=16, seq=512, vocab=32000))
+
+
+@dataclass(frozen=True)
+class Stated:
+    stack: str | None = None
+    attention: str | None = None
+
+
+def cut(stack, tensor=4, sequence_parallel=False) -> Cut:
+    return Cut(
+        2, 512, tensor=tensor, sequence_parallel=sequence_parallel, dtype="fp16", attention=stack.attention,
+        fused_accumulation=stack.fused_accumulation, async_reduction=stack.async_reduction,
+    )  # fmt: skip
+
+
+def words(steps) -> list[str]:
+    return [step.op if not isinstance(step, Wait) else f"wait {step.handle}" for step in steps]
+
+
+def test_in_2021_the_backward_all_reduce_follows_both_products_and_blocks():
+    steps = column_backward(1024, 4096, cut(MEGATRON_2021), bias=False)
+    assert words(steps) == ["gemm", "gemm", "elementwise", "all_reduce"]
+    assert steps[-1].handle is None
+
+
+def test_from_2022_on_it_runs_beside_the_weight_gradient():
+    assert words(column_backward(1024, 4096, cut(MEGATRON_2022), bias=False)) == [
+        "gemm", "all_reduce", "gemm", "elementwise", "wait grad",
+    ]  # fmt: skip
+    assert words(column_backward(1024, 4096, cut(CURRENT), bias=False)) == ["gemm", "all_reduce", "gemm", "wait grad"]
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
+@pytest.mark.parametrize("kind", ["attention", "mlp", "head"])
+def test_every_stack_does_the_same_products_and_sends_the_same_bytes(stack, kind):
+    def totals(stack):
+        steps = blocks.backward(MODEL, Unit(kind, -1 if kind == "head" else 0), cut(stack))
+        sent = sum(step.size_bytes for step in steps if isinstance(step, Collective))
+        return sum(step.flops for step in steps if isinstance(step, Kernel)), sent
+
+    assert totals(stack) == totals(CURRENT)
+
+
+def test_without_tensor_parallelism_generations_differ_in_accumulation_alone():
+    old = column_backward(1024, 4096, cut(MEGATRON_2021, tensor=1))
+    new = column_backward(1024, 4096, cut(CURRENT, tensor=1))
+    assert words(old) == [*words(new), "elementwise"]
+
+
+def test_what_is_stated_wins_over_the_profile_and_the_profile_over_the_newest():
+    assert software_stack(Stated(), {}) == CURRENT
+    assert software_stack(Stated(), {"stack": "megatron_2022"}) == MEGATRON_2022
+    assert software_stack(Stated("megatron_2021"), {"stack": "megatron_2022"}) == MEGATRON_2021
+    assert software_stack(Stated(attention="flash"), {"stack": "megatron_2022"}).attention == "flash"
+    assert software_stack(Stated("megatron_2021"), {"attention": "flash"}).attention == "unfused"
+    assert software_stack(Stated(), {"attention": "unfused"}).attention == "unfused"
+
+
+def test_a_stack_without_sequence_parallelism_says_so():
+    plan = Plan(tensor=2, sequence_parallel=True, microbatch=1, global_batch=8)
+    check_software(Software(), plan)
+    check_software(Software(stack="megatron_2022"), plan)
+    with pytest.raises(ScenarioError, match="megatron_2021 has no sequence parallelism"):
+        check_software(Software(stack="megatron_2021"), plan)
