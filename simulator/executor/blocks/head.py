@@ -16,17 +16,9 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
     """The microbatch's share of the step's loss. Whole on every tensor rank, unless positions are sharded and the
     head is not: then each rank has its positions' part (`is_partial`)."""
     model, tensor = env.model, env.tensor
-    if model.trunk.block in FINAL_NORM:
-        x = norm(x, weights, "head.norm")
-    if "head.transform.weight" in weights:
-        x = whole_linear(x, weights["head.transform.weight"], weights["head.transform.bias"], tensor)
-        x = norm(F.gelu(x), weights, "head.transform.norm")
-    if "head.projection.weight" in weights:
-        x = whole_linear(x, weights["head.projection.weight"], None, tensor)
+    x = before_rows(env, weights, x)
     if rows := output_rows(model):
-        name = "embedding.tokens.weight" if is_tied(model) else "head.logits.weight"
-        logits = column_linear(x, weights[name], weights.get("head.logits.bias"), tensor)
-        return _cross_entropy(env, logits, rows[0], inputs)
+        return _cross_entropy(env, logits(env, weights, x), rows[0], inputs)
     labels, weight = tensor.own_rows(inputs.labels), tensor.own_rows(inputs.weights)
     if inputs.scored is not None:
         scores = torch.einsum("pd,pnd->pn", x, inputs.scored.to(x.dtype)).to(env.numerics.loss)
@@ -43,6 +35,25 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
         target = labels[:, None].to(scores.dtype).expand_as(scores)
     losses = F.binary_cross_entropy_with_logits(scores, target, reduction="none").mean(1)
     return (losses * weight).sum()
+
+
+def before_rows(env: Env, weights, x: torch.Tensor) -> torch.Tensor:
+    """The trunk's output as it meets the rows that are scored."""
+    model, tensor = env.model, env.tensor
+    if model.trunk.block in FINAL_NORM:
+        x = norm(x, weights, "head.norm")
+    if "head.transform.weight" in weights:
+        x = whole_linear(x, weights["head.transform.weight"], weights["head.transform.bias"], tensor)
+        x = norm(F.gelu(x), weights, "head.transform.norm")
+    if "head.projection.weight" in weights:
+        x = whole_linear(x, weights["head.projection.weight"], None, tensor)
+    return x
+
+
+def logits(env: Env, weights, x: torch.Tensor) -> torch.Tensor:
+    """Scores of this rank's rows, for a head that scores every row. x: from `before_rows`."""
+    name = "embedding.tokens.weight" if is_tied(env.model) else "head.logits.weight"
+    return column_linear(x, weights[name], weights.get("head.logits.bias"), env.tensor)
 
 
 def is_partial(env: Env) -> bool:
