@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from simulator.executor.spans import Child, Recorder, now_ns
-from simulator.plans import Layout
+from simulator.layout import Layout
 
 STREAM_GROUPS = (("compute", "tensor"), ("embedding", "tensor"), ("data", "data"), ("embedding", "table"),
                  ("tied", "tied"))  # fmt: skip

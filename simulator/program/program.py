@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from simulator.errors import BrokenLaw
-from simulator.plans import Layout
+from simulator.layout import Layout
 from simulator.program.actions import Action
 
 

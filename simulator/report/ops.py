@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator import kinds
-from simulator.plans import Layout
+from simulator.layout import Layout
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.timeline import Timeline
 

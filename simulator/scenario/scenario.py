@@ -8,8 +8,9 @@ from functools import cached_property
 
 from simulator.cluster import Cluster
 from simulator.errors import ScenarioError
+from simulator.layout import Layout
 from simulator.model.spec import ModelSpec
-from simulator.plans import Layout, Plan
+from simulator.plans import Plan
 from simulator.scenario.schema import Data, Faults, Precision, ScenarioFile, Serving, Software
 from simulator.scenario.source import Source
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from simulator.cluster import Cluster, Device, Fabric, Link, NodeFabric, NodeType
 from simulator.errors import NotSupportedYet
-from simulator.plans import Layout
+from simulator.layout import Layout
 from simulator.registry import topology
 
 CHIP = Device("chip", 2**30, 10**12, (("bf16", 1e14),), 32 * 10**9)

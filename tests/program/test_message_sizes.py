@@ -4,9 +4,9 @@ import pytest
 from road_scenarios import scenario
 
 from simulator.graph.steps import StepSource
+from simulator.layout import Layout
 from simulator.model import blocks
 from simulator.model.work import Collective
-from simulator.plans import Layout
 from simulator.program.actions import Action
 from simulator.program.data_parallel import make_buckets
 from simulator.program.lowering import cut_of, local_numel, lower

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenario_texts import EVERY_KEY, GPT3, HSTU, TINY
 
-from simulator.plans import Compression, Layout, Sync
+from simulator.layout import Layout
+from simulator.plans import Compression, Sync
 from simulator.scenario.loader import load_scenario, scenario_from
 from simulator.scenario.resolve import resolve_precision
 from simulator.scenario.schema import Precision

@@ -1,0 +1,67 @@
+"""Layout: which rank is where, and which ranks it forms a group with.
+
+Nodes fill in rank order, and tensor ranks are neighbours, so that the group that talks most stays inside a node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+GROUP_KINDS = ("tensor", "context", "data", "table", "tied", "tensor_context", "pipeline")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """rank = ((pipeline_rank * data + data_rank) * context + context_rank) * tensor + tensor_rank."""
+
+    tensor: int
+    context: int
+    data: int
+    pipeline: int
+
+    @cached_property
+    def ranks(self) -> int:
+        return self.tensor * self.context * self.data * self.pipeline
+
+    def coordinates(self, rank: int) -> tuple[int, int, int, int]:
+        """(pipeline_rank, data_rank, context_rank, tensor_rank) of a rank."""
+        rest, tensor_rank = divmod(rank, self.tensor)
+        rest, context_rank = divmod(rest, self.context)
+        pipeline_rank, data_rank = divmod(rest, self.data)
+        return pipeline_rank, data_rank, context_rank, tensor_rank
+
+    def rank(self, pipeline_rank: int, data_rank: int = 0, context_rank: int = 0, tensor_rank: int = 0) -> int:
+        """The rank at these coordinates."""
+        return ((pipeline_rank * self.data + data_rank) * self.context + context_rank) * self.tensor + tensor_rank
+
+    def group(self, kind: str, rank: int) -> range | tuple[int, ...]:
+        """The members, in order, of the group of this kind that holds `rank`.
+
+        tensor: the shards of a layer. context: the slices of a sequence. data: the ranks whose dense gradients are
+        reduced together (data x context of one pipeline and tensor rank). table: all ranks of a stage, which hold the
+        embedding tables together. tied: first and last stage of one column, which share a token embedding.
+        pipeline: the stages of one column.
+        """
+        pipeline_rank, data_rank, context_rank, tensor_rank = self.coordinates(rank)
+        stage_ranks = self.data * self.context * self.tensor
+        first_of_stage = pipeline_rank * stage_ranks
+        if kind == "tensor":
+            first = self.rank(pipeline_rank, data_rank, context_rank)
+            return range(first, first + self.tensor)
+        if kind == "context":
+            first = self.rank(pipeline_rank, data_rank, 0, tensor_rank)
+            return range(first, first + self.context * self.tensor, self.tensor)
+        if kind == "tensor_context":
+            first = self.rank(pipeline_rank, data_rank)
+            return range(first, first + self.context * self.tensor)
+        if kind == "data":
+            return range(first_of_stage + tensor_rank, first_of_stage + stage_ranks, self.tensor)
+        if kind == "table":
+            return range(first_of_stage, first_of_stage + stage_ranks)
+        column = rank - first_of_stage
+        if kind == "pipeline":
+            return range(column, self.ranks, stage_ranks)
+        if kind == "tied":
+            return (column, column + (self.pipeline - 1) * stage_ranks) if self.pipeline > 1 else (column,)
+        raise ValueError(f"unknown group {kind!r}; one of {', '.join(GROUP_KINDS)}")
