@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from simulator import simulate
+from simulator.report.format import significant
 from simulator.report.html import Block, write_report
 from simulator.report.tables import study_table
 from simulator.simulation import memory_of
@@ -91,6 +92,11 @@ def row(model: str, entry: Entry, hybrid: Entry) -> dict[str, Any]:
     }
 
 
+def cell(value: Any) -> str:
+    """A value as the page prints it."""
+    return significant(value) if isinstance(value, float) else str(value)
+
+
 def verdict(model: str, network: str, singles: list[Entry], hybrid: Entry) -> str:
     """One sentence: against the best single mode per GPU owned, do the paper's two figures hold?"""
     fitting = [entry for entry in singles if entry.result]
@@ -104,7 +110,7 @@ def verdict(model: str, network: str, singles: list[Entry], hybrid: Entry) -> st
                                ((gain, CLAIM_THROUGHPUT), (busy, CLAIM_UTILIZATION)))  # fmt: skip
     return (
         f"{model}, {network}: the best hybrid ({hybrid.result.name.split(', ', 1)[1]}) against {rival.mode}: "
-        f"{gain:+.0%} throughput (+30 % {throughput}), {busy:+.0%} busy (+20 % {utilization}), {mfu:+.0%} MFU."
+        f"{gain:+.0%} throughput (+30 % {throughput}), {busy:+.0%} busy (+20 % {utilization}), {mfu:+.0%} MFU of the GPUs used."
     )
 
 
@@ -131,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
                 results += [entry.result for entry in (*singles, hybrid) if entry.result]
             console.print(study_table(rows, title=f"{GPUS} H100, {network}"), "")
             header = tuple(max(rows, key=len))
-            cells = tuple(tuple(str(line.get(key, "")) for key in header) for line in rows)
+            cells = tuple(tuple(cell(line.get(key, "")) for key in header) for line in rows)
             blocks.append(Block(network, header=header, rows=cells))
     for note in notes:
         console.print(f"- {note}", highlight=False, soft_wrap=True)
