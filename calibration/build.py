@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration import fits
-from calibration.journal import ALONE, TOGETHER, Journal, Sampled
+from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled
 from calibration.machine import load
 from calibration.pieces import Named
-from calibration.points import COLLECTIVE, KERNEL, Point
+from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
 from simulator.cluster import Cluster
 from simulator.costs import measured
 from simulator.costs.datasheet import datasheet_profile
@@ -22,6 +22,7 @@ from simulator.costs.profile import SCHEMA_VERSION, profile_from_record, sealed
 from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
 
 MEASURED, ASSUMED = "measured", "assumed"
+PER_MILLION = 1e6
 BANDWIDTH_OPS = ("copy", "elementwise")
 
 
@@ -63,6 +64,7 @@ def build(journal: Journal, context: Context) -> dict:
     }  # fmt: skip
     _fill_with_assumptions(record, context)
     record["constants"] |= _constants(together, context)
+    record["overlap"] |= _overlap(journal)
     record["fits"] = fits.fits(profile_from_record(sealed(record)), context.cluster)
     return sealed(record)
 
@@ -122,6 +124,27 @@ def _pieces(journal: Journal, condition: str) -> list[dict]:
             found.append({"name": piece.name, "source": condition, "median_ns": median, "count": count,
                           "quantiles_ns": quantiles, "kernels": piece.identity})  # fmt: skip
     return found
+
+
+def _overlap(journal: Journal) -> dict:
+    """How much compute and a collective beside it slow each other: the median over message sizes, 1 at least."""
+    own, compute = [], []
+    alone = {point.shape: sampled for point, sampled in journal.points(TOGETHER).items() if point.op == "all_reduce"
+             and point.what == COLLECTIVE}  # fmt: skip
+    beside = journal.points(COMPUTE)
+    for point, sampled in journal.points(TOGETHER).items():
+        if point.what == OVERLAP and point.shape in alone and point in beside and beside[point].ns:
+            own.append(float(np.median(sampled.kept) / np.median(alone[point.shape].kept)))
+            compute.append(float(np.median(beside[point].kept)) / PER_MILLION)
+    if not own:
+        return {}
+    found = {"compute": max(1.0, _digits(float(np.median(compute)))), "own": max(1.0, _digits(float(np.median(own)))),
+             "source": "together"}  # fmt: skip
+    return {kind: found for kind in (TENSOR, CONTEXT, EMBEDDING, DATA)}
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _statistics(samples: list[Sampled]) -> dict:

@@ -105,8 +105,9 @@ def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> 
     usual = _distinct([*jobs, *usual])[len(jobs) :]
     points = merged([*kernels, *grid.kernel_points(dtype)])
     asked, rest = points[: len(merged(kernels))], points[len(merged(kernels)) :]
-    return [rest[0], *jobs, *asked, *_interleaved(rest[1:], grid.collective_points(worlds[:1]), usual),
-            *grid.collective_points(worlds[1:])]  # fmt: skip
+    pairs = [*grid.collective_points(worlds[:1]), *grid.overlap_points(worlds)]
+    mixed = _interleaved(rest[1:], pairs, usual)
+    return [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:])]
 
 
 def _distinct(jobs: list[Job]) -> list[Job]:

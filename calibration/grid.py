@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from calibration.points import COLLECTIVE, FORWARD, INPUT_GRADIENT, KERNEL, WEIGHT_GRADIENT, Point
-from simulator.units import DTYPE_BYTES, KIB
+from calibration.points import COLLECTIVE, FORWARD, INPUT_GRADIENT, KERNEL, OVERLAP, WEIGHT_GRADIENT, Point
+from simulator.units import DTYPE_BYTES, KIB, MIB
 
 TOKENS = (256, 1024, 4096)
 WIDTHS = (64, 128, 256, 512)
@@ -39,6 +39,7 @@ SMALLEST_BYTES = 1 * KIB
 COLLECTIVE_BYTES = tuple(KIB * 4**k for k in range(9))
 """1 KiB to 64 MiB."""
 
+OVERLAP_BYTES = (256 * KIB, 1 * MIB, 4 * MIB, 16 * MIB)
 COLLECTIVE_OPS = ("all_reduce", "send", "all_gather", "all_to_all", "reduce_scatter", "broadcast")
 
 
@@ -54,6 +55,11 @@ def collective_points(worlds: tuple[int, ...]) -> list[Point]:
         if op != "send" or world == 2:
             found += [Point(COLLECTIVE, op, "fp32", (world, size)) for size in COLLECTIVE_BYTES]
     return found
+
+
+def overlap_points(worlds: tuple[int, ...]) -> list[Point]:
+    """All-reduces of several sizes beside matrix products, in the smallest group."""
+    return [Point(OVERLAP, "all_reduce", "fp32", (world, size)) for world in worlds[:1] for size in OVERLAP_BYTES]
 
 
 def _gemms(dtype: str) -> list[Point]:

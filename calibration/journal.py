@@ -1,7 +1,8 @@
 """Journal: every sample that was taken, by point and condition; kept inside the profile, so that a later run goes on.
 
 Conditions: `together` (all ranks of the machine at once, the same op), `alone` (one rank, the others idle); a
-collective has the one condition `together`.
+collective has the one condition `together`; an overlap has `together` (the collective's ns) and `compute` (how much it
+slowed compute, in millionths).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from calibration.pieces import Job, Named
 from calibration.points import Point
 
-TOGETHER, ALONE = "together", "alone"
+TOGETHER, ALONE, COMPUTE = "together", "alone", "compute"
 MOST_SAMPLES = 96
 """Kept for each point and condition; the oldest go first."""
 ENOUGH_CLEAN = 3

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass
 from simulator.costs.measured import point_of
 from simulator.model.work import Kernel
 
-KERNEL, COLLECTIVE = "kernel", "collective"
+KERNEL, COLLECTIVE, OVERLAP = "kernel", "collective", "overlap"
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = "forward", "input_gradient", "weight_gradient"
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """what: kernel or collective. op: its family, as `Kernel.op` or `Collective.op`, or `send`.
+    """what: kernel, collective, or overlap (a collective beside products). op: as `Kernel.op`, `Collective.op`; `send`.
 
-    shape: of a kernel, its row in the op's table (`costs.measured.axes`); of a collective, (ranks, bytes).
+    shape: of a kernel, its row in the op's table (`costs.measured.axes`); of the others, (ranks, bytes).
     layouts: for a gemm, which of a linear layer's three products have this shape; measured in turn.
     """
 
@@ -30,6 +30,10 @@ class Point:
     def key(self) -> str:
         """A name for its samples: equal keys are the same point."""
         return " ".join((self.what, self.op, self.dtype, "x".join(map(str, self.shape)), *self.layouts))
+
+    def beside(self) -> Point:
+        """The short product that runs beside the collective of an overlap."""
+        return Point(KERNEL, "gemm", self.dtype, (128, 256, 256), (FORWARD,))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from calibration import files, grid
 from calibration.build import Context, build
-from calibration.journal import ALONE, TOGETHER, Journal
+from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
 from calibration.pieces import Job
-from calibration.points import COLLECTIVE, Point
+from calibration.points import COLLECTIVE, OVERLAP, Point
 
 WINDOW_NS = 6_000_000
 """How long one visit samples a kernel; at least two samples are taken."""
@@ -31,6 +31,7 @@ MOST_ROUNDS = 40
 REPEATS = 8
 LARGE_BYTES = 4 * 2**20
 LARGE_REPEATS = 2
+OVERLAP_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def plan_visits(points: list[Point | Job], ranks: int) -> list[Visit]:
 
 
 def is_collective(point: Point | Job) -> bool:
-    """Collectives have no meaning alone."""
-    return isinstance(point, Point) and point.what == COLLECTIVE
+    """Collectives, and what runs beside them, have no meaning alone."""
+    return isinstance(point, Point) and point.what in (COLLECTIVE, OVERLAP)
 
 
 class Session:
@@ -107,7 +108,12 @@ class Session:
                 for staged in self.fleet.piece(what, ranks, PIECE_WINDOW_NS):
                     for piece, samples in zip(what.pieces, staged, strict=True):
                         self.journal.add_piece(piece, visit.condition, samples)
-            elif is_collective(what):
+            elif what.what == OVERLAP:
+                for members in zip(*self.fleet.overlap(what, OVERLAP_REPEATS), strict=True):
+                    slowdowns = [slowdown for _, _, slowdown in members if slowdown]
+                    self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0]])
+                    self.journal.add(what, COMPUTE, [[slowdown, 0] for slowdown in slowdowns])
+            elif what.what == COLLECTIVE:
                 repeats = LARGE_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
                 spans = self.fleet.collective(what, repeats)
                 self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])
@@ -133,4 +139,4 @@ class Session:
 def _transfer_ns(members: tuple[list[int], ...]) -> int:
     """From the moment the last member came until the last one was done: what ranks lose by coming late is not the
     collective's."""
-    return max(1, max(end for _, end in members) - max(start for start, _ in members))
+    return max(1, max(span[1] for span in members) - max(span[0] for span in members))

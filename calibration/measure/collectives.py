@@ -35,6 +35,13 @@ def make_call(point: Point, group: Any, rank: int, device: str) -> Call:
     return CALLS[point.op](random, count, share, ranks, rank, group)
 
 
+def make_begin(point: Point, group: Any, device: str) -> Callable[[], Any]:
+    """A callable that launches an all_reduce and returns its handle."""
+    dtype = TORCH_DTYPE[point.dtype]
+    tensor = torch.zeros(max(1, point.shape[1] // dtype.itemsize), dtype=dtype, device=device)
+    return lambda: dist.all_reduce(tensor, group=group, async_op=True)
+
+
 def _all_reduce(random, count, share, ranks, rank, group) -> Call:
     tensor = random(count).fill_(0.0)  # stays finite, however often it is summed; sums of floats take no longer
     return lambda: dist.all_reduce(tensor, group=group, async_op=True).wait()

@@ -81,6 +81,11 @@ class Fleet:
         command = {"do": "piece", "job": job.to_record(), "ranks": ranks, "window_ns": window_ns}
         return [answer["staged"] for answer in self._ask(ranks, command)]
 
+    def overlap(self, point: Point, repeats: int) -> list[list[list[int]]]:
+        """[start_ns, end_ns, slowdown of compute in millionths] of each repeat on each member."""
+        command = {"do": "overlap", "point": json.loads(point.to_json()), "repeats": repeats}
+        return [answer["spans"] for answer in self._ask(point.shape[0], command)]
+
     def collective(self, point: Point, repeats: int) -> list[list[list[int]]]:
         """[start_ns, end_ns] of each repeat on each member, one clock for all."""
         command = {"do": "collective", "point": json.loads(point.to_json()), "repeats": repeats}

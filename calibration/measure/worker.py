@@ -1,9 +1,10 @@
 """One measuring process: python -m calibration.measure.worker RANK WORLD STORE DEVICE.
 
 Reads one JSON command a line on stdin, answers one JSON line on stdout:
-    {"do": "kernel", "point": {...}, "ranks": [0, 1], "window_ns": n}   -> {"samples": [[ns, contaminated], ...]}
-    {"do": "piece", "job": {...}, "ranks": n, "window_ns": n}           -> {"staged": [[[ns, contaminated], ...], ...]}
-    {"do": "collective", "point": {...}, "repeats": n}                 -> {"spans": [[start_ns, end_ns], ...]}
+    {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, contaminated], ...]}
+    {"do": "piece", "job": {...}, "ranks": n, "window_ns": n}        -> {"staged": [samples of each piece]}
+    {"do": "collective", "point": {...}, "repeats": n}               -> {"spans": [[start_ns, end_ns], ...]}
+    {"do": "overlap", "point": {...}, "repeats": n}                  -> {"spans": [[start_ns, end_ns, millionths], ...]}
 A closed stdin ends the process at once, whatever it is doing: no process outlives the one that started it.
 """
 
@@ -81,6 +82,8 @@ class Worker:
         if command["do"] == "piece":
             return self._piece(command["job"], command["ranks"], command["window_ns"])
         point = Point.from_record(command["point"])
+        if command["do"] == "overlap":
+            return self._overlap(point, command["repeats"])
         if command["do"] == "kernel":
             return self._kernel(point, command["ranks"], command["window_ns"])
         return self._collective(point, command["repeats"])
@@ -122,6 +125,16 @@ class Worker:
             call()
             self._synchronize()
             spans.append([start, now_ns()])
+        return {"spans": spans}
+
+    def _overlap(self, point, repeats: int) -> dict:
+        from calibration.measure import collectives, kernels, overlap
+
+        group = self._groups[point.shape[0]]
+        begin = self._cached(point.key, lambda: collectives.make_begin(point, group, self.device))
+        beside = point.beside()
+        compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
+        spans = overlap.take_overlaps(begin, compute, lambda: self._barrier(point.shape[0]), repeats)
         return {"spans": spans}
 
     def _cached(self, key: str, make):

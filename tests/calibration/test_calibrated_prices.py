@@ -7,10 +7,13 @@ import pytest
 from journals import NOISE, POINTS, SIZES, collective_seconds, context, journal, kernel, true_seconds
 
 from calibration.build import build
-from calibration.journal import TOGETHER, Journal, Sampled
+from calibration.journal import COMPUTE, TOGETHER, Journal, Sampled
 from calibration.pieces import Named
+from calibration.points import OVERLAP, Point
 from simulator.costs.pricer import Pricer
 from simulator.costs.profile import profile_from_record
+from simulator.graph.event_graph import FULL_RATE
+from simulator.kinds import DATA
 from simulator.model.work import Kernel
 from simulator.registry import topology
 
@@ -71,6 +74,16 @@ def test_collectives_and_sends_cost_what_was_measured():
         assert reduce.duration_ns == pytest.approx(collective_seconds("all_reduce", 2, size) * 1e9, abs=2)
         assert send.duration_ns == pytest.approx(collective_seconds("send", 2, size) * 1e9, abs=2)
     assert prices.collective("all_reduce", 3 * SIZES[4], span).source == "interpolated"
+
+
+def test_compute_beside_a_collective_runs_as_slow_as_it_was_measured():
+    made, size = journal(), SIZES[3]
+    own_ns = 2.0 * collective_seconds("all_reduce", 2, size) * 1e9
+    made.add(Point(OVERLAP, "all_reduce", "fp32", (2, size)), TOGETHER, [[round(own_ns), 0]] * 5)
+    made.add(Point(OVERLAP, "all_reduce", "fp32", (2, size)), COMPUTE, [[1_600_000, 0]] * 5)
+    compute, own = pricer(made).rates(DATA)
+    assert compute / FULL_RATE == pytest.approx(1 / 1.6, rel=1e-3) and own / FULL_RATE == pytest.approx(0.5, rel=1e-3)
+    assert pricer(journal()).rates(DATA) == (FULL_RATE, FULL_RATE)  # not measured: nothing is assumed
 
 
 def test_what_nobody_measured_says_datasheet():

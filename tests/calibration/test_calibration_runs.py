@@ -15,7 +15,7 @@ from calibration.calibrate import calibrate
 from calibration.journal import ALONE, TOGETHER
 from calibration.measure.fleet import Fleet, MeasuringFailed, PointFailed
 from calibration.pieces import jobs_of_scenario
-from calibration.points import COLLECTIVE, KERNEL, Point
+from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
 from calibration.report import report_lines
 from calibration.session import plan_visits
 from simulator.costs.pricer import Pricer
@@ -170,6 +170,8 @@ def test_every_family_and_every_collective_can_be_measured():
         for point in collectives:
             spans = fleet.collective(point, 2)
             assert len(spans) == 2 and all(start < end for member in spans for start, end in member), point
+        beside = fleet.overlap(Point(OVERLAP, "all_reduce", "fp32", (2, 2**22)), 2)
+        assert any(slowdown > 0 for member in beside for _, _, slowdown in member)
         with pytest.raises(PointFailed, match="KeyError"):
             fleet.kernel(Point(KERNEL, "no such op", "fp32", (8, 8)), 1, 100_000)
 

@@ -1,0 +1,42 @@
+"""Compute beside a collective: how much each slows the other, with both going on all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns as now_ns
+from typing import Any
+
+BASE_CALLS = 12
+"""Matrix products that are timed by themselves, to compare with."""
+
+PER_MILLION = 1_000_000
+
+
+def take_overlaps(
+    begin: Callable[[], Any], compute: Callable[[], object], barrier: Callable[[], None], repeats: int
+) -> list[list[int]]:
+    """[start_ns, end_ns, slowdown of compute in millionths] of each repeat on this rank; 0 where nothing overlapped.
+
+    begin: launches the collective. compute: one short kernel. Every rank computes all the time: from the launch until
+    its part of the collective is done.
+    """
+    for _ in range(2):
+        compute()
+        begin().wait()
+    found = []
+    for _ in range(repeats):
+        barrier()
+        alone_ns = now_ns()
+        for _ in range(BASE_CALLS):
+            compute()
+        alone_ns = (now_ns() - alone_ns) / BASE_CALLS
+        barrier()
+        start = now_ns()
+        handle, calls, computed = begin(), 0, start
+        while not handle.is_completed():
+            compute()
+            calls, computed = calls + 1, now_ns()
+        handle.wait()
+        slowdown = (computed - start) / (calls * alone_ns) if calls else 0.0
+        found.append([start, now_ns(), round(PER_MILLION * slowdown)])
+    return found
