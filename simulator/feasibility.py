@@ -1,7 +1,8 @@
 """Why a plan does not fit in memory, and the smallest change that does.
 
 Changes are tried in the order in which they disturb a plan: what costs nothing but communication first, then what
-costs compute, then what spreads the model over more ranks; one at a time, then two together, then with more nodes.
+costs compute, then tables in host memory, then what spreads the model over more ranks; one at a time, then two
+together, then with more nodes.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 
 from simulator.errors import RehearseError
 from simulator.memory import Memory, measure_memory
+from simulator.model import tables
 from simulator.model.blocks import Cut
 from simulator.program.lowering import lower
 from simulator.units import GIB
@@ -33,7 +35,10 @@ def shortage(scenario, memory: Memory, cut: Cut) -> str | None:
     )
     change = smallest_change(scenario, cut)
     if change is None:
-        return sentence + "nothing that was tried fits: zero, recompute, microbatch, tensor, pipeline, 16 times the nodes"
+        return sentence + (
+            "nothing that was tried fits: zero, recompute, microbatch, tensor, pipeline, tables in host memory, "
+            "16 times the nodes"
+        )
     return sentence + "the smallest change that fits is " + " ".join(f"--set {line}" for line in change)
 
 
@@ -41,18 +46,21 @@ def smallest_change(scenario, cut: Cut) -> Change | None:
     """The first change, or pair of changes, under which every rank fits; None where none does."""
     singles = list(_changes(scenario))
     pairs = (first + second for first, second in combinations(singles, 2) if _independent(first, second))
-    for change in (*singles, *pairs, *_more_nodes(scenario)):
+    wide = (change for factor in (2, 4, 8) for change in _wider(scenario, factor))  # tensor groups leave their node
+    for change in chain(singles, pairs, _more_nodes(scenario), wide):
         if _fits(scenario, change, cut):
             return change
     return None
 
 
 def _changes(scenario) -> Iterator[Change]:
-    plan, trunk = scenario.plan, scenario.model.trunk
+    plan = scenario.plan
     if plan.data * plan.context > 1 and plan.zero == 0:
         yield ("plan.zero=1",)
     if plan.tensor > 1 and not plan.sequence_parallel:
         yield ("plan.sequence_parallel=true",)
+    if any(load.sharding != tables.AUTO for load in tables.loads(scenario)):
+        yield (f"plan.embedding_sharding={tables.AUTO}",)
     if plan.recompute == "none":
         yield ("plan.recompute=selective",)
     if plan.recompute != "full":
@@ -61,22 +69,50 @@ def _changes(scenario) -> Iterator[Change]:
     while microbatch % 2 == 0:
         microbatch //= 2
         yield (f"plan.microbatch={microbatch}",)
+    yield from _tables_to_host(scenario)
     for factor in (2, 4, 8):
         if plan.data % factor == 0:
-            data = f"plan.data={plan.data // factor}"
-            if trunk.kv_heads and trunk.kv_heads % (plan.tensor * factor) == 0:
-                yield (f"plan.tensor={plan.tensor * factor}", data)
-            yield (f"plan.pipeline={plan.pipeline * factor}", data)
+            if plan.tensor * factor <= scenario.cluster.node_type.gpus:
+                yield from _wider(scenario, factor)
+            yield (f"plan.pipeline={plan.pipeline * factor}", f"plan.data={plan.data // factor}")
+
+
+def _wider(scenario, factor: int) -> Iterator[Change]:
+    """Every layer over more ranks, where its heads divide."""
+    plan, heads = scenario.plan, scenario.model.trunk.kv_heads
+    if plan.data % factor == 0 and heads and heads % (plan.tensor * factor) == 0:
+        yield (f"plan.tensor={plan.tensor * factor}", f"plan.data={plan.data // factor}")
+
+
+def _tables_to_host(scenario) -> Iterator[Change]:
+    """The table that holds most device memory, then the two that do, and so on, in host memory."""
+    stored = {load.table.name: load.rows * load.stored_bytes for load in tables.loads(scenario)}
+    on_device = [
+        (stored[table.name], -place)
+        for place, table in enumerate(scenario.model.tables)
+        if table.placement == "device" and stored.get(table.name)
+    ]
+    lines: Change = ()
+    for _, place in sorted(on_device, reverse=True):
+        lines += (f"model.tables.{-place}.placement=host",)
+        yield lines
 
 
 def _more_nodes(scenario) -> Iterator[Change]:
-    """The model over more nodes, by pipeline: the batch and the work of a replica stay what they are."""
+    """More nodes: the model over them by pipeline, or its tables over them by data.
+
+    By pipeline, the batch and the work of a replica stay what they are; by data, each replica has fewer microbatches,
+    and a larger batch where they cannot be dealt.
+    """
     plan, nodes = scenario.plan, scenario.cluster.nodes
     for factor in (2, 4, 8, 16):
         spread = (f"cluster.nodes={nodes * factor}", f"plan.pipeline={plan.pipeline * factor}")
         yield spread
         if plan.recompute != "full":
             yield (*spread, "plan.recompute=full")
+        replicas = (f"cluster.nodes={nodes * factor}", f"plan.data={plan.data * factor}")
+        larger = () if plan.microbatches % factor == 0 else (f"plan.global_batch={plan.global_batch * factor}",)
+        yield (*replicas, *larger)
 
 
 def _independent(first: Change, second: Change) -> bool:

@@ -169,6 +169,23 @@ def test_what_does_not_fit_says_by_how_much_and_a_remedy_that_fits(sets):
     assert changed["memory_bytes"]["peak_max"] <= limit
 
 
+ON_DEVICE = "model.tables.0.rows=2000000000"
+
+
+@pytest.mark.parametrize("sets, remedy", [
+    ((ON_DEVICE,), ["model.tables.0.placement=host"]),
+    (("model.tables.0.rows=100000000", "plan.embedding_sharding=data_parallel"), ["plan.embedding_sharding=row_wise"]),
+    (("model.tables.0.rows=100000000", "plan.embedding_sharding=table_wise", "model.tables.0.dim=512"),
+     ["plan.embedding_sharding=row_wise"]),
+    (("model.tables.0.rows=30000000000", "model.tables.0.placement=host", "model.tables.0.cache_fraction=0.1"),
+     ["cluster.nodes=4", "plan.data=32", "plan.global_batch=256"]),
+])  # fmt: skip
+def test_tables_that_do_not_fit_are_sharded_moved_to_the_host_or_spread_over_more_nodes(sets, remedy):
+    result = answer("hstu", *sets)
+    assert re.findall(r"--set (\S+)", result.reason) == remedy
+    assert answer("hstu", *sets, *remedy).feasible
+
+
 def test_where_nothing_fits_that_is_said():
     sets = ("model.trunk.hidden=65536", "model.trunk.heads=2", "model.trunk.layers=8", "plan.tensor=2")
     reason = answer("gpt", *sets).reason
