@@ -86,9 +86,10 @@ def check_supported(file: ScenarioFile) -> None:
             said = "this" if isinstance(value, tuple | Value) else said
             raise NotSupportedYet(f"{said} is not supported yet; {instead}", key=key)
     compression, plan = file.plan.compression, file.plan
-    if compression.method in ("topk", "powersgd") and plan.zero == 1 and _reduces(file):
+    if compression.method != "none" and plan.zero == 1 and _reduces(file):  # compressors rewrite all-reduces only
+        instead = "use zero 0, or precision.reduce bf16" if compression.method == "bf16" else "use zero 0, or none"
         raise NotSupportedYet(
-            f"{compression.method} with zero 1 is not supported yet; use zero 0, or compression none or bf16",
+            f"{compression.method} with zero 1 is not supported yet; {instead}",
             key="plan.compression.method",
         )
 

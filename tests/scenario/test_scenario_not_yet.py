@@ -57,12 +57,12 @@ def test_what_is_not_built_is_refused_by_key_with_what_to_use(refused, key):
     assert said.startswith(("--set", "s.yaml")) and key.replace("*", "1").split(".")[-1] in said
 
 
-@pytest.mark.parametrize("method", ["topk", "powersgd"])
-def test_sparse_and_low_rank_compression_with_sharded_optimizers_is_not_built(refused, load, method):
+@pytest.mark.parametrize("method", ["topk", "powersgd", "bf16"])
+def test_compression_with_sharded_optimizers_is_not_built(refused, load, method):
     said = refused(HSTU, f"plan.compression.method={method}", "plan.zero=1", kind=NotSupportedYet)
     assert f"{method} with zero 1 is not supported yet" in said
     load(HSTU, f"plan.compression.method={method}")
-    load(HSTU, "plan.compression.method=bf16", "plan.zero=1")
+    load(HSTU, "plan.zero=1", "precision.reduce=bf16")
 
 
 @pytest.mark.parametrize(
