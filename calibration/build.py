@@ -13,7 +13,7 @@ import numpy as np
 from calibration import fits
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled
 from calibration.machine import load
-from calibration.pieces import Named
+from calibration.pieces import DEFAULTS, Named
 from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
 from simulator.cluster import Cluster
 from simulator.costs import measured
@@ -49,7 +49,7 @@ def build(journal: Journal, context: Context) -> dict:
         "schema_version": SCHEMA_VERSION,
         "name": context.name,
         "device": _device(together, context),
-        "defaults": {"attention": "flash"},
+        "defaults": DEFAULTS,
         "sources": _sources(context),
         "kernels": [*_kernels(together, ""), *_kernels(alone, measured.ALONE)],
         "collectives": _collectives(together),

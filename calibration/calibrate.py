@@ -10,7 +10,7 @@ from calibration import files, grid, machine, typical
 from calibration.build import Context
 from calibration.measure.fleet import Fleet
 from calibration.pieces import Job, jobs_of_scenario
-from calibration.points import COLLECTIVE, Point, merged
+from calibration.points import COLLECTIVE, KERNEL, Point, merged
 from calibration.report import report_lines
 from calibration.scenarios import wanted_by
 from calibration.session import Session
@@ -92,6 +92,8 @@ def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> 
     """What to measure, in the order of importance; each point and each piece once."""
     wanted = [one for path in missing for one in wanted_by(path)]
     kernels, dtype = [one for one in wanted if isinstance(one, Point)], DTYPES[device]
+    if device == "cuda":
+        kernels = [one for one in kernels if one.what == KERNEL or one.shape[0] <= gpus]
     for point in kernels:
         if point.dtype not in DTYPE_BYTES:
             raise ScenarioError(f"{point.dtype!r} is not a dtype; use one of {', '.join(DTYPE_BYTES)}", key="--missing")
@@ -101,7 +103,7 @@ def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> 
         worlds = tuple(world for world in WORLDS if world == 2 or budget_s >= SMALL_BUDGET_S)
     jobs = _distinct([one for one in wanted if isinstance(one, Job)])
     ranks = min(machine.num_cores(), 2)
-    usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario, "flash")]
+    usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario)]
     usual = _distinct([*jobs, *usual])[len(jobs) :]
     points = merged([*kernels, *grid.kernel_points(dtype)])
     asked, rest = points[: len(merged(kernels))], points[len(merged(kernels)) :]

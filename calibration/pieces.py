@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from simulator.costs.pieces import Identity, identity
 from simulator.graph.steps import StepSource
 from simulator.model import blocks
+from simulator.model.blocks import Cut
+from simulator.model.stacks import CURRENT, software_stack
 from simulator.model.work import Kernel, Step
 from simulator.program.actions import Action
 from simulator.program.lowering import cut_of, lower
 from simulator.program.program import Program, RankProgram
+
+DEFAULTS = {"stack": CURRENT.name, "attention": "flash"}
+"""Of a calibrated profile: the executor runs torch's fused attention, and adds weight gradients in the product."""
 
 UNIT, BUCKET, TABLES, OPTIMIZER = "unit", "bucket", "tables", "optimizer"
 
@@ -70,11 +75,15 @@ class Job:
                 "attention": self.attention, "key": self.key, "num_pieces": len(self.pieces)}  # fmt: skip
 
 
-def jobs_of_scenario(scenario, attention: str) -> list[Job]:
+def measured_cut(scenario) -> Cut:
+    """The cut of the work as the executor does it, on a calibrated profile."""
+    return cut_of(scenario, stack=software_stack(scenario.software, DEFAULTS))
+
+
+def jobs_of_scenario(scenario) -> list[Job]:
     """The jobs of every representative rank of a scenario, each distinct one once."""
-    program = lower(scenario)
-    attention = scenario.software.attention or attention
-    source = StepSource(scenario, cut_of(scenario, attention))
+    program, cut = lower(scenario), measured_cut(scenario)
+    source = StepSource(scenario, cut)
     text = scenario.canonical_json()
     found: dict[tuple, Job] = {}
     for place, own in enumerate(program.ranks):
@@ -82,7 +91,7 @@ def jobs_of_scenario(scenario, attention: str) -> list[Job]:
             named = tuple(Named(name, _kernels(steps)) for name, steps in pieces)
             if all(piece.kernels for piece in named):
                 found.setdefault(
-                    tuple(piece.identity for piece in named), Job(text, place, what, which, attention, named)
+                    tuple(piece.identity for piece in named), Job(text, place, what, which, cut.attention, named)
                 )
     return list(found.values())
 

@@ -6,31 +6,33 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from calibration.pieces import Job, jobs_of_scenario
-from calibration.points import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Point, kernel_point
+from calibration.asked import collectives_of
+from calibration.pieces import Job, jobs_of_scenario, measured_cut
+from calibration.points import COLLECTIVE, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Point, kernel_point
 from simulator.errors import ScenarioError
 from simulator.graph.steps import StepSource
 from simulator.model.work import Kernel, Step
-from simulator.program.lowering import cut_of, lower
+from simulator.program.lowering import lower
 from simulator.scenario.loader import load_scenario
 
-ATTENTION = ("flash", "unfused")
 WITHOUT_PROFILE = ("profile=null",)
 """The profile that a scenario names may be the very one that is to be written."""
 
+MOST_RANKS = 4
+"""Groups of more processes are not measured."""
 
-def wanted_by(path: str, attention: str = ATTENTION[0]) -> list[Point | Job]:
+
+def wanted_by(path: str) -> list[Point | Job]:
     """What a scenario file, or a JSON list of {op, shape, dtype, bytes_moved}, asks for. Raises ScenarioError."""
     if path.endswith(".json"):
         return _points_of_list(path)
     scenario = load_scenario(path, WITHOUT_PROFILE)
-    return [*jobs_of_scenario(scenario, attention), *points_of_scenario(scenario, attention)]
+    return [*jobs_of_scenario(scenario), *points_of_scenario(scenario)]
 
 
-def points_of_scenario(scenario, attention: str = ATTENTION[0]) -> list[Point]:
-    """Every kernel of one step of a scenario, each once. The steps themselves are not run."""
-    program = lower(scenario)
-    cut = cut_of(scenario, scenario.software.attention or attention)
+def points_of_scenario(scenario) -> list[Point]:
+    """Every kernel, collective and transfer of one step of a scenario, each once. The steps themselves are not run."""
+    program, cut = lower(scenario), measured_cut(scenario)
     source = StepSource(scenario, cut)
     found: dict[str, Point] = {}
     for own in program.ranks:
@@ -41,7 +43,12 @@ def points_of_scenario(scenario, attention: str = ATTENTION[0]) -> list[Point]:
                 for kernel, layout in _with_layouts(piece, launch.action.verb, cut.tokens):
                     point = kernel_point(kernel, layout)
                     found.setdefault(point.key, point)
-    return list(found.values())
+    collectives = [
+        Point(COLLECTIVE, op, "fp32", (ranks, size))
+        for op, ranks, size in collectives_of(scenario, program, source)
+        if ranks <= MOST_RANKS
+    ]
+    return [*found.values(), *collectives]
 
 
 def _with_layouts(steps: Iterable[Step], verb: str, tokens: int) -> Iterable[tuple[Kernel, str]]:

@@ -164,12 +164,25 @@ def _random(rank: Rank, *shape: int) -> torch.Tensor:
     return torch.empty(shape, device=rank.device).uniform_(-1.0, 1.0).to(rank.numerics.activations)
 
 
+class Eviction:
+    """Reads and writes more memory than caches hold: what a step does between two updates."""
+
+    def __init__(self, device: torch.device):
+        self._buffer = torch.zeros(KEPT_BYTES // 4, device=device)
+
+    def __call__(self) -> None:
+        self._buffer.add_(1.0)
+
+
 def _optimizer(rank: Rank, which: str) -> PieceJob:
     for bucket in rank.dense.buckets.values():
         bucket.gradients.uniform_(-1e-3, 1e-3)
         bucket.reduced = bucket.stage_parts(bucket.gradients, rank.dense.data.size)[0].clone()
 
+    evict = Eviction(rank.device)
+
     def rounds() -> Iterator[Stage]:
+        evict()
         yield 0, rank.dense.update
 
     return PieceJob(rounds)
@@ -184,6 +197,7 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
     bucket.gradients.uniform_(-1e-3, 1e-3)
     state: dict = {}
     held: dict = {}
+    evict = Eviction(rank.device)
 
     def encode(phase: int) -> None:
         with torch.no_grad():
@@ -199,6 +213,7 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
 
     def rounds() -> Iterator[Stage]:
         held.clear()
+        evict()
         for phase, op in enumerate(compressor.collectives):
             yield phase, lambda phase=phase: encode(phase)
             if op == "all_gather":
@@ -220,6 +235,7 @@ def _tables(rank: Rank, which: str) -> PieceJob:
         for table in blocks.sparse_tables(scenario.model)
     }
     microbatches = scenario.microbatches
+    evict = Eviction(rank.device)
 
     def rounds() -> Iterator[Stage]:
         for microbatch in range(microbatches):
@@ -231,6 +247,7 @@ def _tables(rank: Rank, which: str) -> PieceJob:
             tables.exchange_ids(microbatch)
             yield 0, _without_grad(lambda microbatch=microbatch: tables.lookup(microbatch))
             yield 1, _without_grad(lambda microbatch=microbatch: tables.accumulate_gradients(microbatch))
+        evict()
         yield 2, _without_grad(tables.update)
 
     return PieceJob(rounds)

@@ -15,6 +15,7 @@ LOST_NS = 20_000
 """A sample is contaminated when its thread waited for a core longer than both of these (schedstat's run delay). The
 wait is taken off, but caches were lost too: such samples count only where there are no others."""
 
+WARM_ROUNDS = 2
 MOST_ROUNDS = 24
 """Of one staged job in one visit."""
 
@@ -75,14 +76,14 @@ def take_staged(
     synchronize: Callable[[], None], *, warm: bool,
 ) -> list[list[Sample]]:  # fmt: skip
     """Samples of each stage of a job that runs in rounds, until the window is over. warm: it has run before; else the
-    first round is not counted.
+    first rounds are not counted.
 
     A stage that occurs several times in a round gives as many samples. What a round does between stages is not timed.
     """
     delay = RunDelay()
     found: list[list[Sample]] = [[] for _ in range(num_stages)]
     end = time.perf_counter_ns() + window_ns
-    for number in range(int(warm), 1 + MOST_ROUNDS):
+    for number in range(0 if warm else -WARM_ROUNDS, MOST_ROUNDS):
         for stage, call in rounds():
             synchronize()
             before, start = delay(), time.perf_counter_ns()
@@ -90,9 +91,9 @@ def take_staged(
             synchronize()
             taken = time.perf_counter_ns() - start
             lost = min(taken, delay() - before)
-            if number:
+            if number >= 0:
                 found[stage].append(Sample(max(1, taken - lost), lost > max(LOST_NS, LOST_SHARE * taken)))
-        if not number:
+        if number < 0:
             end = time.perf_counter_ns() + window_ns
         elif time.perf_counter_ns() >= end:
             break

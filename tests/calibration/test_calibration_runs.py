@@ -177,7 +177,7 @@ def test_every_family_and_every_collective_can_be_measured():
 
 
 def test_a_round_visits_kernels_and_pieces_together_and_alone(scenario):
-    jobs = jobs_of_scenario(load_scenario(scenario, ["profile=null"]), "flash")
+    jobs = jobs_of_scenario(load_scenario(scenario, ["profile=null"]))
     points = [*jobs, Point(KERNEL, "copy", "fp32", (8, 64)), Point(COLLECTIVE, "send", "fp32", (2, 1024))]
     planned = plan_visits(points, 2)
     assert [visit.what for visit in planned] == points + points[:-1]  # a collective has no meaning alone
