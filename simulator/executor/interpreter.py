@@ -29,17 +29,18 @@ from simulator.program.program import RankProgram
 
 @dataclass
 class Piece:
-    """Units [first, last] of a stage between two seams. rerun: units that are run again before its backward, from the
-    layer's input on; empty where the forward's graph is kept."""
+    """Units [first, last] of a stage between two seams. layer: under full recomputation, the places of the pieces that
+    make up its layer; the whole layer is run again before the backward of the last of them."""
 
     first: int
     last: int
-    rerun: tuple[int, ...] = ()
+    layer: tuple[int, ...] = ()
 
 
 @dataclass
 class Saved:
-    """What a piece's forward leaves for its backward. x: the input, a leaf. out: None where it is run again."""
+    """What a piece's forward leaves for its backward. x: the input, a leaf. out: None where it must be run again; then
+    only the first piece of a layer keeps x."""
 
     x: torch.Tensor | None
     out: torch.Tensor | None
@@ -123,21 +124,21 @@ class Interpreter:
     # forward and backward
 
     def _cut(self, chunk) -> list[Piece]:
-        pieces = []
-        for first, last in chunk.segments:
-            if self.plan.recompute != "full":
-                pieces.append(Piece(first, last))
-                continue
-            index = first
-            while index <= last:
-                layer, end = self.units[index].layer, index
-                while layer >= 0 and end < last and self.units[end + 1].layer == layer:
-                    end += 1
-                start = index
-                while layer >= 0 and start > 0 and self.units[start - 1].layer == layer:
-                    start -= 1
-                pieces.append(Piece(index, end, tuple(range(start, end + 1)) if layer >= 0 else ()))
-                index = end + 1
+        """A stage's pieces, in forward order: its segments, under full recomputation cut at layers too."""
+        if self.plan.recompute != "full":
+            return [Piece(first, last) for first, last in chunk.segments]
+        starts = {first for first, _ in chunk.segments}
+        pieces: list[Piece] = []
+        for index in range(chunk.first, chunk.last + 1):
+            layer = self.units[index].layer
+            if pieces and index not in starts and layer >= 0 and self.units[index - 1].layer == layer:
+                pieces[-1].last = index
+            else:
+                pieces.append(Piece(index, index))
+        for piece in pieces:
+            layer = self.units[piece.first].layer
+            if layer >= 0:
+                piece.layer = tuple(p for p, other in enumerate(pieces) if self.units[other.first].layer == layer)
         return pieces
 
     def _of_action(self, action: Action) -> list[int]:
@@ -158,10 +159,10 @@ class Interpreter:
         for place in self._of_action(action):
             piece = self.pieces[stage][place]
             leaf = None if x is None else x.detach().requires_grad_()
-            if piece.rerun:
+            if piece.layer:
                 with torch.no_grad():
                     x = self._run(piece.first, piece.last, leaf, inputs)
-                kept = leaf if piece.first == piece.rerun[0] else None
+                kept = leaf if place == piece.layer[0] else None
                 self.step.saved[stage, microbatch, place] = Saved(kept, None)
             else:
                 x = self._run(piece.first, piece.last, leaf, inputs)
@@ -183,9 +184,9 @@ class Interpreter:
         own = self._of_action(action)
         for place in reversed(own):
             piece = self.pieces[stage][place]
+            if self.step.saved[stage, microbatch, place].out is None:
+                self._run_again(stage, microbatch, piece.layer, inputs)
             saved = self.step.saved.pop((stage, microbatch, place))
-            if piece.rerun:
-                saved = self._run_again(stage, microbatch, place, saved, inputs)
             torch.autograd.backward(saved.out, grad)
             grad = None if saved.x is None else saved.x.grad
             for bucket in self.dense.of_units(piece.first, piece.last):
@@ -202,19 +203,14 @@ class Interpreter:
             x = forward(self.env, unit, self.dense.weights, x, inputs)
         return x
 
-    def _run_again(self, stage: int, microbatch: int, place: int, saved: Saved, inputs: Inputs) -> Saved:
-        """The piece's forward with a graph, from the input of its layer on, which the layer's first piece keeps."""
-        begin, piece = now_ns(), self.pieces[stage][place]
-        x, first = saved.x, piece.first
-        if x is None:  # a bucket boundary cuts the layer: what is in front of this piece runs without a graph
-            first = piece.rerun[0]
-            head = next(i for i, other in enumerate(self.pieces[stage]) if other.first == first)
-            with torch.no_grad():
-                x = self._run(first, piece.first - 1, self.step.saved[stage, microbatch, head].x, inputs)
-        leaf = x.detach().requires_grad_()
-        out = self._run(piece.first, piece.last, leaf, inputs)
+    def _run_again(self, stage: int, microbatch: int, layer: tuple[int, ...], inputs: Inputs) -> None:
+        """A layer's forward, now with graphs, from the input that its first piece has kept."""
+        begin, x = now_ns(), self.step.saved[stage, microbatch, layer[0]].x
+        for place in layer:
+            piece, leaf = self.pieces[stage][place], x.detach().requires_grad_()
+            x = self._run(piece.first, piece.last, leaf, inputs)
+            self.step.saved[stage, microbatch, place] = Saved(leaf, x)
         self.recorder.span.recomputed.append((begin, now_ns()))
-        return Saved(leaf, out)
 
     # microbatches and tables
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 import traceback
 from datetime import timedelta
 
@@ -14,10 +16,13 @@ from simulator.executor.executable import check_ranks
 from simulator.executor.job import Job, RankRecord
 from simulator.executor.rank import run_rank
 
+WATCH_S = 1.0
+
 
 def run_launched(job: Job) -> list[RankRecord]:
     """Runs this process's rank and gathers the records of all. Raises ScenarioError for a wrong number of ranks."""
     check_ranks(job.scenario, int(os.environ["WORLD_SIZE"]))
+    threading.Thread(target=_leave_with, args=(os.getppid(),), name="parent watch", daemon=True).start()
     if "OMP_NUM_THREADS" in os.environ:  # torchrun sets 1
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     dist.init_process_group("gloo", timeout=timedelta(seconds=job.timeout_s))
@@ -28,6 +33,13 @@ def run_launched(job: Job) -> list[RankRecord]:
     dist.barrier()
     dist.destroy_process_group()
     return records  # type: ignore[return-value]
+
+
+def _leave_with(parent: int) -> None:
+    """A rank whose launcher was killed would wait for its peers until the timeout."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)
 
 
 def _fatal(error: BaseException) -> None:

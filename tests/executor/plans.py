@@ -52,6 +52,8 @@ PLANS = {
         ("hstu", {"tensor": 2, "data": 2, "embedding_sharding": {"item": "table_wise", "action": "data_parallel"}}),
         ("sasrec_binary", {"tensor": 2, "data": 2, "sequence_parallel": True}),
         ("hstu_sampled", {"data": 4}),
+        ("llama", {"tensor": 2, "data": 2, "recompute": "full", "bucket_mib": 0.002}),
+        ("gpt", {"tensor": 2, "data": 2, "recompute": "full", "sequence_parallel": True, **SMALL_BUCKETS}),
     ],
     8: [
         *((model, {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": sequence,

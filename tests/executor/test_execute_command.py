@@ -1,0 +1,115 @@
+"""`rehearse execute`: what is printed, what is written, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from small_scenarios import MODELS
+
+from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.executor.executable import check_executable
+from simulator.program.lowering import lower
+from simulator.scenario.loader import load_scenario
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(tmp_path: Path, model: str = "llama", ranks: int = 2, **changes) -> Path:
+    file = tmp_path / "scenario.yaml"
+    plan = {"microbatch": 1, "global_batch": 8} | changes.pop("plan", {"data": ranks})
+    stated = {"schema_version": 1, "name": "small", "model": MODELS[model], "dtype": "fp32",
+              "cluster": {"preset": "cpu_host", "gpus_per_node": ranks}, "plan": plan, **changes}  # fmt: skip
+    file.write_text(yaml.safe_dump(stated))
+    return file
+
+
+def rehearse(*words: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *launcher, "simulator.cli.main", *words], cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_json_and_trace(tmp_path):
+    file, trace = write(tmp_path, dtype="bf16", plan={"tensor": 2, "data": 1}), tmp_path / "trace.json.gz"
+    done = rehearse("execute", str(file), "--steps", "3", "--json", "--trace", str(trace))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (line,) = done.stdout.splitlines()
+    found = json.loads(line, parse_constant=lambda text: pytest.fail(f"{text} is no number"))
+    assert found["source"] == "measured"
+    assert found["program_digest"] == lower(load_scenario(str(file))).digest()
+    assert len(found["step_times_s"]) == found["steps"] == 3
+    assert sorted(found["step_times_s"])[1] == found["step_time_s"]
+    assert found["step_time_s_p5"] <= found["step_time_s"] <= found["step_time_s_p95"]
+    assert abs(sum(found["breakdown_s"].values()) - found["step_time_s"]) < 1e-9
+    assert found["breakdown_s"]["tensor_comm"] > 0
+    assert len(found["losses"]) == found["steps"] + found["warmup_steps"]
+    assert found["losses"][-1] < found["losses"][0]
+    events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    assert {event["pid"] for event in events} == {1, 2}
+    assert [path.name for path in tmp_path.iterdir() if "trace" in path.name] == ["trace.json.gz"]
+
+
+def test_torchrun(tmp_path):
+    torchrun = shutil.which("torchrun", path=str(Path(sys.executable).parent))
+    if torchrun is None:
+        pytest.skip("torchrun is not beside this Python")
+    file = write(tmp_path)
+    done = subprocess.run(
+        [torchrun, "--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "-m",
+         "simulator.cli.main", "execute", str(file), "--steps", "1", "--json"],
+        cwd=ROOT, capture_output=True, text=True, timeout=100,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["ranks"] == 2
+
+
+def test_wrong_number_of_ranks_prints_the_line_that_fits(tmp_path):
+    file = write(tmp_path, ranks=4, plan={"data": 2, "pipeline": 2})
+    for ranks, fits in ((2, "plan.data=1"), (3, "plan.pipeline=1"), (6, "plan.data=3"), (8, "plan.data=4")):
+        scenario = load_scenario(str(file))
+        with pytest.raises(ScenarioError) as caught:
+            check_executable(scenario, ranks, "gloo")
+        sentence = str(caught.value)
+        assert f"{ranks} ranks cannot run tensor 1 * data 2 * pipeline 2 = 4" in sentence
+        sets = sentence.split("use ")[1].split(", or")[0].split("--set ")[1:]
+        assert any(fits in line for line in sets)
+        changed = load_scenario(str(file), [line.strip() for line in sets])
+        check_executable(changed, ranks, "gloo")
+
+
+def test_the_line_for_another_cluster_fits_too(tmp_path):
+    file = write(tmp_path, ranks=8, cluster={"preset": "dgx_a100"})
+    with pytest.raises(ScenarioError) as caught:
+        check_executable(load_scenario(str(file)), 2, "gloo")
+    sets = str(caught.value).split("use ")[1].split(", or")[0].split("--set ")[1:]
+    lines = [line.strip().replace("'", "") for line in sets]
+    check_executable(load_scenario(str(file), lines), 2, "gloo")
+
+
+@pytest.mark.parametrize(("model", "changes", "said"), [
+    ("llama", {"dtype": "fp16"}, "fp16 does not run on CPUs"),
+    ("llama", {"optimizer": "lamb"}, "lamb cannot be executed yet"),
+    ("hstu_sampled", {"plan": {"pipeline": 2}}, "scores rows that only the first stage holds"),
+])  # fmt: skip
+def test_what_cannot_be_run_is_refused_before_a_process_starts(tmp_path, model, changes, said):
+    scenario = load_scenario(str(write(tmp_path, model, **changes)))
+    with pytest.raises((ScenarioError, NotSupportedYet), match=said):
+        check_executable(scenario, None, "gloo")
+
+
+def test_another_backend_is_refused(tmp_path):
+    done = rehearse("execute", str(write(tmp_path)), "--backend", "mpi")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'mpi' is not a backend; use gloo or nccl" in done.stderr
