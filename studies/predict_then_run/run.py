@@ -1,0 +1,135 @@
+"""How close is the prediction to the run, and does it rank plans as the run does?
+
+    python -m studies.predict_then_run.run [--budget SECONDS] [--steps N] [--folder DIR] [--again]
+
+Calibrates this machine, predicts and runs eight plans of a small recommender on MovieLens-100K with two processes, and
+compares them: a table, one offline HTML report and a JSON file. What an earlier run has measured is used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console
+
+from simulator.comparison import Comparison, decided_tau, predict
+from simulator.errors import RehearseError
+from simulator.report.comparison_blocks import comparison_blocks, table_block
+from simulator.report.comparison_tables import plan_rows, signed_percent
+from simulator.report.comparison_trace import write_comparison_trace
+from simulator.report.html import report_html
+from simulator.report.tables import print_to, study_table
+from studies.predict_then_run import stages
+from studies.predict_then_run.plans import PLANS, scenario
+
+STEPS = 60
+LAST = 10
+"""Steps that the loss at the end is averaged over."""
+
+
+def say(line: str) -> None:
+    print(f"predict_then_run: {line}", file=sys.stderr, flush=True)
+
+
+def learning_rows(comparisons: list[Comparison], before: float, after: list[float]) -> list[dict[str, str]]:
+    """One row for each plan: what training did to the loss and to NDCG@10 of the held-out items."""
+    return [
+        {
+            "plan": one.name,
+            "loss, first step": f"{one.execution.losses[0]:.3f}",
+            f"loss, last {LAST}": f"{fmean(one.execution.losses[-LAST:]):.3f}",
+            "NDCG@10 before": f"{before:.4f}",
+            "NDCG@10 after": f"{ndcg:.4f}",
+        }
+        for one, ndcg in zip(comparisons, after, strict=True)
+    ]
+
+
+def answers(comparisons: list[Comparison], where: str) -> list[str]:
+    """The study's sentences."""
+    errors = [abs(one.error_percent) for one in comparisons]
+    worst = max(comparisons, key=lambda one: abs(one.error_percent))
+    tau, pairs = decided_tau(comparisons)
+    total = len(comparisons) * (len(comparisons) - 1) // 2
+    ranking = "no two plans differ by more than their spreads" if tau is None else (
+        f"Kendall's tau {tau:+.2f} over the {pairs} of {total} pairs of plans that differ by more than their spreads"
+    )  # fmt: skip
+    best, fastest = (min(comparisons, key=key).name for key in (lambda c: c.predicted_s, lambda c: c.measured_s))
+    return [
+        f"Median absolute error of the p50 step {stages.median(errors):.1f} %, worst "
+        f"{signed_percent(worst.error_percent)} ({worst.name}), {len(comparisons)} plans.",
+        f"Ranking: {ranking}. Predicted fastest: {best}; measured fastest: {fastest}.",
+        f"Data: {where}; fixed windows of {comparisons[0].result.scenario.model.trunk.seq} items, the last of each "
+        "user held out.",
+    ]
+
+
+def to_dict(comparisons: list[Comparison], before: float, after: list[float], said: list[str]) -> dict[str, Any]:
+    tau, pairs = decided_tau(comparisons)
+    return {
+        "answers": said,
+        "kendall_tau": tau,
+        "decidable_pairs": pairs,
+        "median_absolute_error_percent": stages.median([abs(one.error_percent) for one in comparisons]),
+        "worst_error_percent": max((one.error_percent for one in comparisons), key=abs),
+        "ndcg_at_10_before": before,
+        "plans": [one.to_dict() | {"ndcg_at_10_after": ndcg} for one, ndcg in zip(comparisons, after, strict=True)],
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--budget", type=float, default=90.0, help="seconds of calibration")
+    parser.add_argument("--steps", type=int, default=STEPS, help="measured steps of each plan")
+    parser.add_argument("--folder", type=Path, default=Path("out/predict_then_run"), help="where everything is kept")
+    parser.add_argument("--again", action="store_true", help="forget what earlier runs have measured")
+    options = parser.parse_args(arguments)
+    folder = options.folder
+    if options.again:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    first = scenario(next(iter(PLANS)))
+    histories, source, where = stages.data(first.seed, say)
+    profile = stages.calibrated(folder, options.budget, say)
+    from simulator.executor.evaluation import initial_weights
+
+    before = stages.ndcg(first, initial_weights(first), histories)
+    comparisons, after = [], []
+    for name in PLANS:
+        execution, ndcg = stages.executed(name, folder, options.steps, histories, source, say)
+        result, samples = predict(scenario(name, profile))
+        comparisons.append(Comparison(result, execution, samples))
+        after.append(ndcg)
+
+    said, learnt = answers(comparisons, where), learning_rows(comparisons, before, after)
+    console = Console()
+    for table in (plan_rows(comparisons), learnt):
+        print_to(console, study_table(table))
+        console.print()
+    for line in said:
+        console.print(f"- {line}", highlight=False, soft_wrap=True)
+    blocks = comparison_blocks(comparisons)
+    blocks.insert(1, table_block("What training did", learnt, f"Two processes, {where}."))
+    results = [replace(one.result, wall_s=0.0) for one in comparisons]
+    page = report_html(results, title="Predicted, then run", notes=said, blocks=blocks)
+    stages.write_whole(folder / "report.html", page.encode())
+    stages.write_whole(folder / "answers.json", stages.to_json(to_dict(comparisons, before, after, said)))
+    for place, one in enumerate(comparisons):
+        write_comparison_trace(one, folder / "plans" / f"{place}.trace.json.gz")
+    console.print(f"\nreport: {folder / 'report.html'}, figures: {folder / 'answers.json'}, traces: {folder / 'plans'}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("predict_then_run: interrupted; what was measured is kept, run it again to go on")
+    except RehearseError as error:
+        sys.exit(f"predict_then_run: {error}")
