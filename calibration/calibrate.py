@@ -52,7 +52,7 @@ def calibrate(
     device, gpus = _resolve(device)
     points = _points(device, gpus, missing, budget_s)
     worlds = {one.shape[0] for one in points if isinstance(one, Point) and one.what == COLLECTIVE}
-    ranks = min(machine.num_cores(), 2) if device == "cpu" else gpus
+    ranks = computing_ranks() if device == "cpu" else gpus
     world = max(ranks, *worlds, 1)
     say(f"starting {world} measuring processes for {len(points)} points")
     with Fleet(world, device, share=ranks) as fleet:
@@ -102,7 +102,7 @@ def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> 
     else:
         worlds = tuple(world for world in WORLDS if world == 2 or budget_s >= SMALL_BUDGET_S)
     jobs = _distinct([one for one in wanted if isinstance(one, Job)])
-    ranks = min(machine.num_cores(), 2)
+    ranks = max(1, gpus) if device == "cuda" else computing_ranks()
     usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario)]
     usual = _distinct([*jobs, *usual])[len(jobs) :]
     points = merged([*kernels, *grid.kernel_points(dtype)])
@@ -110,6 +110,11 @@ def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> 
     pairs = [*grid.collective_points(worlds[:1]), *grid.overlap_points(worlds)]
     mixed = _interleaved(rest[1:], pairs, usual)
     return [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:])]
+
+
+def computing_ranks() -> int:
+    """Processes that measure kernels at once on a CPU: as many as its cores, two at most."""
+    return min(machine.num_cores(), WORLDS[0])
 
 
 def _distinct(jobs: list[Job]) -> list[Job]:

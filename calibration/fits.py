@@ -55,7 +55,7 @@ def _piece_fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
         ]
         record = _record(np.array(residuals), np.array(residuals), "left_out_median_abs_pct", "")
         record["figures"]["over_kernels_sum_pct"] = _digits(100 * float(np.median(np.exp(factors) - 1)))
-        found[f"{pieces.LIKE}{alike[0].name}"] = record
+        found |= {f"{pieces.LIKE}{piece.name}": record for piece in alike}
         exact = {"error": IN_STEP_ERROR, "outside_error": IN_STEP_ERROR, "points": 0, "figures": {}}
         found |= {f"{pieces.EXACT}{piece.name}": exact for piece in alike}
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulator.costs import measured
 from simulator.costs.kernels import EMBEDDING_EFFICIENCY, MEMORY_FAMILIES, PASSES
+from simulator.costs.pieces import LIKE
 
 DRIFT_LIMIT = 0.03
 """A sentinel that strays further than this makes the whole profile doubtful."""
@@ -17,6 +18,7 @@ def report_lines(record: dict, path: str) -> list[str]:
     lines = [f"{'kernel or collective':<30} {'points':>6} {'samples':>8} {'held out':>9} {'largest':>9}"]
     lines += [_kernel_row(record, row) for row in _measured(record, "kernels")]
     lines += _collective_rows(record)
+    lines += _piece_rows(record)
     lines += [
         "",
         "held out: median error of a point predicted from all others; largest: of the largest, from the rest.",
@@ -61,6 +63,21 @@ def _collective_rows(record: dict) -> list[str]:
         largest = fit.get("larger_group_median_abs_pct") if row["group_size"] > 2 else None
         lines.append(_row(f"{row['op']} over {row['group_size']}", len(row["median_ns"]), sum(row["count"]),
                           fit.get("between_sizes_median_abs_pct"), largest))  # fmt: skip
+    return lines
+
+
+def _piece_rows(record: dict) -> list[str]:
+    """Pieces by name; over: how much longer they take than their kernels by themselves."""
+    counts: dict[str, list[int]] = {}
+    for row in _measured(record, "pieces"):
+        counts.setdefault(row["name"], []).append(row["count"])
+    if not counts:
+        return []
+    lines = ["", f"{'piece (a unit, an update)':<30} {'points':>6} {'samples':>8} {'held out':>9} {'over':>9}"]
+    for name, samples in counts.items():
+        fit = record["fits"].get(f"{LIKE}{name}", {}).get("figures", {})
+        lines.append(_row(name, len(samples), sum(samples), fit.get("left_out_median_abs_pct"),
+                          fit.get("over_kernels_sum_pct")))  # fmt: skip
     return lines
 
 

@@ -18,8 +18,8 @@ from calibration.points import FORWARD, INPUT_GRADIENT, Point
 
 Call = Callable[[], object]
 
-ROTATE_BYTES = 16 * 2**20
-"""Inputs of one point, all sets together: more than a core's L2 cache, about a core's share of an L3."""
+ROTATE_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
+"""Inputs of one point, all sets together: more than a core's L2 cache, about its share of an L3; a GPU's L2."""
 MOST_SETS = 16
 
 TORCH_DTYPE = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,7 +37,7 @@ def make_call(point: Point, device: str) -> Call:
     first = build(maker)
     sets = [first]
     if maker.bytes:
-        count = min(MOST_SETS, max(1, ROTATE_BYTES // maker.bytes))
+        count = min(MOST_SETS, max(1, ROTATE_BYTES[device] // maker.bytes))
         sets += [build(_Maker(point, maker.device)) for _ in range(count - 1)]
     if len(sets) == 1:
         return first

@@ -28,7 +28,7 @@ from simulator.scenario.loader import scenario_from
 Stage = tuple[int, Callable[[], object]]
 """(which of the job's pieces this is, a callable that runs it once)."""
 
-KEPT_BYTES = 32 * 2**20
+KEPT_BYTES = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
 """Activations of all sets of one job: more than caches hold."""
 MOST_SETS = 8
 
@@ -109,7 +109,7 @@ def _unit(rank: Rank, which: str) -> PieceJob:
     rows = head_model.output_rows(rank.env.model)
     width = 2 * rows[0] // rank.env.tensor.size if kind == "head" and rows else 8 * hidden
     each = max(1, rank.positions * width * dtype.itemsize)
-    count = max(2, min(MOST_SETS, KEPT_BYTES // each))
+    count = max(2, min(MOST_SETS, KEPT_BYTES[rank.device.type] // each))
     sets = [
         (units[same[number % len(same)]], None if kind == "embedding" else _random(rank, rank.positions, hidden))
         for number in range(count)
@@ -168,7 +168,7 @@ class Eviction:
     """Reads and writes more memory than caches hold: what a step does between two updates."""
 
     def __init__(self, device: torch.device):
-        self._buffer = torch.zeros(KEPT_BYTES // 4, device=device)
+        self._buffer = torch.zeros(KEPT_BYTES[device.type] // 4, device=device)
 
     def __call__(self) -> None:
         self._buffer.add_(1.0)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from calibration.measure.clock import Clock
+
 SHORTEST_NS = 50_000
 """A sample of a shorter kernel is the mean of as many calls as fill this: a clock read costs 50 ns, and noise."""
 
@@ -43,37 +45,22 @@ class RunDelay:
         return int(os.pread(self._file, 64, 0).split()[1])
 
 
-def take_samples(
-    call: Callable[[], object], window_ns: int, synchronize: Callable[[], None], *, most: int = 64
-) -> list[Sample]:
-    """Samples of `call` until the window is over, at least two. One warm-up call is not counted.
-
-    synchronize: waits for the device; returns at once on a CPU.
-    """
+def take_samples(call: Callable[[], object], window_ns: int, clock: Clock, *, most: int = 64) -> list[Sample]:
+    """Samples of `call` until the window is over, at least two. One warm-up call is not counted."""
     delay = RunDelay()
     call()
-    synchronize()
-    began = time.perf_counter_ns()
-    call()
-    synchronize()
-    calls = max(1, SHORTEST_NS // max(1, time.perf_counter_ns() - began))
+    clock.wait()
+    calls = max(1, SHORTEST_NS // max(1, clock.time_ns(call)))
     found: list[Sample] = []
     end = time.perf_counter_ns() + window_ns
     while len(found) < 2 or (time.perf_counter_ns() < end and len(found) < most):
-        before = delay()
-        start = time.perf_counter_ns()
-        for _ in range(calls):
-            call()
-        synchronize()
-        taken = time.perf_counter_ns() - start
-        lost = delay() - before
-        found.append(Sample(max(1, (taken - min(lost, taken)) // calls), lost > max(LOST_NS, LOST_SHARE * taken)))
+        found.append(_sample(call, calls, clock, delay))
     return found
 
 
 def take_staged(
-    rounds: Callable[[], Iterator[tuple[int, Callable[[], object]]]], num_stages: int, window_ns: int,
-    synchronize: Callable[[], None], *, warm: bool,
+    rounds: Callable[[], Iterator[tuple[int, Callable[[], object]]]], num_stages: int, window_ns: int, clock: Clock, *,
+    warm: bool,
 ) -> list[list[Sample]]:  # fmt: skip
     """Samples of each stage of a job that runs in rounds, until the window is over. warm: it has run before; else the
     first rounds are not counted.
@@ -85,16 +72,19 @@ def take_staged(
     end = time.perf_counter_ns() + window_ns
     for number in range(0 if warm else -WARM_ROUNDS, MOST_ROUNDS):
         for stage, call in rounds():
-            synchronize()
-            before, start = delay(), time.perf_counter_ns()
-            call()
-            synchronize()
-            taken = time.perf_counter_ns() - start
-            lost = min(taken, delay() - before)
+            clock.wait()
+            sample = _sample(call, 1, clock, delay)
             if number >= 0:
-                found[stage].append(Sample(max(1, taken - lost), lost > max(LOST_NS, LOST_SHARE * taken)))
+                found[stage].append(sample)
         if number < 0:
             end = time.perf_counter_ns() + window_ns
         elif time.perf_counter_ns() >= end:
             break
     return found
+
+
+def _sample(call: Callable[[], object], calls: int, clock: Clock, delay: RunDelay) -> Sample:
+    before = delay()
+    taken = clock.time_ns(call, calls)
+    lost = min(taken, delay() - before)
+    return Sample(max(1, (taken - lost) // calls), lost > max(LOST_NS, LOST_SHARE * taken))

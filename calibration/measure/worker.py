@@ -55,6 +55,8 @@ class Worker:
         import torch
         import torch.distributed as dist
 
+        from calibration.measure.clock import make_clock
+
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         torch.manual_seed(1234 + rank)
         if device == "cpu":  # a training process has touched its heap long before its first measured step
@@ -64,6 +66,7 @@ class Worker:
         self._groups = {}
         if device == "cuda":
             torch.cuda.set_device(rank % max(1, torch.cuda.device_count()))
+        self._clock = make_clock(device)
         if world > 1:
             timeout = timedelta(seconds=60)
             backend = "nccl" if device == "cuda" else "gloo"
@@ -100,7 +103,7 @@ class Worker:
         call = self._cached(point.key, lambda: kernels.make_call(point, self.device))
         if ranks > 1:
             self._barrier(ranks)
-        samples = take_samples(call, window_ns, self._synchronize)
+        samples = take_samples(call, window_ns, self._clock)
         return {"samples": [[one.ns, int(one.contaminated)] for one in samples]}
 
     def _piece(self, job: dict, ranks: int, window_ns: int) -> dict:
@@ -111,7 +114,7 @@ class Worker:
         made = self._cached(job["key"], lambda: pieces.make_job(job, self.device))
         if ranks > 1:
             self._barrier(ranks)
-        staged = take_staged(made.rounds, job["num_pieces"], window_ns, self._synchronize, warm=warm)
+        staged = take_staged(made.rounds, job["num_pieces"], window_ns, self._clock, warm=warm)
         return {"staged": [[[one.ns, int(one.contaminated)] for one in samples] for samples in staged]}
 
     def _collective(self, point, repeats: int) -> dict:
@@ -128,7 +131,7 @@ class Worker:
             self._barrier(ranks)
             start = now_ns()
             call()
-            self._synchronize()
+            self._clock.wait()
             spans.append([start, now_ns()])
         return {"spans": spans}
 
@@ -157,10 +160,6 @@ class Worker:
         import torch.distributed as dist
 
         dist.barrier(group=self._groups[ranks])
-
-    def _synchronize(self) -> None:
-        if self.device == "cuda":
-            self.torch.cuda.synchronize()
 
 
 def _resident_bytes() -> int:
