@@ -1,0 +1,20 @@
+"""Calibration: turns the machine it runs on into a cost profile (`rehearse calibrate`).
+
+    points.py grid.py          what is measured: kernels of every family, collectives, collectives beside compute
+    scenarios.py asked.py      what given scenarios will ask for: their very kernels, messages and pieces
+    pieces.py typical.py       pieces: units, updates and compressors as the executor runs them; those always measured
+    measure/                   the measuring processes, the only part that imports torch
+    session.py journal.py      rounds over everything until the time is up; every sample that was taken
+    build.py fits.py files.py  samples -> profile with held-out errors, written in one piece
+    published/ profiles/       profiles made of published tables, and the files that ship
+
+How: all ranks of the machine run the same op at once, and one rank alone; rounds visit every point once, so that drift
+meets all alike, and a sentinel product is timed every few seconds. A sample holds no time in which its thread waited
+for a core; one that lost its core is set aside where there are others. Whole samples are kept as quantiles: a step
+takes the sum of means, not of medians. A single kernel, a single unit and a single message are measured, never a step
+of a plan.
+
+Not measured: launches beside a busy device and reductions in 16 bits on CPUs; groups of more than 4 processes; a rank
+that has all cores to itself (a cluster of one rank is priced as one of two, the other idle). The same code measures a
+CUDA device; no GPU has seen it yet.
+"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from calibration import files, grid, machine, typical
@@ -13,7 +13,7 @@ from calibration.pieces import Job, jobs_of_scenario
 from calibration.points import COLLECTIVE, KERNEL, Point, merged
 from calibration.report import report_lines
 from calibration.scenarios import wanted_by
-from calibration.session import Session
+from calibration.session import Say, Session
 from simulator import registry
 from simulator.cluster import Cluster
 from simulator.errors import RehearseError, ScenarioError
@@ -41,7 +41,7 @@ class NoTorch(RehearseError):
 
 def calibrate(
     device: str = "auto", *, budget_s: float = 90.0, out: str | None = None, missing: Sequence[str] = (),
-    command: str = "rehearse calibrate", say: Callable[[str], None] = lambda line: None,
+    command: str = "rehearse calibrate", say: Say = lambda *line: None,
 ) -> tuple[dict, str]:  # fmt: skip
     """Measures until the budget is spent and returns (the profile's record, the file it is in).
 

@@ -23,6 +23,9 @@ WINDOW_NS = 6_000_000
 PIECE_WINDOW_NS = 15_000_000
 """How long one visit samples a job; at least one round of all its pieces."""
 
+Say = Callable[..., None]
+"""Takes a line of progress and, where it is known, the share of the time that is over."""
+
 FLUSH_S = 5.0
 SENTINEL_S = 4.0
 MOST_ROUNDS = 40
@@ -60,7 +63,7 @@ class Session:
 
     def __init__(
         self, fleet: Fleet, journal: Journal, context: Context, points: list[Point | Job], *, ranks: int, out: str,
-        say: Callable[[str], None],
+        say: Say,
     ):  # fmt: skip
         self.fleet, self.journal, self.context = fleet, journal, context
         self.ranks, self.out, self.say = ranks, out, say
@@ -132,8 +135,10 @@ class Session:
             self._watched = now
 
     def _report(self, place: int, total: int, spent_s: float, left_s: float) -> None:
-        self.say(f"round {self.rounds + 1}: {place + 1} of {total} points, {self.journal.num_samples} samples, "
-                 f"{spent_s:.0f} s spent, {max(0.0, left_s):.0f} s left")  # fmt: skip
+        left_s = max(0.0, left_s)
+        line = (f"round {self.rounds + 1}: {place + 1} of {total} points, {self.journal.num_samples} samples, "
+                f"{spent_s:.0f} s spent, {left_s:.0f} s left")  # fmt: skip
+        self.say(line, spent_s / (spent_s + left_s))
 
 
 def _transfer_ns(members: tuple[list[int], ...]) -> int:

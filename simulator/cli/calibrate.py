@@ -11,6 +11,7 @@ from simulator.cli.output import check_writable
 from simulator.errors import NotSupportedYet, ScenarioError
 
 LEAST_BUDGET_S = 1.0
+BAR_WIDTH = 24
 
 
 def calibrate(
@@ -33,11 +34,20 @@ def calibrate(
     check_writable(out, "--out")
     from simulator.registry import calibration
 
-    def say(line: str) -> None:
-        print(f"calibrate: {line}", file=sys.stderr, flush=True)
-
     command = " ".join(("rehearse", *sys.argv[1:]))
     room = calibration()
     record, path = room.calibrate(device, budget_s=budget, out=out, missing=missing or (), command=command, say=say)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
     for line in room.report_lines(record, path):
         print(line)
+
+
+def say(line: str, share: float | None = None) -> None:
+    """One line of progress on stderr; on a terminal a bar that stays in its line."""
+    if share is None or not sys.stderr.isatty():
+        print(f"calibrate: {line}", file=sys.stderr, flush=True)
+        return
+    done = round(BAR_WIDTH * min(1.0, share))
+    end = "\n" if share >= 1.0 else ""
+    print(f"\r\x1b[2K[{'#' * done}{'.' * (BAR_WIDTH - done)}] {line}", end=end, file=sys.stderr, flush=True)

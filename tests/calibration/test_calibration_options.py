@@ -1,0 +1,57 @@
+"""Options that cannot be used are refused with a sentence, before anything is measured."""
+
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from calibration import calibrate as room
+from calibration import machine
+from simulator.errors import ScenarioError
+
+
+@pytest.fixture
+def with_torch(monkeypatch):
+    monkeypatch.setattr(room, "version", lambda name: "2.13.0")
+
+
+def test_without_torch_it_says_what_to_install(monkeypatch):
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(room, "version", absent)
+    with pytest.raises(room.NoTorch, match="pip install"):
+        room.calibrate("cpu", budget_s=5)
+
+
+def test_an_unknown_device_is_refused(with_torch):
+    with pytest.raises(ScenarioError, match="use cpu, cuda, auto"):
+        room.calibrate("tpu", budget_s=5)
+
+
+def test_cuda_without_a_gpu_is_refused(with_torch, monkeypatch):
+    monkeypatch.setattr(machine, "num_gpus", lambda: 0)
+    with pytest.raises(ScenarioError, match="--device cpu"):
+        room.calibrate("cuda", budget_s=5)
+
+
+def test_auto_takes_the_gpu_where_there_is_one(with_torch, monkeypatch):
+    for gpus, device in ((0, "cpu"), (2, "cuda")):
+        monkeypatch.setattr(machine, "num_gpus", lambda gpus=gpus: gpus)
+        assert room._resolve("auto")[0] == device
+
+
+def test_a_missing_file_that_is_not_there_is_refused(with_torch):
+    with pytest.raises(ScenarioError, match=r"nowhere\.yaml"):
+        room.calibrate("cpu", budget_s=5, missing=["nowhere.yaml"])
+
+
+def test_what_a_scenario_asks_for_comes_first_and_once(tmp_path):
+    """Then kernels, messages and units in an even mix; groups of four last."""
+    path = tmp_path / "kernels.json"
+    path.write_text('[{"op": "gemm", "shape": [8, 16, 32]}]')
+    points = room._points("cpu", 0, [str(path)], budget_s=90)
+    assert points[1].shape == (8, 16, 32)
+    assert len({point.key for point in points}) == len(points)
+    assert {point.shape[0] for point in points[-40:]} == {4}
+    short = room._points("cpu", 0, [], budget_s=5)
+    assert not any(getattr(point, "what", "") == "collective" and point.shape[0] == 4 for point in short)
