@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import time
 
 import pytest
 from road_scenarios import BASES, answer, scenario
@@ -141,8 +142,21 @@ def test_hardware_flops_add_what_the_plan_recomputes(mode, factor):
     assert found["hardware_flops_per_gpu_per_s"] * 8 * found["step_time_s"] == pytest.approx(expected, rel=1e-12)
 
 
-def test_wall_time_is_that_of_the_simulation():
-    assert 0 < answer("gpt").wall_s < 30
+@pytest.mark.parametrize(
+    "part", ["lower", "expand", "run", "measure_memory", "breakdown_ns", "utilization", "shortage"]
+)
+def test_wall_time_includes_every_part_of_the_road(monkeypatch, part):
+    """From the parsed scenario to the last metric."""
+    from simulator import simulation
+
+    real = getattr(simulation, part)
+
+    def slow(*words, **named):
+        time.sleep(0.2)
+        return real(*words, **named)
+
+    monkeypatch.setattr(simulation, part, slow)
+    assert simulate(scenario("single")).wall_s >= 0.2
 
 
 TOO_BIG = ("model.trunk.layers=8", "model.trunk.hidden=8192", "model.trunk.heads=64", "plan.microbatch=1")
