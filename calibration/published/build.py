@@ -50,7 +50,11 @@ def build(name: str) -> dict:
         "sources": _sources(ampere),
         "kernels": [*_gemm(system), _attention(system)],
         "collectives": _collectives(system),
-        "curves": {**fits.memory_curves("llmcompass"), **fits.attention_curves("fa3", ampere)},
+        "curves": {
+            **fits.memory_curves("llmcompass"),
+            **fits.wide_rows("llmcompass"),
+            **fits.attention_curves("fa3", ampere),
+        },
         "constants": {**constants.COMMON, **own_constants, **fits.inter_node_constants()},
         "overlap": {
             **{kind: _measured_overlap() for kind in (TENSOR, CONTEXT, EMBEDDING, DATA)},

@@ -26,8 +26,8 @@ def memory_curves(source: str) -> dict:
     around launch and synchronize: every small tensor takes the same 15 us (softmax) or 48 us (layernorm, gelu), which
     is no property of the GPU. What the host adds to a large kernel is the intercept of time against bytes over the five
     largest sizes (layernorm, gelu: 40 us; their own simulator adds 45) or, where time bends too much for a line
-    (softmax), their own 12 us. Only points whose time is twice that are kept. Rows are 4,096 wide: their wider
-    layernorm rows (16,384 and up) reach half of this.
+    (softmax), their own 12 us. Only points whose time is twice that are kept. Rows are 4,096 wide; wider ones are
+    slower (`wide_rows`).
     """
     families = {
         "elementwise": [(float(elements), float(rate)) for elements, rate in _split("gelu")],
@@ -48,6 +48,25 @@ def memory_curves(source: str) -> dict:
             "value": [digits(value, 4) for value in share],
         }  # fmt: skip
     return curves
+
+
+def wide_rows(source: str) -> dict:
+    """Bandwidth of a layernorm over rows of 4,096 to 32,768 elements, over that of the same elements in rows of 4,096.
+
+    LLMCompass measured torch's kernel, one block a row, with the host's 40 us of `memory_curves` taken off. That apex's
+    FusedLayerNorm, also one pass for the moments and one for the result, slows down alike is assumed.
+    """
+    points = {(int(m), int(n)): float(m) * float(n) / (float(rate) * 1e9) for m, n, rate in _split("layernorm")}
+    tall = sorted((m * n, seconds) for (m, n), seconds in points.items() if n == 4096)
+    host_s = float(np.polyfit(*np.array(tall[-5:]).T, 1)[1])
+    at_4096 = dict(tall)
+    widths = sorted(n for m, n in points if m == 4096 and n >= 4096)
+    share = [(at_4096[4096 * width] - host_s) / (points[4096, width] - host_s) for width in widths]
+    return {
+        "layernorm_wide_rows": {
+            "unit": "1", "source": source, "columns": {"width": widths}, "value": [digits(value, 4) for value in share],
+        }
+    }  # fmt: skip
 
 
 def _split(kernel: str) -> list[list[str]]:

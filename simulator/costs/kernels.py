@@ -11,6 +11,7 @@ without a table take bf16's efficiency under their own peak.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ EMBEDDING_EFFICIENCY: dict[str, str] = {
     "embedding_update": "embedding_update_efficiency",
 }
 HOST_SUFFIX = "_host"
+LAYERNORM_WIDE = "layernorm_wide_rows"
+"""Curve: bandwidth of a norm over wide rows, over that of rows of 4,096 elements. 1 where a profile has none."""
 FLASH_BACKWARD_FLOPS_RATIO = 2.5
 """Backward over forward FLOPs of a flash kernel: five matrix products instead of two (arXiv 2205.14135, appendix B)."""
 
@@ -89,6 +92,7 @@ class KernelCosts:
             "hstu_attention_forward": self._hstu_forward,
             "hstu_attention_backward": self._hstu_backward,
             **dict.fromkeys(MEMORY_FAMILIES, self._memory_bound),
+            "layernorm_apex": self._layernorm_apex,
             **dict.fromkeys(PASSES, self._passes),
             **dict.fromkeys(EMBEDDING_EFFICIENCY, self._embedding),
         }
@@ -199,6 +203,14 @@ class KernelCosts:
         efficiency, place = self._curve_at(curve, (max(kernel.bytes_moved, 1),))
         source = _source(self.profile.curves[curve].source, place)
         return self._bytes_time(kernel.bytes_moved, efficiency, source, f"memory.{MEMORY_FAMILIES[kernel.op]}")
+
+    def _layernorm_apex(self, kernel: Kernel) -> KernelTime:
+        """A norm whose rows do not stay on the chip: the wider, the slower (`layernorm_wide_rows`)."""
+        time = self._memory_bound(replace(kernel, op="layernorm"))
+        if LAYERNORM_WIDE not in self.profile.curves:
+            return time
+        seconds = (time.seconds - self._startup_s) / self._curve(LAYERNORM_WIDE, (kernel.shape[1],)) + self._startup_s
+        return time._replace(seconds=seconds, source=_worse(time.source, "interpolated"))
 
     def _passes(self, kernel: Kernel) -> KernelTime:
         passes = self.profile.constant(PASSES[kernel.op])

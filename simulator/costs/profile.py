@@ -288,9 +288,7 @@ def _collective(row: dict, sources: dict[str, SourceGroup]) -> CollectiveCurve:
 
 
 def _piece(row: dict) -> MeasuredPiece:
-    kernels = tuple(
-        Kernel(op, tuple(shape), dtype, bytes_moved=moved) for op, shape, dtype, moved in row["kernels"]
-    )
+    kernels = tuple(Kernel(op, tuple(shape), dtype, bytes_moved=moved) for op, shape, dtype, moved in row["kernels"])
     median, *quantiles = (_positive([row["median_ns"], *row["quantiles_ns"]], row["name"]) * 1e-9).tolist()
     return MeasuredPiece(row["name"], row["source"], kernels, median, row["count"], tuple(quantiles))
 

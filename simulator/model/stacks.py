@@ -1,10 +1,11 @@
 """Generations of training software: what a stack's kernels and collectives do, as facts of its code.
 
-| stack | attention | all-reduce of a column-parallel input's gradient | weight gradients | sequence parallel |
-|---|---|---|---|---|
-| megatron_2021 | unfused | exposed, after both GEMMs | added in a pass of their own | no |
-| megatron_2022 | unfused | beside the weight gradient's GEMM | added in a pass of their own | yes |
-| current | flash | beside the weight gradient's GEMM | added by the GEMM | yes |
+| stack | attention | all-reduce of a column-parallel input's gradient | weight gradients | GPT's norm | seq. parallel |
+|---|---|---|---|---|---|
+| megatron_2021 | unfused | exposed, after both GEMMs | added in a pass of their own | apex, row by row | no |
+| megatron_2022 | unfused | beside the weight gradient's GEMM | added in a pass of their own | persistent | yes |
+| current | flash | beside the weight gradient's GEMM | added by the GEMM | persistent | yes |
+| torch | flash | beside the weight gradient's GEMM | added by the GEMM | torch's | yes |
 
 Read from github, by date, never from residuals:
 - megatron_2021: Megatron-LM of SC'21 (arXiv 2104.04473, April 2021): `copy_to_tensor_model_parallel_region` reduces in
@@ -12,11 +13,14 @@ Read from github, by date, never from residuals:
   microsoft/Megatron-DeepSpeed has the same megatron/mpu/layers.py (1619965d33) until its 2023 merge of Megatron-core.
 - megatron_2022: Megatron-LM of Korthikanti et al. (arXiv 2205.05198, May 2022), megatron/mpu/layers.py at 02bb1f5c86:
   ColumnParallelLinearWithAsyncAllreduce and ...WithSequenceParallelism; the weight gradient is a plain product there.
+  megatron/model/fused_layer_norm.py of that year (06fc51cef5) takes apex's persistent FastLayerNorm for the widths of
+  its models; before, only FusedLayerNormAffineFunction, whose backward reads gradient and input twice.
   FlashAttention (arXiv 2205.14135) is of the same month and came to Megatron-LM later.
 - current: Megatron-core since 0.2 and NeMo: LinearWithGradAccumulationAndAsyncCommunication with its fused
   wgrad_gemm_accum kernels, flash attention. That Transformer Engine does the same is assumed.
+- torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
 
-Not parted by generation: normalisation, dropout and activation kernels (each block states its own).
+Not parted by generation: dropout and activation kernels, and norms of other families (each block states its own).
 """
 
 from __future__ import annotations
@@ -29,6 +33,9 @@ from dataclasses import dataclass, replace
 class Stack:
     """attention: flash or unfused. async_reduction: the reduction of a column-parallel input's gradient runs beside the
     weight gradient's GEMM. fused_accumulation: that GEMM adds into the accumulated gradient. sequence_parallel: known.
+    norm: persistent (a row stays on the chip), apex or torch (backward in two kernels; apex is slow on wide rows).
+    elementwise_loss: all of Megatron's, whose vocab_parallel_cross_entropy is max, sub_, exp, sum, div_ (the same code
+    from 2021 to Megatron-core's default); False: one softmax kernel.
     """
 
     name: str
@@ -36,12 +43,15 @@ class Stack:
     async_reduction: bool
     fused_accumulation: bool
     sequence_parallel: bool
+    norm: str
+    elementwise_loss: bool
 
 
-MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False)
-MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True)
-CURRENT = Stack("current", "flash", True, True, True)
-STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT)}
+MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False, "apex", True)
+MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent", True)
+CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
+TORCH = Stack("torch", "flash", True, True, True, "torch", False)
+STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT, TORCH)}
 
 
 def software_stack(software, defaults: Mapping[str, str]) -> Stack:
@@ -49,6 +59,6 @@ def software_stack(software, defaults: Mapping[str, str]) -> Stack:
 
     What the scenario states wins; the profile's own `attention` belongs to the profile's own stack.
     """
-    stack = STACKS[software.stack or defaults.get("stack", CURRENT.name)]
+    stack = STACKS[software.stack or defaults.get("stack", TORCH.name)]
     own = None if software.stack else defaults.get("attention")
     return replace(stack, attention=software.attention or own or stack.attention)

@@ -21,7 +21,7 @@ from math import prod
 from simulator.errors import ScenarioError
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
-from simulator.model.stacks import CURRENT, Stack
+from simulator.model.stacks import TORCH, Stack
 from simulator.policies.compression import make_compressor
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
@@ -161,7 +161,7 @@ def boundary_bytes(scenario) -> int:
     return whole if plan.sequence_parallel else -(-whole // plan.tensor)
 
 
-def cut_of(scenario, attention: str | None = None, stack: Stack = CURRENT) -> Cut:
+def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
     """What one rank works on in one microbatch. attention: flash or unfused, where it is not the stack's own.
 
     No message depends on the stack.
@@ -177,5 +177,7 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = CURRENT) -> Cu
         attention=attention or stack.attention,
         fused_accumulation=stack.fused_accumulation,
         async_reduction=stack.async_reduction,
+        norm=stack.norm,
+        elementwise_loss=stack.elementwise_loss,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
     )

@@ -240,3 +240,14 @@ def test_a_sample_moves_all_prices_of_a_class_by_one_factor(pricers):
     again = pricer.sampled(0, 3).kernel(gemm(2048, 4096, 4096))
     assert again == drawn.kernel(gemm(2048, 4096, 4096))
     assert pricer.sampled(0, 4).kernel(gemm(2048, 4096, 4096)) != again
+
+
+def test_an_apex_norm_of_wide_rows_is_slower_than_one_of_narrow_rows(isolated, machine):
+    pricer = isolated[machine]
+    elements = 2**25
+    narrow, wide = (
+        pricer.kernel(Kernel("layernorm_apex", (elements // width, width), "fp16", 0, 4 * elements)).duration_ns
+        for width in (4096, 16384)
+    )
+    assert narrow == pricer.kernel(Kernel("layernorm", (elements,), "fp16", 0, 4 * elements)).duration_ns
+    assert 1.7 < wide / narrow < 1.9

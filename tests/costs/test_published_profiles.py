@@ -50,6 +50,14 @@ def test_llmcompass_numbers_are_elements_per_second(profiles):
                for share in profiles["a100_sxm4_80gb"].curves[f"memory_efficiency.{name}"].value)  # fmt: skip
 
 
+def test_layernorm_of_wide_rows_reaches_half_of_what_rows_of_4096_reach(profiles):
+    """LLMCompass: 4,096 rows of 16,384 took 319 us, 16,384 rows of 4,096 took 194 us, 40 us of each on the host."""
+    curve = profiles["a100_sxm4_80gb"].curves["layernorm_wide_rows"]
+    shares = dict(zip(curve.columns["width"].tolist(), curve.value.tolist(), strict=True))
+    assert shares[4096] == 1.0
+    assert shares[16384] == pytest.approx((194.1 - 39) / (318.9 - 39), rel=0.01)
+
+
 @pytest.mark.parametrize(("name", "accelerator"), [("a100_sxm4_80gb", "A100 SXM"), ("h100_sxm5_80gb", "H100 SXM")])
 def test_the_best_gemm_is_near_what_a_second_source_found(profiles, name, accelerator):
     """mamf-finder's best over many shapes under sustained load; short isolated kernels run up to 8 % faster."""

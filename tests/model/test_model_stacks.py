@@ -9,7 +9,7 @@ from simulator.model import blocks
 from simulator.model.blocks import Cut, Unit
 from simulator.model.blocks.linear import column_backward
 from simulator.model.spec import ModelSpec, Trunk
-from simulator.model.stacks import CURRENT, MEGATRON_2021, MEGATRON_2022, STACKS, software_stack
+from simulator.model.stacks import CURRENT, MEGATRON_2021, MEGATRON_2022, STACKS, TORCH, software_stack
 from simulator.model.work import Collective, Kernel, Wait
 from simulator.plans import Plan
 from simulator.scenario.legality import check_software
@@ -27,7 +27,8 @@ class Stated:
 def cut(stack, tensor=4, sequence_parallel=False) -> Cut:
     return Cut(
         2, 512, tensor=tensor, sequence_parallel=sequence_parallel, dtype="fp16", attention=stack.attention,
-        fused_accumulation=stack.fused_accumulation, async_reduction=stack.async_reduction,
+        fused_accumulation=stack.fused_accumulation, async_reduction=stack.async_reduction, norm=stack.norm,
+        elementwise_loss=stack.elementwise_loss,
     )  # fmt: skip
 
 
@@ -65,8 +66,36 @@ def test_without_tensor_parallelism_generations_differ_in_accumulation_alone():
     assert words(old) == [*words(new), "elementwise"]
 
 
+@pytest.mark.parametrize(("stack", "op", "forward", "backward"), [
+    (MEGATRON_2021, "layernorm_apex", 2, 5), (MEGATRON_2022, "layernorm", 2, 3), (CURRENT, "layernorm", 2, 3),
+    (TORCH, "layernorm", 2, 5),
+])  # fmt: skip
+def test_gpts_norm_reads_and_writes_as_its_generations_kernel(stack, op, forward, backward):
+    for function, passes in ((blocks.forward, forward), (blocks.backward, backward)):
+        for unit in (Unit("attention", 0), Unit("mlp", 0), Unit("head")):
+            [norm] = [step for step in function(MODEL, unit, cut(stack)) if getattr(step, "op", "") == op]
+            assert norm.bytes_moved == passes * 2 * 1024 * 1024
+    if op == "layernorm_apex":
+        assert norm.shape == (1024, 1024)
+
+
+def test_other_families_norms_are_their_own():
+    llama = ModelSpec(trunk=Trunk(block="llama", layers=1, hidden=1024, heads=16, seq=512, vocab=32000))
+    for unit in blocks.units(llama)[1:]:
+        norms = [step.op for step in blocks.forward(llama, unit, cut(MEGATRON_2021)) if "layernorm" in step.op]
+        assert norms == ["layernorm"]
+
+
+def test_megatrons_loss_is_elementwise_and_torchs_a_softmax():
+    def ops(stack):
+        return {step.op for step in blocks.forward(MODEL, Unit("head"), cut(stack)) if isinstance(step, Kernel)}
+
+    assert "cross_entropy" in ops(TORCH)
+    assert "cross_entropy" not in ops(MEGATRON_2021)
+
+
 def test_what_is_stated_wins_over_the_profile_and_the_profile_over_the_newest():
-    assert software_stack(Stated(), {}) == CURRENT
+    assert software_stack(Stated(), {}) == TORCH
     assert software_stack(Stated(), {"stack": "megatron_2022"}) == MEGATRON_2022
     assert software_stack(Stated("megatron_2021"), {"stack": "megatron_2022"}) == MEGATRON_2021
     assert software_stack(Stated(attention="flash"), {"stack": "megatron_2022"}).attention == "flash"

@@ -333,6 +333,7 @@ NUMBERS = [
     Knob("gpt", "software.stack", "megatron_2021", "megatron_2022", step, ">"),
     Knob("gpt", "software.stack", "megatron_2022", "current", step, ">"),
     Knob("gpt", "software.stack", "megatron_2022", "null", timeline, "="),
+    Knob("gpt", "software.stack", "torch", "current", step, ">"),
     Knob("llama", "software.stack", "current", "null", timeline, "="),
     Knob("gpt", "software.attention", "flash", "unfused", step, "<"),
     Knob("gpt", "software.attention", "flash", "unfused", memory("activations"), "<"),

@@ -103,7 +103,12 @@ def test_settings_of_each_source():
     assert load_cases("sc21_table1")[2].scenario["plan"]["overlap"]["grad_reduce"] is False, "39B: local DDP"
     assert load_cases("sc21_table1")[4].scenario["plan"]["virtual_stages"] == 3
     assert load_cases("sc21_table2")[3].scenario["plan"]["schedule"] == "1f1b"
-    assert first["vtrain_multi"]["precision"] == {"gradients": "fp32", "reduce": "fp32"}
+    assert "precision" not in first["vtrain_multi"], "fp16 gradients, as dtype fp16 gives"
+    stacks = {source: case["software"]["stack"] for source, case in first.items()}
+    assert stacks == {
+        "sc21_table1": "megatron_2021", "sc21_table2": "megatron_2021", "vtrain_multi": "megatron_2021",
+        "korthikanti_table4": "megatron_2022", "korthikanti_table5": "megatron_2022", "dgxc_h100": "current",
+    }  # fmt: skip
     assert first["vtrain_multi"]["cluster"] == {
         "preset": "dgx_a100", "nodes": 8, "nic_gbit_per_s": 800, "nics_per_node": 4,
     }  # fmt: skip

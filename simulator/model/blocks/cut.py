@@ -64,7 +64,9 @@ class Cut:
     fused_accumulation: weight gradients are added into the accumulated gradient by the GEMM itself; False adds a pass
     over memory for each weight. gradient_bytes: bytes of an accumulated gradient element.
     async_reduction: without sequence parallelism, the all-reduce of a column-parallel layer's input gradient runs
-    beside the weight gradient's GEMM; False exposes it. Which software does what: `model/stacks.py`.
+    beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
+    of an eager stack runs at the speed of elementwise kernels, not of a softmax. Which software does what:
+    `model/stacks.py`.
     """
 
     batch: int
@@ -78,6 +80,8 @@ class Cut:
     fused_accumulation: bool = True
     gradient_bytes: int = 4
     async_reduction: bool = True
+    norm: str = "torch"
+    elementwise_loss: bool = False
 
     def __post_init__(self) -> None:
         if self.context > 1:

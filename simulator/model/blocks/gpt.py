@@ -2,4 +2,4 @@
 
 from simulator.model.blocks.transformer import Style
 
-STYLE = Style(dropout=True, bias=True, rotary=False, gated=False, norm_parameters=2, norm_backward=5)
+STYLE = Style(dropout=True, bias=True, rotary=False, gated=False, norm_parameters=2, norm_backward=None)

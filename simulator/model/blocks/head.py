@@ -10,7 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulator.model.blocks.cut import Cut, Parameter
-from simulator.model.blocks.kernels import batched_gemm, gemm, memory_bound, tensor_collective
+from simulator.model.blocks.kernels import (
+    batched_gemm,
+    gemm,
+    memory_bound,
+    norm_backward,
+    norm_forward,
+    tensor_collective,
+)
 from simulator.model.blocks.linear import column_backward, column_forward
 from simulator.model.spec import ModelSpec
 from simulator.model.work import Kernel, Step
@@ -18,7 +25,9 @@ from simulator.model.work import Kernel, Step
 FINAL_NORM = {"gpt": 2, "llama": 1, "sasrec": 2}
 """Weights of the norm in front of the head: LayerNorm has two vectors, RMSNorm one."""
 
-NORM_BACKWARD = {"gpt": 5, "llama": 3, "sasrec": 5}
+NORM_BACKWARD = {"llama": 3, "sasrec": 5}
+STACK_NORM = ("gpt",)
+"""Blocks whose norm is the software stack's kernel."""
 LOSS_BYTES = 4
 """The loss is computed in fp32."""
 
@@ -75,7 +84,9 @@ def parameters(model: ModelSpec) -> tuple[Parameter, ...]:
 def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     trunk, steps = model.trunk, []
     tokens, elements = cut.shard_tokens, cut.shard_tokens * trunk.hidden
-    if trunk.block in FINAL_NORM:
+    if trunk.block in STACK_NORM:
+        steps.append(norm_forward(elements, trunk.hidden, cut))
+    elif trunk.block in FINAL_NORM:
         steps.append(memory_bound("layernorm", elements, 2 * cut.bytes, cut))
     if trunk.block == "bert" and output_rows(model):
         steps += [gemm(tokens, trunk.hidden, trunk.hidden, cut),
@@ -104,7 +115,7 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         # eager: scales the fp32 probabilities in place (read, write), casts them down. fused: the forward pass has
         # left the gradient in place of the logits; it is scaled once (read, write)
         each = 3 * LOSS_BYTES + cut.bytes if trunk.block in EAGER_LOSS else 2 * cut.bytes
-        steps.append(memory_bound("cross_entropy", cut.tokens * cut.share(rows[0]), each, cut))
+        steps.append(memory_bound(_loss_op(model, cut), cut.tokens * cut.share(rows[0]), each, cut))
         steps += column_backward(rows[1], rows[0], cut, bias=trunk.block == "bert")
     elif model.head.table is not None:
         scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
@@ -121,7 +132,9 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         steps += [memory_bound("layernorm", elements, 5 * cut.bytes, cut),
                   memory_bound("elementwise", elements, 3 * cut.bytes, cut),
                   *_replicated_backward(tokens, trunk.hidden, trunk.hidden, cut)]  # fmt: skip
-    if trunk.block in FINAL_NORM:
+    if trunk.block in STACK_NORM:
+        steps.append(norm_backward(elements, trunk.hidden, cut))
+    elif trunk.block in FINAL_NORM:
         steps.append(memory_bound("layernorm", elements, NORM_BACKWARD[trunk.block] * cut.bytes, cut))
     return tuple(steps)
 
@@ -170,17 +183,23 @@ def _cross_entropy_forward(model: ModelSpec, cut: Cut, tokens: int, columns: int
         # fused: reads the logits for maximum and sum, then reads them again and writes the gradient in their place
         return (memory_bound("cross_entropy", elements, cut.bytes, cut), *reduce, *reduce, *reduce,
                 memory_bound("cross_entropy", elements, 2 * cut.bytes, cut))  # fmt: skip
+    op = _loss_op(model, cut)
     return (
         # cast to fp32 (read, write 4), maximum (read 4)
-        memory_bound("cross_entropy", elements, cut.bytes + 2 * LOSS_BYTES, cut),
+        memory_bound(op, elements, cut.bytes + 2 * LOSS_BYTES, cut),
         *reduce,
         # subtract the maximum in place (read, write), exponential (read, write), sum (read)
-        memory_bound("cross_entropy", elements, 5 * LOSS_BYTES, cut),
+        memory_bound(op, elements, 5 * LOSS_BYTES, cut),
         *reduce,
         *reduce,
         # divide in place (read, write)
-        memory_bound("cross_entropy", elements, 2 * LOSS_BYTES, cut),
+        memory_bound(op, elements, 2 * LOSS_BYTES, cut),
     )
+
+
+def _loss_op(model: ModelSpec, cut: Cut) -> str:
+    """Megatron's vocab_parallel_cross_entropy is a row of plain elementwise kernels and reductions."""
+    return "elementwise" if cut.elementwise_loss and model.trunk.block in EAGER_LOSS else "cross_entropy"
 
 
 def _loss(cut: Cut, scores: int) -> Kernel:

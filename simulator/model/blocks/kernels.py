@@ -35,6 +35,18 @@ def memory_bound(op: str, elements: int, passes: float, cut: Cut) -> Kernel:
     return Kernel(op, (elements,), cut.dtype, 0, round(elements * passes))
 
 
+def norm_forward(elements: int, width: int, cut: Cut, passes: int = 2) -> Kernel:
+    """A norm over rows of `width`, by the stack's kernel: reads and writes each element."""
+    if cut.norm == "apex":
+        return Kernel("layernorm_apex", (-(-elements // width), width), cut.dtype, 0, elements * passes * cut.bytes)
+    return memory_bound("layernorm", elements, passes * cut.bytes, cut)
+
+
+def norm_backward(elements: int, width: int, cut: Cut) -> Kernel:
+    """Reads dY and X, writes dX: 3 passes; where the weights' gradient is a kernel of its own, dY and X once more."""
+    return norm_forward(elements, width, cut, 3 if cut.norm == "persistent" else 5)
+
+
 def accumulate(count: int, cut: Cut) -> tuple[Step, ...]:
     """Megatron-LM's `main_grad.add_`: reads the fresh gradient, reads and writes the accumulated one."""
     return (memory_bound("elementwise", count, cut.bytes + 2 * cut.gradient_bytes, cut),)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from simulator.model.blocks import attention
 from simulator.model.blocks.cut import Cut, Parameter, Unit
-from simulator.model.blocks.kernels import memory_bound
+from simulator.model.blocks.kernels import memory_bound, norm_backward, norm_forward
 from simulator.model.blocks.linear import column_backward, column_forward, row_backward, row_forward
 from simulator.model.spec import Trunk
 from simulator.model.work import Kernel, Step
@@ -27,7 +27,7 @@ class Style:
     dropout: after attention's softmax, and before both residuals. bias: of linear layers. rotary: positions are turned
     into Q and K. gated: silu(gate) * up in place of one activation. norm_parameters: 2 (LayerNorm) or 1 (RMSNorm).
     norm_backward: bytes for each element in units of e. Reads dY and X, writes dX: 3; a separate kernel for the
-    weights' gradient reads dY and X once more: 5 (apex FusedLayerNorm, the 2021 stack).
+    weights' gradient reads dY and X once more: 5. None: the norm's kernels are the software stack's.
     """
 
     dropout: bool
@@ -35,7 +35,7 @@ class Style:
     rotary: bool
     gated: bool
     norm_parameters: int
-    norm_backward: int
+    norm_backward: int | None
 
     def parameters(self, trunk: Trunk, unit: Unit) -> tuple[Parameter, ...]:
         """Weights of an attention or an mlp unit, the norm in front of it (or behind it) included."""
@@ -91,7 +91,10 @@ class Style:
             # gated: reads dY, gate, up; writes both gradients. else reads dY and the input, writes
             steps.append(self._activation(trunk, cut, 5 if self.gated else 3))
             steps += column_backward(trunk.hidden, (2 if self.gated else 1) * trunk.ffn, cut, self.bias)
-        steps.append(memory_bound("layernorm", elements, self.norm_backward * cut.bytes, cut))
+        if self.norm_backward is None:
+            steps.append(norm_backward(elements, trunk.hidden, cut))
+        else:
+            steps.append(memory_bound("layernorm", elements, self.norm_backward * cut.bytes, cut))
         # the gradients of the branch and of the residual path are added: reads two, writes one
         steps.append(memory_bound("elementwise", elements, 3 * cut.bytes, cut))
         return tuple(steps)
@@ -120,7 +123,10 @@ class Style:
 
     def norm_forward(self, trunk: Trunk, cut: Cut) -> Kernel:
         """Reads and writes each element of its share of positions."""
-        return memory_bound("layernorm", cut.shard_tokens * trunk.hidden, 2 * cut.bytes, cut)
+        elements = cut.shard_tokens * trunk.hidden
+        if self.norm_backward is None:
+            return norm_forward(elements, trunk.hidden, cut)
+        return memory_bound("layernorm", elements, 2 * cut.bytes, cut)
 
     def _residual(self, trunk: Trunk, cut: Cut, passes: int) -> Kernel:
         mask = MASK if self.dropout else 0

@@ -9,7 +9,7 @@ CITATION = "vTrain (Bang et al., MICRO 2024, arXiv 2312.12391), github VIA-Resea
 READINGS = (
     "config/validation/multi/*.json: 1F1B, full recomputation, no gradient bucketing, 8 GPUs and 800 Gb/s a node",
     "four HDR200 NICs a node, shared by its GPUs in pairs; A100 of 80 GB assumed",
-    "no gradient overlap; gradients accumulated and reduced in fp32",
+    "no gradient overlap; gradients are fp16, as their own predictor counts them (src/predictor.py: elem_size=2)",
     "Megatron-DeepSpeed's layers are those of Megatron-LM 2021 until its merge of 2023 (version not stated)",
     "vocabulary 51200 as in Megatron-LM's runs of the same models (not stated)",
     "the 39B rows at tensor 2 and 4 run 10-40 % slower than their tensor-8 twins for no reason in the table",
@@ -45,7 +45,6 @@ def _case(row: dict[str, str]) -> Case:
                 tensor=tensor, pipeline=pipeline, data=data, virtual_stages=1, microbatch=microbatch,
                 global_batch=int(row["global batch"]), recompute="full",
             ),
-            precision={"gradients": "fp32", "reduce": "fp32"},
             **megatron_keys("megatron_2021"),
         ),
     )  # fmt: skip
