@@ -11,8 +11,10 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from simulator.executor.spans import Child, Recorder, now_ns
+from simulator.executor.job import peer_of
+from simulator.executor.spans import Child, Recorder
 from simulator.layout import Layout
+from simulator.program.program import Program
 
 STREAM_GROUPS = (("compute", "tensor"), ("embedding", "tensor"), ("data", "data"), ("embedding", "table"),
                  ("tied", "tied"))  # fmt: skip
@@ -24,18 +26,21 @@ _reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_sc
 
 
 class Pending:
-    """A collective that is under way; `wait` gives its result."""
+    """A collective that is under way; `wait` gives its result. child: where its times are noted, by `recorder`."""
 
-    def __init__(self, work, result: torch.Tensor, child: Child | None):
-        self.work, self.result, self.child = work, result, child
+    def __init__(self, work, result: torch.Tensor, child: Child | None, recorder: Recorder | None = None):
+        self.work, self.result, self.child, self.recorder = work, result, child, recorder
 
     def wait(self) -> torch.Tensor:
-        if self.work is not None:
-            begin = now_ns()
+        if self.work is None:
+            return self.result
+        if self.child is None or self.recorder is None:
             self.work.wait()
-            if self.child is not None:
-                self.child.end_ns = now_ns()
-                self.child.waits.append((begin, self.child.end_ns))
+            return self.result
+        begin = self.recorder.now()
+        self.work.wait()
+        self.child.end_ns = self.recorder.now()
+        self.child.waits.append((begin, self.child.end_ns))
         return self.result
 
 
@@ -58,7 +63,7 @@ class Group:
             return Pending(None, tensor, None)
         child = self._child("all_reduce", tensor.numel() * element_bytes, priced)
         op = dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM
-        return Pending(dist.all_reduce(tensor, op, group=self.handle, async_op=True), tensor, child)
+        return Pending(dist.all_reduce(tensor, op, group=self.handle, async_op=True), tensor, child, self.recorder)
 
     def begin_all_gather(self, tensor: torch.Tensor, element_bytes: int) -> Pending:
         """All members' tensors, one after another."""
@@ -67,7 +72,7 @@ class Group:
         tensor = tensor.contiguous()
         whole = tensor.new_empty((self.size * tensor.shape[0], *tensor.shape[1:]))
         child = self._child("all_gather", whole.numel() * element_bytes)
-        return Pending(_all_gather(whole, tensor, group=self.handle, async_op=True), whole, child)
+        return Pending(_all_gather(whole, tensor, group=self.handle, async_op=True), whole, child, self.recorder)
 
     def begin_reduce_scatter(self, tensor: torch.Tensor, element_bytes: int) -> Pending:
         """This member's part of the sum of all members' tensors."""
@@ -75,7 +80,9 @@ class Group:
             return Pending(None, tensor, None)
         part = tensor.new_empty((tensor.shape[0] // self.size, *tensor.shape[1:]))
         child = self._child("reduce_scatter", tensor.numel() * element_bytes)
-        return Pending(_reduce_scatter(part, tensor.contiguous(), group=self.handle, async_op=True), part, child)
+        return Pending(
+            _reduce_scatter(part, tensor.contiguous(), group=self.handle, async_op=True), part, child, self.recorder
+        )
 
     def all_reduce(self, tensor: torch.Tensor, element_bytes: int, **how) -> torch.Tensor:
         return self.begin_all_reduce(tensor, element_bytes, **how).wait()
@@ -115,3 +122,21 @@ def make_groups(
             if rank in ranks:
                 made[stream, kind] = Group(kind, ranks, rank, handle, notes)
     return made
+
+
+def make_pipeline_groups(
+    program: Program, *, backend: str, timeout: timedelta
+) -> dict[tuple[str, int, int], dist.ProcessGroup | None]:
+    """{(F or B, from rank, to rank): process group} of every transfer of a program.
+
+    Gloo tells messages apart by tags: None, the default group. NCCL runs the messages of two ranks in order whatever
+    they are, so each direction of each pair has a group of its own. Every rank makes all of them, in the same order.
+    """
+    transfers: dict[tuple[str, int, int], None] = {}
+    for own in program.unfolded().ranks:
+        for launch in own.launches:
+            if launch.action.verb == "send":
+                transfers.setdefault((launch.action.of, own.rank, peer_of(program, own.rank, launch.action)))
+    if backend != "nccl":
+        return dict.fromkeys(transfers)
+    return {key: dist.new_group(sorted(key[1:]), timeout=timeout, backend=backend) for key in transfers}

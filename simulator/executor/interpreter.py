@@ -15,16 +15,18 @@ import torch.distributed as dist
 
 from simulator.executor.batches import TOKENS, Batch, Microbatch
 from simulator.executor.blocks import Env, Inputs, forward
+from simulator.executor.cuda_streams import CudaStreams
 from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
-from simulator.executor.spans import Recorder, Span, now_ns
+from simulator.executor.job import own_program, peer_of
+from simulator.executor.spans import Recorder, Span
 from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
 from simulator.model import blocks
 from simulator.policies.compression import make_compressor
 from simulator.program.actions import Action
 from simulator.program.lowering import local_shapes
-from simulator.program.program import RankProgram
+from simulator.program.program import Program
 
 
 @dataclass
@@ -57,23 +59,26 @@ class Step:
 
 
 class Interpreter:
-    """One rank of a program. groups: by (stream, kind). env, dense, tables: what it computes with."""
+    """One rank of a program. groups: by (stream, kind). transfers: process groups of the pipeline's messages.
+
+    env, dense, tables: what it computes with. streams: what runs its actions.
+    """
 
     def __init__(
-        self, scenario, own: RankProgram, rank: int, env: Env, dense: DenseParameters, tables: SparseTables | None,
-        groups: dict[tuple[str, str], Group], recorder: Recorder, device: torch.device,
-        fatal: Callable[[BaseException], None],
+        self, scenario, program: Program, rank: int, env: Env, dense: DenseParameters, tables: SparseTables | None,
+        groups: dict[tuple[str, str], Group], transfers: dict, recorder: Recorder, streams: HostStreams | CudaStreams,
+        device: torch.device,
     ):  # fmt: skip
-        self.scenario, self.own, self.env, self.dense, self.tables = scenario, own, env, dense, tables
+        own = self.own = own_program(program, rank)
+        self.scenario, self.program, self.env, self.dense, self.tables = scenario, program, env, dense, tables
         self.layout, self.plan, self.rank, self.device = scenario.layout, scenario.plan, rank, device
-        self.groups, self.recorder = groups, recorder
+        self.groups, self.transfers, self.recorder, self.streams = groups, transfers, recorder, streams
         self.units = blocks.units(scenario.model)
         self.num_stages = self.layout.pipeline * self.plan.virtual_stages
         self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
         self.compressor = make_compressor(self.plan.compression)
         self.payloads: dict[str, torch.Tensor] = {}
         self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}
-        self.streams = HostStreams([name for name in own.streams if name != "compute"], fatal)
         self.compute, self.others = self._tasks()
         self.step = Step()
 
@@ -172,7 +177,7 @@ class Interpreter:
         elif stage == self.num_stages - 1:
             self.step.losses.append(x.detach())
         else:
-            self.step.mail["send", "F", stage, microbatch] = self._share(x.detach())
+            self.step.mail["send", "F", stage, microbatch] = self.streams.keep(self._share(x.detach()))
 
     def _backward(self, action: Action) -> None:
         stage, microbatch = action.stage, action.microbatch
@@ -194,7 +199,7 @@ class Interpreter:
         if own[0] > 0:
             self.step.mail["B", stage, microbatch] = grad
         elif stage > 0:
-            self.step.mail["send", "B", stage, microbatch] = self._share(grad)
+            self.step.mail["send", "B", stage, microbatch] = self.streams.keep(self._share(grad))
         else:
             self._give_vectors(microbatch, inputs)
 
@@ -205,12 +210,12 @@ class Interpreter:
 
     def _run_again(self, stage: int, microbatch: int, layer: tuple[int, ...], inputs: Inputs) -> None:
         """A layer's forward, now with graphs, from the input that its first piece has kept."""
-        begin, x = now_ns(), self.step.saved[stage, microbatch, layer[0]].x
+        begin, x = self.recorder.now(), self.step.saved[stage, microbatch, layer[0]].x
         for place in layer:
             piece, leaf = self.pieces[stage][place], x.detach().requires_grad_()
             x = self._run(piece.first, piece.last, leaf, inputs)
             self.step.saved[stage, microbatch, place] = Saved(leaf, x)
-        self.recorder.span.recomputed.append((begin, now_ns()))
+        self.recorder.span.recomputed.append((begin, self.recorder.now()))
 
     # microbatches and tables
 
@@ -300,22 +305,22 @@ class Interpreter:
     def _tensor(self) -> Group:
         return self.groups["compute", "tensor"]
 
-    def _peer(self, action: Action) -> int:
-        _, data_rank, context_rank, tensor_rank = self.layout.coordinates(self.rank)
-        return self.layout.rank(action.peer, data_rank, context_rank, tensor_rank)
-
     def _send(self, action: Action) -> tuple[int, int]:
         share = self.step.mail.pop(("send", action.of, action.stage, action.microbatch))
         target = action.stage + (1 if action.of == "F" else -1)
-        dist.isend(share, self._peer(action), tag=_tag(action.of, target)).wait()
+        peer = peer_of(self.program, self.rank, action)
+        group = self.transfers[action.of, self.rank, peer]
+        dist.isend(share, peer, group=group, tag=_tag(action.of, target)).wait()
         return share.numel() * self.env.numerics.activation_bytes, 0
 
     def _receive(self, action: Action) -> tuple[int, int]:
         rows, width = self._boundary_shape()
         count = -(-rows * width // self.layout.tensor) if self.scatters else rows * width
         share = torch.empty(count, dtype=self.env.numerics.activations, device=self.device)
-        dist.irecv(share, self._peer(action), tag=_tag(action.of, action.stage)).wait()
-        self.step.mail["recv", action.of, action.stage, action.microbatch] = share
+        peer = peer_of(self.program, self.rank, action)
+        group = self.transfers[action.of, peer, self.rank]
+        dist.irecv(share, peer, group=group, tag=_tag(action.of, action.stage)).wait()
+        self.step.mail["recv", action.of, action.stage, action.microbatch] = self.streams.keep(share)
         return 0, count * self.env.numerics.activation_bytes
 
     # gradients and the update
@@ -325,9 +330,9 @@ class Interpreter:
         with torch.no_grad():
             if action.phase == 0:
                 bucket.state["gradient"] = bucket.gradients.to(self.env.numerics.reduce)
-            self.payloads[name] = self.compressor.pack(
-                action.phase, bucket.state["gradient"], self._shapes(name), bucket.state, self.payloads.get(name)
-            )
+            shapes, received = self._shapes(name), self.payloads.get(name)
+            payload = self.compressor.pack(action.phase, bucket.state["gradient"], shapes, bucket.state, received)
+            self.payloads[name] = self.streams.keep(payload)
 
     def _decode(self, action: Action) -> None:
         bucket, name = self.dense.buckets[action.bucket], action.bucket
@@ -360,7 +365,7 @@ class Interpreter:
         if payload.dtype is torch.float64:  # counted as the scenario would send it
             each = self.env.numerics.reduce_bytes
         if self.compressor.collectives[action.phase] == "all_gather":
-            self.payloads[action.bucket] = self.dense.data.all_gather(payload, each)
+            self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_gather(payload, each))
         else:
             self.dense.data.all_reduce(payload, each)
         return payload.numel() * each, payload.numel() * each

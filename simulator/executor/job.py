@@ -7,6 +7,7 @@ from typing import Any
 
 from simulator.executor.batches import Source, synthetic
 from simulator.executor.spans import Span
+from simulator.program.actions import Action
 from simulator.program.program import Program, RankProgram
 
 
@@ -49,3 +50,9 @@ class RankRecord:
 def own_program(program: Program, rank: int) -> RankProgram:
     """The program that stands for this rank."""
     return next(own for own in program.ranks if rank in own.members)
+
+
+def peer_of(program: Program, rank: int, action: Action) -> int:
+    """The rank at the other end of a send or a receive."""
+    _, data_rank, context_rank, tensor_rank = program.layout.coordinates(rank)
+    return program.layout.rank(action.peer, data_rank, context_rank, tensor_rank)

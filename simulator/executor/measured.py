@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from simulator import kinds
+from simulator.executor.job import peer_of
 from simulator.executor.spans import Span
 from simulator.graph.event_graph import EventGraph, GraphBuilder
-from simulator.program.actions import Action
 from simulator.program.program import Launch, Program
 from simulator.timeline import Timeline
 
@@ -91,9 +91,3 @@ def _meets(program: Program, rank: int, launch: Launch) -> tuple[Sequence[int], 
     kind = "tensor" if action.verb == "gather vectors" else _STREAMS[launch.stream][1]
     members = layout.group(kind, rank)
     return members, (launch.stream, kind, members[0], action.name)
-
-
-def peer_of(program: Program, rank: int, action: Action) -> int:
-    """The rank at the other end of a send or a receive."""
-    _, data_rank, context_rank, tensor_rank = program.layout.coordinates(rank)
-    return program.layout.rank(action.peer, data_rank, context_rank, tensor_rank)

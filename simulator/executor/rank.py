@@ -8,14 +8,17 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from simulator.errors import ScenarioError
 from simulator.executor.blocks import Env
 from simulator.executor.blocks.head import is_partial
+from simulator.executor.cuda_streams import CudaStreams
 from simulator.executor.dense import DenseParameters
-from simulator.executor.groups import make_groups
+from simulator.executor.groups import make_groups, make_pipeline_groups
 from simulator.executor.interpreter import Interpreter
 from simulator.executor.job import Job, RankRecord, own_program
 from simulator.executor.numerics import Numerics
 from simulator.executor.spans import Recorder, now_ns
+from simulator.executor.streams import HostStreams
 from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
 from simulator.model.blocks import sparse_tables
@@ -29,7 +32,7 @@ def run_rank(job: Job, rank: int, fatal: Callable[[BaseException], None], local_
         try:
             return runner.run()
         finally:
-            runner.interpreter.streams.close()
+            runner.streams.close()
 
 
 class _Runner:
@@ -38,16 +41,18 @@ class _Runner:
         self.job, self.rank = job, rank
         self.device = torch.device("cpu")
         if job.backend == "nccl":
-            self.device = torch.device("cuda", rank if local_rank is None else local_rank)
+            self.device = torch.device("cuda", _device(rank if local_rank is None else local_rank))
             torch.cuda.set_device(self.device)
         layout, own = scenario.layout, own_program(job.program, rank)
+        names = [name for name in own.streams if name != "compute"]
+        cuda = self.device.type == "cuda"
+        self.streams = CudaStreams(names, self.device) if cuda else HostStreams(names, fatal)
+        recorder = Recorder(self.streams.now)
         numerics = Numerics.of(scenario, job.double)
-        recorder = Recorder()
         streams = dict.fromkeys(name for one in job.program.ranks for name in one.streams)
-        groups = make_groups(
-            layout, rank, recorder,
-            backend=job.backend, timeout=timedelta(seconds=job.timeout_s), streams=tuple(streams),
-        )  # fmt: skip
+        timeout = timedelta(seconds=job.timeout_s)
+        groups = make_groups(layout, rank, recorder, backend=job.backend, timeout=timeout, streams=tuple(streams))
+        transfers = make_pipeline_groups(job.program, backend=job.backend, timeout=timeout)
         tensor = Tensor(groups["compute", "tensor"], scenario.plan.sequence_parallel, numerics.activation_bytes)
         self.env = Env(
             scenario.model, scenario.plan.microbatch, scenario.model.trunk.seq, tensor, numerics, job.attention,
@@ -60,10 +65,13 @@ class _Runner:
         self.tables = None
         if sparse_tables(scenario.model) and layout.coordinates(rank)[0] == 0:
             table = groups["embedding", "table"]
-            self.tables = SparseTables(scenario, table, groups["embedding", "tensor"], self.device, job.double)
+            self.tables = SparseTables(
+                scenario, table, groups["embedding", "tensor"], self.device, job.double, self.streams.keep
+            )
         self.interpreter = Interpreter(
-            scenario, own, rank, self.env, self.dense, self.tables, groups, recorder, self.device, fatal
-        )
+            scenario, job.program, rank, self.env, self.dense, self.tables, groups, transfers, recorder, self.streams,
+            self.device,
+        )  # fmt: skip
         self.counts_loss = groups["compute", "tensor"].index == 0 or is_partial(self.env)
 
     def run(self) -> RankRecord:
@@ -93,3 +101,13 @@ class _Runner:
 
 def _numpy(tensor: torch.Tensor):
     return tensor.detach().to("cpu", torch.float64).numpy()
+
+
+def _device(index: int) -> int:
+    """The CUDA device of a local rank. Raises ScenarioError where there are too few: NCCL takes one rank a device."""
+    if index >= torch.cuda.device_count():
+        raise ScenarioError(
+            f"nccl needs a CUDA device for each rank, and this machine has {torch.cuda.device_count()}; use gloo",
+            key="--backend",
+        )
+    return index

@@ -9,6 +9,7 @@ trip).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from simulator import kinds
@@ -73,13 +74,16 @@ class Span:
 
 
 class Recorder:
-    """Collects the children of the action that the calling thread runs; one for the compute stream of a rank."""
+    """Collects the children of the action that the calling thread runs; one for the compute stream of a rank.
 
-    def __init__(self) -> None:
-        self.span = Span()
+    now: reads the clock, or, on a device, marks the place in its stream for a later reading (`cuda_streams.py`).
+    """
+
+    def __init__(self, now: Callable[[], int] = now_ns) -> None:
+        self.span, self.now = Span(), now
 
     def child(self, op: str, group: str, size_bytes: int, priced: bool = True) -> Child:
         """A collective that begins now, inside the current action."""
-        child = Child(op, group, size_bytes, now_ns(), priced=priced)
+        child = Child(op, group, size_bytes, self.now(), priced=priced)
         self.span.children.append(child)
         return child

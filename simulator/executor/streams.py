@@ -10,6 +10,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
+from torch import Tensor
+
 from simulator.executor.spans import Span, now_ns
 
 Task = tuple[int, Sequence[int], Callable[[Span], None]]
@@ -24,6 +26,13 @@ class HostStreams:
         self.queues: dict[str, queue.SimpleQueue] = {name: queue.SimpleQueue() for name in names}
         for name, tasks in self.queues.items():
             threading.Thread(target=self._serve, args=(tasks,), name=f"stream {name}", daemon=True).start()
+
+    now = staticmethod(now_ns)
+
+    @staticmethod
+    def keep(tensor: Tensor) -> Tensor:
+        """The tensor: a CPU rank's memory is freed when nobody can read it any more."""
+        return tensor
 
     def run(self, compute: Sequence[Task], others: dict[str, Sequence[Task]], count: int) -> list[Span]:
         """Runs one step of `count` actions and returns their spans, in launch order."""

@@ -51,10 +51,14 @@ class Lookup:
 
 
 class SparseTables:
-    """All sparse tables of a rank of stage 0. group: the table group. tensor: of the embedding stream."""
+    """All sparse tables of a rank of stage 0. group: the table group. tensor: of the embedding stream.
 
-    def __init__(self, scenario, group: Group, tensor: Group, device: torch.device, double: bool):
+    keep: what is handed from stream to stream goes through it (`cuda_streams.py`); None: nothing to do.
+    """
+
+    def __init__(self, scenario, group: Group, tensor: Group, device: torch.device, double: bool, keep=None):
         self.group, self.tensor, self.device = group, tensor, device
+        self.keep = keep if keep is not None else (lambda tensor: tensor)
         self.gathers = tensor.size > 1 and not scenario.plan.sequence_parallel
         self.accumulate = torch.float64 if double else torch.float32
         self.learning_rate = SPARSE_LEARNING_RATE
@@ -93,7 +97,7 @@ class SparseTables:
             others = self.group.all_to_all(counts, [1] * self.group.size, [1] * self.group.size)
             sent, received = counts.tolist(), others.tolist()
             local = ids // self.group.size if shard.sharding == "row_wise" else ids
-            rows = self.group.all_to_all(local[order], sent, received)
+            rows = self.keep(self.group.all_to_all(local[order], sent, received))
             self.lookups[microbatch][shard.table.name] = Lookup(order, sent, received, rows)
             sent_bytes += priced.ID_BYTES * len(ids)
             received_bytes += priced.ID_BYTES * len(rows)
@@ -106,7 +110,7 @@ class SparseTables:
             if found is None:  # nothing travels: this rank reads its own slice
                 ids = self.own_ids[microbatch][name]
                 found = self.lookups[microbatch][name] = Lookup(torch.arange(0), [], [], ids)
-            found.vectors = (
+            found.vectors = self.keep(
                 shard.rows[found.rows] if shard.rows is not None
                 else torch.empty((0, shard.table.dim), dtype=self._dtype(shard), device=self.device)
             )  # fmt: skip
@@ -119,7 +123,7 @@ class SparseTables:
             size = shard.table.dim * DTYPE_BYTES[shard.table.dtype]
             sent_bytes += size * len(found.vectors)
             arrived = self.group.all_to_all(found.vectors, found.received, found.sent)
-            found.vectors = torch.empty_like(arrived)
+            found.vectors = self.keep(torch.empty_like(arrived))
             found.vectors[found.order] = arrived
             received_bytes += size * len(arrived)
         return sent_bytes, received_bytes
@@ -129,7 +133,7 @@ class SparseTables:
         total = 0
         for name, shard in self.shards.items():
             found = self.lookups[microbatch][name]
-            found.vectors = self.tensor.all_gather(found.vectors, DTYPE_BYTES[shard.table.dtype])
+            found.vectors = self.keep(self.tensor.all_gather(found.vectors, DTYPE_BYTES[shard.table.dtype]))
             total += found.vectors.numel() * DTYPE_BYTES[shard.table.dtype]
         return total
 
@@ -150,7 +154,7 @@ class SparseTables:
                 padded = gradient.new_zeros((share * self.tensor.size, gradient.shape[1]))
                 padded[: len(gradient)] = gradient
                 gradient = padded[self.tensor.index * share : (self.tensor.index + 1) * share]
-            found.vectors = gradient
+            found.vectors = self.keep(gradient)
 
     def exchange_gradients(self, microbatch: int) -> tuple[int, int]:
         """Gradients go to the rows' owners."""
@@ -159,7 +163,7 @@ class SparseTables:
             found = self.lookups[microbatch][shard.table.name]
             size = shard.table.dim * DTYPE_BYTES[shard.table.dtype]
             sent_bytes += size * len(found.vectors)
-            found.vectors = self.group.all_to_all(found.vectors[found.order], found.sent, found.received)
+            found.vectors = self.keep(self.group.all_to_all(found.vectors[found.order], found.sent, found.received))
             received_bytes += size * len(found.vectors)
         return sent_bytes, received_bytes
 

@@ -18,6 +18,9 @@ import traceback
 from datetime import timedelta
 from pathlib import Path
 
+SWITCH_S = 5e-4
+"""How long a stream's thread may hold the interpreter while others wait: Python's own 5 ms are longer than actions."""
+
 PEER_WORDS = ("connection closed", "connection reset", "timed out", "timeout", "broken pipe", "peer")
 """What gloo's and NCCL's messages hold when another rank is at fault."""
 
@@ -46,6 +49,7 @@ def _run(place: Path, rank: int, ranks: int, fatal) -> None:
 
     from simulator.executor.rank import run_rank
 
+    sys.setswitchinterval(SWITCH_S)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     jobs = pickle.loads((place / "jobs").read_bytes())
     for number, job in enumerate(jobs):

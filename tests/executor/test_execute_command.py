@@ -31,9 +31,9 @@ def write(tmp_path: Path, model: str = "llama", ranks: int = 2, **changes) -> Pa
     return file
 
 
-def rehearse(*words: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.CompletedProcess:
+def rehearse(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, *launcher, "simulator.cli.main", *words], cwd=ROOT, capture_output=True, text=True, timeout=300,
+        [sys.executable, "-m", "simulator.cli.main", *words], cwd=ROOT, capture_output=True, text=True, timeout=300,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
