@@ -20,8 +20,8 @@ BUILT_COMPRESSORS = ("none", "bf16", "topk", "powersgd")
 
 
 def _reduces(file: ScenarioFile) -> bool:
-    """Whether gradients meet between ranks; an omitted data degree may be anything, and is taken to be above 1."""
-    return (file.plan.data or 2) * file.plan.context > 1
+    """Whether gradients meet between ranks. An omitted data degree asks for nothing before it is resolved."""
+    return (file.plan.data or 1) * file.plan.context > 1
 
 
 def _sharding_asks(kinds: tuple[str, ...]) -> Callable[[ScenarioFile], bool]:
@@ -78,7 +78,10 @@ NOT_YET: tuple[Line, ...] = (
 
 
 def check_supported(file: ScenarioFile) -> None:
-    """Raises NotSupportedYet for the first thing asked for that is not built, with key, value and what to use."""
+    """Raises NotSupportedYet for the first thing asked for that is not built, with key, value and what to use.
+
+    Called for what is stated, and again when the data degree is known.
+    """
     for key, asks, instead in NOT_YET:
         if asks(file):
             key, value = _first_value(file, key)

@@ -36,6 +36,7 @@ def resolve(stated: ScenarioFile, source: Source) -> Scenario:
             "profile": _profile(stated, cluster),
         }
     )
+    check_supported(resolved)
     scenario = Scenario(resolved, cluster, source)
     check_plan(scenario.model, plan, cluster)
     check_software(stated.software, plan)
