@@ -20,7 +20,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,torch]'
 	@touch $@
 
-study: $(READY) ## the main study: which plan, on which network, and why; prints the answer and the report's path
+study: $(READY) ## the main study: predicts and runs eight plans here, then answers the headline question for 64 H100
+	@$(BIN)/python -m studies.predict_then_run.run
 	@$(BIN)/python -m studies.hybrid_vs_single_mode.run
 
 test: $(READY) ## the test suite (what CI runs)
