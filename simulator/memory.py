@@ -7,6 +7,7 @@ that the program launches them. Limit = the device's bytes less what the driver 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 
 from simulator.model import blocks, memory_rules, tables
@@ -85,33 +86,46 @@ def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
 
 
 def peak_activations(own: RankProgram, scenario, cut: Cut) -> int:
-    """Most activation bytes alive at once: kept by started microbatches, plus the layer that is being recomputed."""
-    mode, model, units = scenario.plan.recompute, scenario.model, blocks.units(scenario.model)
-    kept: dict[tuple[int, int], int] = {}
-    rerun: dict[tuple[int, int], int] = {}
+    """Most activation bytes alive at once.
 
-    def span_bytes(span: tuple[int, int]) -> int:
-        if span not in kept:
-            held = units[span[0] : span[1] + 1]
-            kept[span] = sum(blocks.kept_bytes(model, unit, cut, mode) for unit in held)
-            by_layer: dict[int, int] = {}
-            for unit in held:
-                by_layer[unit.layer] = by_layer.get(unit.layer, 0) + blocks.transient_bytes(model, unit, cut, mode)
-            rerun[span] = max(by_layer.values())
-        return kept[span]
+    Held: what started microbatches keep. A backward pass goes through its units in reverse: beside what is still held
+    it needs the rest of the layer that was run again, and the unit's own gradients of activations.
+    """
+    mode, model, units = scenario.plan.recompute, scenario.model, blocks.units(scenario.model)
+
+    def kept(index: int) -> int:
+        return blocks.kept_bytes(model, units[index], cut, mode)
+
+    def rerun(index: int) -> int:
+        """What a layer's recomputation holds while the backward pass is at this unit."""
+        layer = units[index].layer
+        same = [unit for unit in units[: index + 1] if unit.layer == layer >= 0]
+        return sum(blocks.transient_bytes(model, unit, cut, mode) for unit in same)
+
+    @cache
+    def forward_bytes(span: tuple[int, int]) -> int:
+        return sum(kept(index) for index in range(span[0], span[1] + 1))
+
+    @cache
+    def backward_peak(span: tuple[int, int]) -> int:
+        """Most bytes above what is held when this backward pass begins."""
+        freed, most = 0, 0
+        for index in range(span[1], span[0] - 1, -1):
+            most = max(most, rerun(index) + blocks.working_bytes(model, units[index], cut) - freed)
+            freed += kept(index)
+        return most
 
     alive = peak = 0
     for action in own.stream("compute"):
         if action.verb not in COMPUTE_VERBS:
             continue
         span = own.chunk(action.stage).span(action.verb, action.segment)
-        size = span_bytes(span)
         if action.verb == "F":
-            alive += size
+            alive += forward_bytes(span)
             peak = max(peak, alive)
         elif action.verb == "B":
-            peak = max(peak, alive + rerun[span])
-            alive -= size
+            peak = max(peak, alive + backward_peak(span))
+            alive -= forward_bytes(span)
     return peak
 
 

@@ -5,6 +5,7 @@
         recompute(model, unit, cut, mode)                         what runs again before that backward
         parameters(model, unit)                                   dense weights and how they are sharded
         kept_bytes(model, unit, cut, mode)                        activations from forward to backward
+    working_bytes(model, unit, cut)                           gradients of activations, alive inside its backward
 
 A block family is one file and one line in STYLES.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from simulator.errors import NotSupportedYet
-from simulator.model.blocks import bert, embedding, gpt, head, hstu, llama, sasrec
+from simulator.model.blocks import bert, embedding, gpt, head, hstu, llama, sasrec, working
 from simulator.model.blocks.cut import MODES, Cut, Parameter, Unit
 from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.blocks.head import tied_parameter
@@ -23,7 +24,7 @@ from simulator.model.work import Kernel, Step, forward_flops
 
 __all__ = ["MODES", "Cut", "Parameter", "Unit", "backward", "boundary_bytes", "forward", "kept_bytes", "model_flops",
            "num_parameters", "parameters", "recompute", "sparse_tables", "tied_parameter", "transient_bytes",
-           "units"]  # fmt: skip
+           "units", "working_bytes"]  # fmt: skip
 
 STYLES = {"gpt": gpt.STYLE, "llama": llama.STYLE, "bert": bert.STYLE, "sasrec": sasrec.STYLE, "hstu": hstu.STYLE}
 
@@ -102,6 +103,11 @@ def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> in
 def transient_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> int:
     """Bytes that are alive only while this unit's recomputed activations are: one layer at a time."""
     return kept_bytes(model, unit, cut, "none") - kept_bytes(model, unit, cut, mode) if unit.layer >= 0 else 0
+
+
+def working_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
+    """Most bytes of activation gradients that are alive at once inside the unit's backward."""
+    return working.working_bytes(model, unit, cut, gated=getattr(STYLES[model.trunk.block], "gated", False))
 
 
 def boundary_bytes(model: ModelSpec, cut: Cut) -> int:

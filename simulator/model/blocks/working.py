@@ -1,0 +1,59 @@
+"""Gradients of activations: what the backward pass of a unit holds for a moment, beside all that was kept for it.
+
+Each rule follows the unit's `backward` step by step and counts the gradients that are alive together where they are
+most: those a kernel reads and those it writes. What autograd adds to the accumulated gradients is not a tensor of its
+own where the weight gradient's GEMM adds (`kernels.weight_gradient`), save for an embedding's, which is dense.
+"""
+
+from __future__ import annotations
+
+from simulator.model.blocks import embedding, head
+from simulator.model.blocks.attention import scores
+from simulator.model.blocks.cut import Cut, Unit
+from simulator.model.blocks.hstu import PARTS
+from simulator.model.spec import ModelSpec, Trunk
+
+
+def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool) -> int:
+    """Most bytes of gradients alive at once in the unit's backward. gated: of the unit's MLP."""
+    if unit.kind == "head":
+        return _head(model, cut)
+    path = cut.shard_tokens * model.trunk.hidden  # the residual path's gradient waits for the branch's
+    if unit.kind == "embedding":
+        token = embedding.token_table(model)
+        return cut.bytes * (path + (cut.share(token[0]) * token[1] if token else 0))
+    inside = {"attention": _attention, "hstu": _hstu}.get(unit.kind)
+    if inside is not None:
+        return cut.bytes * (path + inside(model.trunk, cut))
+    # mlp: of the activation's output, and of its input (gate and up)
+    return cut.bytes * (path + (3 if gated else 2) * cut.tokens * cut.share(model.trunk.ffn))
+
+
+def _attention(trunk: Trunk, cut: Cut) -> int:
+    """dQ, dK, dV and the tensor that they are joined in; unfused, the s^2 gradients of the softmax's output and input
+    beside dO and dV."""
+    query, key = (cut.tokens * cut.share(width) for width in (trunk.query_width, trunk.kv_width))
+    joined = 2 * (query + 2 * key)
+    return joined if cut.attention == "flash" else max(joined, 2 * scores(trunk, cut) + query + key)
+
+
+def _hstu(trunk: Trunk, cut: Cut) -> int:
+    """dU, dV, dQ, dK, and the gradient of the GEMM's output that SiLU's backward writes."""
+    return 2 * PARTS * cut.tokens * cut.share(trunk.query_width)
+
+
+def _head(model: ModelSpec, cut: Cut) -> int:
+    """The gradient of the trunk's output, and of the logits or the scored rows.
+
+    A fused loss has left the logits' gradient in their place, an eager one keeps fp32 probabilities, which become the
+    gradient in place and are cast down.
+    """
+    trunk, tokens = model.trunk, cut.shard_tokens
+    out = tokens * trunk.hidden
+    if rows := head.output_rows(model):
+        casts = trunk.block in head.EAGER_LOSS and cut.bytes < head.LOSS_BYTES
+        return cut.bytes * (out + (cut.tokens * cut.share(rows[0]) if casts else 0))
+    if model.head.table is not None:
+        scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
+        return cut.bytes * (out + tokens * (scored + 1) * width)
+    return cut.bytes * out
