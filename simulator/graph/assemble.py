@@ -22,7 +22,7 @@ class Tiling:
     """Collects placements; `build` makes the arrays. Placement ids are handed out in order and must be topological."""
 
     templates: list[Template] = field(default_factory=list)
-    _template_ids: dict[int, int] = field(default_factory=dict)
+    _known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     _placed: list[int] = field(default_factory=list)
     _rank: list[int] = field(default_factory=list)
     _action: list[int] = field(default_factory=list)
@@ -36,19 +36,19 @@ class Tiling:
     ) -> tuple[int, tuple[int, ...]]:
         """Adds a copy. after: exits (global op ids) of the copies that precede it. lane: the stream that its single op
         runs on, where the template leaves it open. Returns its first op's id and its exits."""
-        key = id(template)
-        if key not in self._template_ids:
-            self._template_ids[key] = len(self.templates)
+        known = self._known.get(id(template))
+        if known is None:
+            known = self._known[id(template)] = len(self.templates), template.entries, template.exits
             self.templates.append(template)
+        number, entries, exits = known
         first = self._op_count
-        self._placed.append(self._template_ids[key])
+        self._placed.append(number)
         self._rank.append(rank)
         self._action.append(action)
         self._lane.append(lane)
-        entries = [first + local for local in template.entries]
-        self._edges += [(other, entry) for exits in after for other in exits for entry in entries]
+        self._edges += [(other, first + local) for ends in after for other in ends for local in entries]
         self._op_count += len(template.ops)
-        return first, tuple(first + local for local in template.exits)
+        return first, tuple([first + local for local in exits])
 
     def meet(self, op: int, key: tuple) -> None:
         """Op joins the rendezvous of this key."""
@@ -187,6 +187,8 @@ def _program_order(stream: np.ndarray) -> np.ndarray:
 
 def _csr(edges: np.ndarray, num_ops: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges as (first_successor, successor), sorted and without repeats."""
-    keys = np.unique(edges[:, 0] * num_ops + edges[:, 1]) if len(edges) else np.zeros(0, dtype=np.int64)
+    keys = np.sort(edges[:, 0] * num_ops + edges[:, 1])
+    if len(keys):
+        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
     sources, targets = np.divmod(keys, max(num_ops, 1))
     return np.searchsorted(sources, np.arange(num_ops + 1)).astype(np.int64), targets.astype(np.int32)

@@ -70,16 +70,17 @@ class _Expansion:
         self.algorithm = scenario.plan.aggregation.algorithm
         self.tiling = Tiling()
         self.templates: dict[tuple, Template] = {}
-        self.actions: dict[str, tuple[int, Action]] = {}
+        self.actions: dict[tuple, tuple[int, Action]] = {}
         self.busy_ns = np.zeros(len(SOURCES), dtype=np.int64)
+        self.peers: dict[tuple[int, int], int] = {}
         self.stands_for = {rank: own.rank for own in program.ranks for rank in own.members}
 
     def run(self) -> Expanded:
         for own in self.program.ranks:
             self._place_rank(own)
         multiplicity = {own.rank: len(own.members) for own in self.program.ranks}
-        graph = self.tiling.build(multiplicity, tuple(self.actions))
         actions = tuple(action for _, action in self.actions.values())
+        graph = self.tiling.build(multiplicity, tuple(action.words for action in actions))
         members = tuple(own.members for own in self.program.ranks)
         return Expanded(graph, self.busy_ns, members, actions, *self.tiling.repeats())
 
@@ -87,22 +88,27 @@ class _Expansion:
         interacting = interacting_actions(own.launches, self._slows)
         exits: dict[str, tuple[int, ...]] = {}
         tail: dict[str, tuple[int, ...]] = {}
+        used: dict[int, list] = {}
         for launch in own.launches:
             action = launch.action
-            whole = self.contracted and action.name not in interacting
+            name = action.name
+            whole = self.contracted and name not in interacting
             template, shares = self._template(own, launch, whole)
             before = [exits[name] for name in action.after]
             if launch.stream in tail:
                 before.append(tail[launch.stream])
-            number, _ = self.actions.setdefault(action.words, (len(self.actions), action))
+            # without `after`, an action is told by its words: all fields but that one
+            number, _ = self.actions.setdefault(action[:-1], (len(self.actions), action))
             if template.ops:
                 lane = None if launch.stream == "compute" else launch.stream
                 first, ends = self.tiling.place(template, own.rank, number, before, lane)
                 self._meet(own, launch, template, first)
             else:
                 ends = tuple(dict.fromkeys(op for group in before for op in group))
-            exits[action.name] = tail[launch.stream] = ends
-            self.busy_ns += shares * len(own.members)
+            exits[name] = tail[launch.stream] = ends
+            used.setdefault(id(shares), [shares, 0])[1] += 1
+        for shares, times in used.values():
+            self.busy_ns += shares * (times * len(own.members))
 
     def _slows(self, stream: str) -> bool:
         kind = _KIND_OF_STREAM.get(stream)
@@ -155,9 +161,12 @@ class _Expansion:
                             compute_rate=compute_rate, own_rate=own_rate),))  # fmt: skip
 
     def _peer(self, rank: int, action: Action) -> int:
-        layout = self.program.layout
-        _, data_rank, context_rank, tensor_rank = layout.coordinates(rank)
-        return layout.rank(action.peer, data_rank, context_rank, tensor_rank)
+        key = rank, action.peer
+        if key not in self.peers:
+            layout = self.program.layout
+            _, data_rank, context_rank, tensor_rank = layout.coordinates(rank)
+            self.peers[key] = layout.rank(action.peer, data_rank, context_rank, tensor_rank)
+        return self.peers[key]
 
     def _meet(self, own: RankProgram, launch: Launch, template: Template, first: int) -> None:
         """Ops that other representatives take part in join a rendezvous; within one representative it is implied."""
@@ -182,6 +191,8 @@ def interacting_actions(launches: Sequence[Launch], slows) -> frozenset[str]:
     A collective may run from the end of the last compute action it is known to follow until something that the compute
     stream waits for proves that it is over. slows(stream): whether the collectives of a stream slow compute.
     """
+    if not any(slows(stream) for stream in {launch.stream: None for launch in launches}):
+        return frozenset()
     order = [launch.action.name for launch in launches if launch.stream == "compute"]
     place = {name: index for index, name in enumerate(order)}
     follows: dict[str, int] = {}  # action -> the last compute action (by place) known to end before it

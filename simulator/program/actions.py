@@ -99,7 +99,7 @@ class Action(NamedTuple):
 
     def waiting_for(self, *names: str) -> Action:
         """The same action, which also waits for these."""
-        return self._replace(after=self.after + names)
+        return Action(*self[:-1], self.after + names)
 
     @classmethod
     def from_text(cls, text: str) -> Action:
