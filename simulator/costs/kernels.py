@@ -11,6 +11,7 @@ without a table take bf16's efficiency under their own peak.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import sqrt
 from typing import NamedTuple
@@ -148,6 +149,8 @@ class KernelCosts:
 
     def _attention_forward(self, kernel: Kernel) -> KernelTime:
         batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal = kernel.shape
+        if not causal:
+            return self._unmasked(kernel, self._attention_forward)
         table_dtype = kernel.dtype if ("attention_forward", kernel.dtype) in self.profile.kernels else "bf16"
         grid, table = self._grid("attention_forward", table_dtype)
         seq = sqrt(seq_q * seq_kv)
@@ -156,10 +159,15 @@ class KernelCosts:
         source = _source(table.source, place) if kernel.dtype in ("bf16", "fp16") else "extrapolated"
         if seq_q != seq_kv:
             source = _worse(source, "extrapolated")
-        if not causal:
-            efficiency *= self._curve("attention_full_over_causal", (seq, head_dim))
-            source = _worse(source, "extrapolated")
         return self._loaded(flops_s, bytes_s, efficiency, source, f"attention_forward.{table_dtype}")
+
+    def _unmasked(self, kernel: Kernel, masked: Callable[[Kernel], KernelTime]) -> KernelTime:
+        """Without the causal mask: twice the products at the published ratio of FLOP/s, never faster than with it."""
+        *_, seq_q, seq_kv, head_dim, _ = kernel.shape
+        time = masked(replace(kernel, shape=(*kernel.shape[:-1], 1)))
+        slower = max(1.0, 2.0 / self._curve("attention_full_over_causal", (sqrt(seq_q * seq_kv), head_dim)))
+        seconds = max(time.seconds * slower, *self._attention_bound(kernel, self.peak(kernel.dtype)))
+        return time._replace(seconds=seconds, source=_worse(time.source, "extrapolated"))
 
     def _attention_backward(self, kernel: Kernel) -> KernelTime:
         """Forward time x 2.5 (FLOPs) x the published ratio of forward to backward FLOP/s."""
@@ -172,10 +180,9 @@ class KernelCosts:
     def _hstu_forward(self, kernel: Kernel) -> KernelTime:
         """HSTU's pointwise attention (SiLU for softmax) at the speed that flash kernels of its generation reach."""
         *_, seq_q, seq_kv, head_dim, causal = kernel.shape
-        seq = sqrt(seq_q * seq_kv)
-        efficiency = self._curve("flash_causal_efficiency", (seq, head_dim))
         if not causal:
-            efficiency *= self._curve("attention_full_over_causal", (seq, head_dim))
+            return self._unmasked(kernel, self._hstu_forward)
+        efficiency = self._curve("flash_causal_efficiency", (sqrt(seq_q * seq_kv), head_dim))
         flops_s, bytes_s = self._attention_bound(kernel, self.peak(kernel.dtype))
         return self._loaded(flops_s, bytes_s, efficiency, "extrapolated", "hstu_attention_forward")
 

@@ -243,6 +243,9 @@ MODEL = [
     Knob("gpt", "model.trunk.seq", "1024", "512", step, ">"),
     Knob("gpt", "model.trunk.seq", "1024", "512", memory("activations"), ">"),
     Knob("gpt", "model.trunk.causal", "false", "true", step, ">"),
+    Knob("gpt", "model.trunk.causal", "false", "true", step, ">", "software.attention=flash"),
+    Knob("gpt", "model.trunk.causal", "false", "true", step, ">", "software.attention=flash; model.trunk.seq=4096"),
+    Knob("llama", "model.trunk.causal", "false", "true", step, ">", "model.trunk.seq=64"),
     Knob("gpt", "model.trunk.causal", "false", "true", model_flops, "="),  # the convention counts all of s^2
     Knob("hstu", "model.trunk.causal", "false", "true", model_flops, ">"),
     Knob("hstu", "model.trunk.causal", "false", "true", step, ">"),
