@@ -138,7 +138,9 @@ class Program:
                     found[int(match[1])]["launches"].append(Launch(match[2], Action.from_text(match[3])))
                 elif line.strip():
                     raise ValueError("no such line in a program")
-            except (ValueError, KeyError) as error:
+            except KeyError as error:
+                raise ValueError(f"line {number}: {line!r}: no line 'r{error} stands for ...' before it") from error
+            except ValueError as error:
                 raise ValueError(f"line {number}: {line!r}: {error}") from error
         if layout is None:
             raise ValueError("a program starts with its degrees: 'program tensor 1 context 1 data 2 pipeline 1'")
