@@ -36,8 +36,9 @@ def action_times(timeline: Timeline) -> dict[str, float]:
     """{row of ROWS: ns of one step, averaged over the real ranks}.
 
     A compute action lasts from its first kernel's start to the last one's end. What its kernels do not fill is
-    `EXPOSED`: its collectives, as far as kernels do not hide them, and the wait for their members. On other streams an
-    action lasts from when the last of its members is ready.
+    `EXPOSED` where it has collectives: those, as far as kernels do not hide them, and the wait for their members; else
+    it is the action's own (the host launches). On other streams an action lasts from when the last of its members is
+    ready.
     """
     totals = dict.fromkeys(ROWS, 0.0)
     if not len(timeline):
@@ -64,10 +65,16 @@ def action_times(timeline: Timeline) -> dict[str, float]:
     last = np.full_like(first, -1)
     np.minimum.at(first, key[inside], timeline.start_ns[inside])
     np.maximum.at(last, key[inside], timeline.end_ns[inside])
+    filled = np.bincount(key[inside], weights=(kernel_ns + recompute_ns)[inside], minlength=len(first))
+    collective_ns = span - kernel_ns - recompute_ns
+    collects = np.bincount(key[inside], weights=collective_ns[inside], minlength=len(first)) > 0.5
     ran = np.flatnonzero(last >= 0)
-    whole = float(((last - first)[ran] * weight[ran // len(verbs)]).sum())
-    totals[EXPOSED] = whole - sum(totals[row] for row in IN_STEP)
-    totals[IDLE] = timeline.step_ns - whole
+    share, own = weight[ran // len(verbs)], np.array(verbs)[ran % len(verbs)]
+    gap = (last - first - filled)[ran] * share
+    totals[EXPOSED] = float(gap[collects[ran]].sum())
+    for name, row in ON_COMPUTE.items():
+        totals[row] += float(gap[~collects[ran] & (own == name)].sum())
+    totals[IDLE] = timeline.step_ns - float(((last - first)[ran] * share).sum())
     return totals
 
 

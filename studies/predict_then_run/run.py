@@ -1,6 +1,6 @@
 """How close is the prediction to the run, and does it rank plans as the run does?
 
-    python -m studies.predict_then_run.run [--budget SECONDS] [--steps N] [--folder DIR] [--again]
+    python -m studies.predict_then_run.run [--budget SECONDS] [--steps N] [--only PLAN]... [--folder DIR] [--again]
 
 Calibrates this machine, predicts and runs eight plans of a small recommender on MovieLens-100K with two processes, and
 compares them: a table, one offline HTML report and a JSON file. What an earlier run has measured is used again.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ LAST = 10
 """Steps that the loss at the end is averaged over."""
 
 
-def say(line: str) -> None:
+def say(line: str, share: float | None = None) -> None:
     print(f"predict_then_run: {line}", file=sys.stderr, flush=True)
 
 
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--budget", type=float, default=90.0, help="seconds of calibration")
     parser.add_argument("--steps", type=int, default=STEPS, help="measured steps of each plan")
+    parser.add_argument("--only", action="append", choices=list(PLANS), metavar="PLAN", help="one plan; repeatable")
     parser.add_argument("--folder", type=Path, default=Path("out/predict_then_run"), help="where everything is kept")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs have measured")
     options = parser.parse_args(arguments)
@@ -94,14 +96,15 @@ def main(arguments: list[str] | None = None) -> int:
     if options.again:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    first = scenario(next(iter(PLANS)))
+    plans = options.only or list(PLANS)
+    first = scenario(plans[0])
     histories, source, where = stages.data(first.seed, say)
-    profile = stages.calibrated(folder, options.budget, say)
+    profile = stages.calibrated(folder, plans, options.budget, say)
     from simulator.executor.evaluation import initial_weights
 
     before = stages.ndcg(first, initial_weights(first), histories)
     comparisons, after = [], []
-    for name in PLANS:
+    for name in plans:
         execution, ndcg = stages.executed(name, folder, options.steps, histories, source, say)
         result, samples = predict(scenario(name, profile))
         comparisons.append(Comparison(result, execution, samples))
@@ -120,13 +123,14 @@ def main(arguments: list[str] | None = None) -> int:
     page = report_html(results, title="Predicted, then run", notes=said, blocks=blocks)
     stages.write_whole(folder / "report.html", page.encode())
     stages.write_whole(folder / "answers.json", stages.to_json(to_dict(comparisons, before, after, said)))
-    for place, one in enumerate(comparisons):
-        write_comparison_trace(one, folder / "plans" / f"{place}.trace.json.gz")
+    for one in comparisons:
+        write_comparison_trace(one, folder / "plans" / f"{stages.file_name(one.name)}.trace.json.gz")
     console.print(f"\nreport: {folder / 'report.html'}, figures: {folder / 'answers.json'}, traces: {folder / 'plans'}")
     return 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever asks it to end is told what is kept
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import pickle
 import platform
 import signal
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from simulator.datasets import movielens, next_item
 from simulator.datasets.histories import Histories, generated
 from simulator.errors import RehearseError, ScenarioError
 from simulator.version import __version__
-from studies.predict_then_run.plans import PLANS, scenario
+from studies.predict_then_run.plans import scenario
 
-Say = Callable[[str], None]
+Say = Callable[..., None]
+"""Takes lines of progress, and the share that is done where it is known."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -46,6 +48,7 @@ def fingerprint(*more: str) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
+@lru_cache
 def code() -> str:
     """sha256 over the sources that predict, calibrate and run."""
     root, digest = Path(__file__).parents[2], hashlib.sha256()
@@ -55,16 +58,16 @@ def code() -> str:
     return digest.hexdigest()
 
 
-def calibrated(folder: Path, budget_s: float, say: Say) -> str:
+def calibrated(folder: Path, plans: Sequence[str], budget_s: float, say: Say) -> str:
     """The profile's file. Measured unless this very machine and code have done so before; a calibration that was cut
     short is continued."""
     profile, mark = folder / "profile.json", folder / "profile.done"
     scenarios = []
-    for place, name in enumerate(PLANS):
-        path = folder / "plans" / f"{place}.yaml"
+    for name in plans:
+        path = folder / "plans" / f"{file_name(name)}.yaml"
         write_whole(path, scenario(name).canonical_json().encode())
         scenarios.append(str(path))
-    known = fingerprint(*(scenario(name).canonical_json() for name in PLANS), str(budget_s))
+    known = fingerprint(*(scenario(name).canonical_json() for name in plans), str(budget_s))
     if profile.exists() and mark.exists():
         if mark.read_text() == f"{known} {_checksum(profile)}":
             say(f"using {profile}, calibrated on this machine before")
@@ -136,6 +139,11 @@ def ndcg(own: Any, weights: Any, histories: Histories) -> float:
 
     ids, last = next_item.contexts(histories, own.model.trunk.seq)
     return next_item.ndcg(last_scores(own, weights, ids, last), histories)
+
+
+def file_name(plan: str) -> str:
+    """A plan's name as part of a path."""
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in plan).split())
 
 
 def _checksum(profile: Path) -> str:
