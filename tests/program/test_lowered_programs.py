@@ -136,5 +136,5 @@ def test_a_text_of_something_else_is_refused_with_its_line():
         Program.from_text("")
     with pytest.raises(ValueError, match=r"line 3: .*not an action such as"):
         Program.from_text("program tensor 1 context 1 data 1 pipeline 1\nr0 stands for 0..0\nr0.compute 0Q0")
-    with pytest.raises(ValueError, match="line 2: 'r7.compute 0F0': no line 'r7 stands for ...' before it"):
+    with pytest.raises(ValueError, match=r"line 2: 'r7\.compute 0F0': no line 'r7 stands for \.\.\.' before it"):
         Program.from_text("program tensor 1 context 1 data 1 pipeline 1\nr7.compute 0F0")
