@@ -35,7 +35,8 @@ class Stack:
     weight gradient's GEMM. fused_accumulation: that GEMM adds into the accumulated gradient. sequence_parallel: known.
     norm: persistent (a row stays on the chip), apex or torch (backward in two kernels; apex is slow on wide rows).
     elementwise_loss: all of Megatron's, whose vocab_parallel_cross_entropy is max, sub_, exp, sum, div_ (the same code
-    from 2021 to Megatron-core's default); False: one softmax kernel.
+    from 2021 to Megatron-core's default); False: one softmax kernel. separate_kernels: a gate's SiLU and product, and
+    the loss in fp32, are kernels of PyTorch's own, and each keeps what its backward reads (memory only).
     """
 
     name: str
@@ -45,12 +46,13 @@ class Stack:
     sequence_parallel: bool
     norm: str
     elementwise_loss: bool
+    separate_kernels: bool = False
 
 
 MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False, "apex", True)
 MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent", True)
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
-TORCH = Stack("torch", "flash", True, True, True, "torch", False)
+TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
 STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT, TORCH)}
 
 

@@ -179,5 +179,6 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         async_reduction=stack.async_reduction,
         norm=stack.norm,
         elementwise_loss=stack.elementwise_loss,
+        separate_kernels=stack.separate_kernels,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
     )

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from model_zoo import ALL, GPT_1T, GPT_22B, GPT_175B, GPT_530B, LLAMA3_8B
+from model_zoo import ALL, GPT_1T, GPT_22B, GPT_175B, GPT_530B, LLAMA3_8B, SASREC
 
 from simulator.model.blocks import Cut, boundary_bytes, kept_bytes, transient_bytes, units
 from simulator.units import GIB
@@ -82,10 +82,17 @@ def test_flash_attention_keeps_nothing_of_size_seq_squared():
 
 
 def test_llama_layer_by_hand():
-    # attention: norm input and output, q and o 4096, k and v 1024 wide, 4-byte logsumexp of 32 heads
+    # attention: norm input and output, q and o 4096, k and v 1024 wide, turned q and k, 4-byte logsumexp of 32 heads
     # mlp: norm input and output, gate, up and their product of 14336
-    by_hand = 2 * (2 * 4096 + 2 * 4096 + 2 * 1024) + 4 * 32 + 2 * (2 * 4096 + 3 * 14336)
+    by_hand = 2 * (2 * 4096 + 2 * 4096 + 2 * 1024 + 4096 + 1024) + 4 * 32 + 2 * (2 * 4096 + 3 * 14336)
     assert layer(LLAMA3_8B, Cut(1, 1000)) == 1000 * by_hand
+    # PyTorch's own kernels keep silu(gate) too
+    assert layer(LLAMA3_8B, Cut(1, 1000, separate_kernels=True)) == 1000 * (by_hand + 2 * 14336)
+
+
+def test_a_relu_keeps_one_tensor():
+    # sasrec: norm input and output, the ReLU's output, dropout's mask; all as wide as the trunk
+    assert kept_bytes(SASREC, units(SASREC)[2], Cut(3, 100)) == 300 * 50 * (2 * 3 + 1)
 
 
 @pytest.mark.parametrize("model", ALL)

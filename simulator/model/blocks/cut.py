@@ -65,8 +65,8 @@ class Cut:
     over memory for each weight. gradient_bytes: bytes of an accumulated gradient element.
     async_reduction: without sequence parallelism, the all-reduce of a column-parallel layer's input gradient runs
     beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
-    of an eager stack runs at the speed of elementwise kernels, not of a softmax. Which software does what:
-    `model/stacks.py`.
+    of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
+    into an activation or a loss. Which software does what: `model/stacks.py`.
     """
 
     batch: int
@@ -82,6 +82,7 @@ class Cut:
     async_reduction: bool = True
     norm: str = "torch"
     elementwise_loss: bool = False
+    separate_kernels: bool = False
 
     def __post_init__(self) -> None:
         if self.context > 1:

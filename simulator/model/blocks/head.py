@@ -148,7 +148,7 @@ def kept_bytes(model: ModelSpec, cut: Cut) -> int:
     if _out_width(model) != trunk.hidden:
         kept += cut.bytes * tokens * _out_width(model)
     if rows := output_rows(model):
-        each = LOSS_BYTES if trunk.block in EAGER_LOSS else cut.bytes
+        each = LOSS_BYTES if trunk.block in EAGER_LOSS or cut.separate_kernels else cut.bytes
         return kept + each * cut.tokens * cut.share(rows[0])
     if model.head.table is not None:
         scored = 1 + model.head.negatives

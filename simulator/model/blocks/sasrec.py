@@ -7,4 +7,4 @@ inside the MLP, after the ReLU, is left out: it is fused with it. Samples are pa
 
 from simulator.model.blocks.transformer import Style
 
-STYLE = Style(dropout=True, bias=True, rotary=False, gated=False, norm_parameters=2, norm_backward=5)
+STYLE = Style(dropout=True, bias=True, rotary=False, gated=False, norm_parameters=2, norm_backward=5, relu=True)

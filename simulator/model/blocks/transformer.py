@@ -27,7 +27,8 @@ class Style:
     dropout: after attention's softmax, and before both residuals. bias: of linear layers. rotary: positions are turned
     into Q and K. gated: silu(gate) * up in place of one activation. norm_parameters: 2 (LayerNorm) or 1 (RMSNorm).
     norm_backward: bytes for each element in units of e. Reads dY and X, writes dX: 3; a separate kernel for the
-    weights' gradient reads dY and X once more: 5. None: the norm's kernels are the software stack's.
+    weights' gradient reads dY and X once more: 5. None: the norm's kernels are the software stack's. relu: the
+    activation is a ReLU.
     """
 
     dropout: bool
@@ -36,6 +37,7 @@ class Style:
     gated: bool
     norm_parameters: int
     norm_backward: int | None
+    relu: bool = False
 
     def parameters(self, trunk: Trunk, unit: Unit) -> tuple[Parameter, ...]:
         """Weights of an attention or an mlp unit, the norm in front of it (or behind it) included."""
@@ -109,16 +111,21 @@ class Style:
         """Bytes from forward to backward (arXiv 2205.05198 section 4): sbh(10 + 24/t + 5as/ht) a GPT layer at e = 2.
 
         Kept: the norm's input and output, dropout's mask (1/t of them under sequence parallelism); attention: Q, K, V
-        and the output projection's input; mlp: the activation's input and output; `core`: the s^2 matrices.
+        and the output projection's input; mlp: the activation's input and output; `core`: the s^2 matrices. Q and K
+        that were turned stand beside the QKV product: V is a view of it, so that none of it can go. ReLU's backward
+        reads its output alone. Unfused, SiLU of the gate is a tensor of its own.
         """
         size, tokens = cut.bytes, cut.tokens
+        query, key = cut.share(trunk.query_width), cut.share(trunk.kv_width)
         outside = cut.shard_tokens * trunk.hidden * (2 * size + (MASK if self.dropout else 0))
         if unit.kind == "attention":
-            inside = size * tokens * 2 * (cut.share(trunk.query_width) + cut.share(trunk.kv_width))
+            turned = query + key if self.rotary and cut.attention == "flash" else 0
+            inside = size * tokens * (2 * (query + key) + turned)
             if core or cut.attention == "flash":
                 inside += attention.core_bytes(trunk, cut, self.dropout)
         else:
-            inside = size * tokens * cut.share(trunk.ffn) * (3 if self.gated else 2)
+            widths = (4 if cut.separate_kernels else 3) if self.gated else 1 if self.relu else 2
+            inside = size * tokens * cut.share(trunk.ffn) * widths
         return outside + inside
 
     def norm_forward(self, trunk: Trunk, cut: Cut) -> Kernel:

@@ -25,8 +25,10 @@ def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool) -> int:
     inside = {"attention": _attention, "hstu": _hstu}.get(unit.kind)
     if inside is not None:
         return cut.bytes * (path + inside(model.trunk, cut))
-    # mlp: of the activation's output, and of its input (gate and up)
-    return cut.bytes * (path + (3 if gated else 2) * cut.tokens * cut.share(model.trunk.ffn))
+    # mlp: of the activation's output and of its input; gate and up: of both, beside the output's, or (unfused) beside
+    # the tensor that joins them
+    widths = (4 if cut.separate_kernels else 3) if gated else 2
+    return cut.bytes * (path + widths * cut.tokens * cut.share(model.trunk.ffn))
 
 
 def _attention(trunk: Trunk, cut: Cut) -> int:
@@ -45,14 +47,15 @@ def _hstu(trunk: Trunk, cut: Cut) -> int:
 def _head(model: ModelSpec, cut: Cut) -> int:
     """The gradient of the trunk's output, and of the logits or the scored rows.
 
-    A fused loss has left the logits' gradient in their place, an eager one keeps fp32 probabilities, which become the
-    gradient in place and are cast down.
+    A fused loss has left the logits' gradient in their place, Megatron-LM's keeps fp32 probabilities, which become the
+    gradient in place and are cast down. torch's cross_entropy makes two fp32 gradients, before and behind log_softmax.
     """
     trunk, tokens = model.trunk, cut.shard_tokens
     out = tokens * trunk.hidden
     if rows := head.output_rows(model):
         casts = trunk.block in head.EAGER_LOSS and cut.bytes < head.LOSS_BYTES
-        return cut.bytes * (out + (cut.tokens * cut.share(rows[0]) if casts else 0))
+        each = 2 * head.LOSS_BYTES if cut.separate_kernels else cut.bytes if casts else 0
+        return cut.bytes * out + each * cut.tokens * cut.share(rows[0])
     if model.head.table is not None:
         scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
         return cut.bytes * (out + tokens * (scored + 1) * width)
