@@ -35,6 +35,13 @@ PLANS = {
         *((model, {"tensor": 2, "sequence_parallel": sequence})
           for model in ("llama", "gpt", "bert", "sasrec", "sasrec_binary", "hstu", "hstu_sampled")
           for sequence in (False, True)),
+        ("sasrec_narrow", {"tensor": 2, "sequence_parallel": True}),
+        ("sasrec_narrow", {"pipeline": 2}),
+        ("hstu_untied", {"tensor": 2, "sequence_parallel": True}),
+        ("hstu_untied", {"pipeline": 2}),
+        ("hstu_sampled", {"data": 2, "sets": ("model.tables.0.optimizer=adam",)}),
+        ("hstu_sampled", {"data": 2, "embedding_sharding": "data_parallel",
+                          "sets": ("model.tables.0.optimizer=adagrad",)}),
         ("gpt", {"tensor": 2, "recompute": "selective", "sets": ("software.attention=unfused",)}),
         ("llama", {"tensor": 2, "sequence_parallel": True, "recompute": "full"}),
         ("sasrec_binary", {"tensor": 2, "microbatch": 1, "sets": ("model.trunk.seq=7",)}),

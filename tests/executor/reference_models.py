@@ -48,7 +48,8 @@ def embedded(model, weights, ids, tables) -> torch.Tensor:
     for name, index in ids.items():
         table = tables[name] if name in tables else weights["embedding.tokens.weight"]
         vectors = table[index]
-        if f"embedding.{name}.weight" in weights and name != "tokens":
+        name = model.head.table if name == "tokens" else name  # a tied item table is the token embedding
+        if f"embedding.{name}.weight" in weights:
             vectors = F.linear(vectors, weights[f"embedding.{name}.weight"], weights[f"embedding.{name}.bias"])
         total = total + vectors
     if "embedding.positions.weight" in weights:
