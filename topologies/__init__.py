@@ -6,8 +6,13 @@ TOPOLOGIES = {
     "dgx_a100": "topologies.dgx_a100",
     "dgx_a100_40gb": "topologies.dgx_a100",
     "dgx_h100": "topologies.dgx_h100",
+    "dgx_h200": "topologies.dgx_h200",
+    "p4d": "topologies.p4d",
+    "p5": "topologies.p5",
+    "dgx_b200": "topologies.dgx_b200",
+    "dgx2_v100": "topologies.dgx2_v100",
 }
 """Name of a function -> the module that holds it; imported when asked for."""
 
-NOT_BUILT_YET = ("dgx_h200", "p4d", "p5", "dgx_b200", "dgx2_v100", "rail_optimized", "fat_tree")
+NOT_BUILT_YET = ("rail_optimized", "fat_tree")
 """Named so that they are refused as not supported yet rather than as misspelt."""

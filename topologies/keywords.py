@@ -37,14 +37,15 @@ def node_type(
     nics_per_node: int | None,
     nic_gbit_per_s: float | None,
     nic_gbit_each: float,
+    nics_per_gpu: float = 1,
 ) -> NodeType:
     """A node whose NICs follow the datasheet unless stated otherwise.
 
-    nics_per_node: default one a GPU. nic_gbit_per_s: Gb/s of all NICs of the node together, default nic_gbit_each times
-    their number.
+    nics_per_node: default nics_per_gpu times the GPUs, at least one. nic_gbit_per_s: Gb/s of all NICs of the node
+    together, default nic_gbit_each times their number.
     """
     gpus = whole("gpus_per_node", gpus_per_node)
-    nics = whole("nics_per_node", gpus if nics_per_node is None else nics_per_node)
+    nics = whole("nics_per_node", max(1, int(gpus * nics_per_gpu)) if nics_per_node is None else nics_per_node)
     total = nics * nic_gbit_each if nic_gbit_per_s is None else nic_gbit_per_s
     if isinstance(total, bool) or not isinstance(total, int | float) or not (math.isfinite(total) and total > 0):
         raise ScenarioError(

@@ -14,6 +14,16 @@ CONTRACT_NAMES = {
     "rail_optimized", "fat_tree",
 }  # fmt: skip
 BOXES = ("dgx_a100", "dgx_a100_40gb", "dgx_h100")
+FIGURES = {  # GPUs, device, NVLink GB/s one way, NICs, Gb/s each, Gb/s that one GPU alone sends
+    "dgx_a100": (8, "a100_sxm4_80gb", 300, 8, 200, 200),
+    "dgx_a100_40gb": (8, "a100_sxm4_40gb", 300, 8, 200, 200),
+    "dgx_h100": (8, "h100_sxm5_80gb", 450, 8, 400, 400),
+    "dgx_h200": (8, "h200_sxm_141gb", 450, 8, 400, 400),
+    "p4d": (8, "a100_sxm4_40gb", 300, 4, 100, 100),
+    "p5": (8, "h100_sxm5_80gb", 450, 32, 100, 400),
+    "dgx_b200": (8, "b200_sxm_180gb", 900, 8, 400, 400),
+    "dgx2_v100": (16, "v100_sxm3_32gb", 150, 8, 100, 100),
+}
 
 
 def test_every_topology_of_the_contract_is_there_or_refused():
@@ -36,6 +46,37 @@ def test_datasheet_figures():
     assert h100.device_of(0).peak("fp8") == 1979e12
     assert h100.device_of(0).peak("int8") is None
     assert [box.node_type.node_bytes_per_s for box in (a100, small, h100)] == [200 * 10**9, 200 * 10**9, 400 * 10**9]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_box_has_the_nics_and_links_of_its_datasheet(name):
+    gpus, device, nvlink, nics, gbit, alone = FIGURES[name]
+    cluster = topology(name, nodes=2)
+    node = cluster.node_type
+    assert (cluster.name, cluster.gpus, node.gpus, node.nics) == (name, 2 * gpus, gpus, nics)
+    assert cluster.device_of(0) is DEVICES[device]
+    assert node.fabric.gpu_bytes_per_s == nvlink * 10**9
+    assert node.nic_bytes_per_s * 8 == gbit * 10**9
+    assert node.port_bytes_per_s * 8 == alone * 10**9, "the most that one GPU sends out of its node"
+    wire = min(link.capacity_bytes_per_s for link in cluster.route(0, gpus))
+    assert wire * 8 == min(alone * 10**9, max(node.device.host_link_bytes_per_s, node.port_bytes_per_s) * 8)
+    every = cluster.span(tuple(range(2 * gpus)))
+    assert every.node_bytes_per_s * 8 == nics * gbit * 10**9, "all GPUs together fill all NICs"
+    assert topology(name, nodes=3).gpus == 3 * gpus
+    half = topology(name, nodes=2, gpus_per_node=gpus // 2).node_type
+    assert (half.gpus, half.nics) == (gpus // 2, nics // 2), "half a box has half its NICs"
+    slow = topology(name, nodes=2, nic_gbit_per_s=80).node_type
+    assert slow.node_bytes_per_s == nics * (10**10 // nics), "nic_gbit_per_s is of all NICs together"
+    assert topology(name, nics_per_node=1).node_type.port_bytes_per_s * 8 == gbit * 10**9
+    assert topology(name, device="a100_sxm4_80gb").device_of(0).name == "a100_sxm4_80gb"
+
+
+def test_neighbours_of_a_p4d_share_a_card_and_a_gpu_of_a_p5_has_four():
+    p4d, p5 = topology("p4d", nodes=2), topology("p5", nodes=2)
+    wires = [{link.source for link in p4d.route(rank, 8 + rank)} for rank in range(4)]
+    assert "node0/port0/out" in wires[0] & wires[1] and "node0/port1/out" in wires[2] & wires[3]
+    assert p5.span((0, 8)).node_bytes_per_s == 4 * 100 * 10**9 // 8
+    assert p4d.span((0, 8)).node_bytes_per_s == 100 * 10**9 // 8 // 2, "its neighbour sends as well"
 
 
 @pytest.mark.parametrize("name", BOXES)

@@ -1,0 +1,31 @@
+"""DGX H200: eight H200 behind NVSwitch, eight NDR InfiniBand NICs: a DGX H100 with more and faster memory.
+
+NVIDIA DGX H200 datasheet (2024): 8x H200 141GB, 4 NVSwitch, NVLink 900 GB/s a GPU both ways together, 8x ConnectX-7
+NDR 400 Gb/s for compute.
+"""
+
+from __future__ import annotations
+
+from simulator.cluster import Cluster, Device, Fabric, NodeFabric
+from topologies.devices import H200_SXM_141GB, find_device
+from topologies.dgx_h100 import FABRIC_LATENCY_S, NDR_GBIT_PER_S, NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S
+from topologies.keywords import node_type, whole
+
+
+def dgx_h200(
+    nodes: int = 1,
+    gpus_per_node: int = 8,
+    nic_gbit_per_s: float | None = None,
+    nics_per_node: int | None = None,
+    device: str | Device = H200_SXM_141GB,
+) -> Cluster:
+    """DGX H200: 8x H200-SXM-141GB, NVSwitch, 8x NDR400 a node; priced from the H100's profile, memory scaled."""
+    node = node_type(
+        find_device(device),
+        NodeFabric("nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, in_switch_reduction=True),
+        gpus_per_node=gpus_per_node,
+        nics_per_node=nics_per_node,
+        nic_gbit_per_s=nic_gbit_per_s,
+        nic_gbit_each=NDR_GBIT_PER_S,
+    )
+    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="dgx_h200")
