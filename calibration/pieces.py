@@ -99,10 +99,9 @@ def jobs_of_scenario(scenario) -> list[Job]:
 def _rank_jobs(scenario, program: Program, own: RankProgram, source: StepSource) -> Iterable[tuple[str, str, list]]:
     """(what, which, [(name, steps), ...]) of everything that a rank computes."""
     model, units = scenario.model, blocks.units(scenario.model)
-    block = model.trunk.block
     for chunk in own.chunks:
         for index in range(chunk.first, chunk.last + 1):
-            kind = f"{block}.{_kind(model, units[index].kind)}"
+            kind = unit_name(model, units[index])
             yield UNIT, str(index), [(f"{kind}.F", blocks.forward(model, units[index], source.cut)),
                                      (f"{kind}.B", blocks.backward(model, units[index], source.cut))]  # fmt: skip
     actions = [launch.action for launch in own.launches if launch.stream == "compute"]
@@ -123,13 +122,14 @@ def _rank_jobs(scenario, program: Program, own: RankProgram, source: StepSource)
             yield OPTIMIZER, "", [(f"{scenario.optimizer}.optimizer", _joined(source, own, action))]
 
 
-def _kind(model, kind: str) -> str:
-    """The unit's kind; heads and embeddings of one block are of several."""
+def unit_name(model, unit) -> str:
+    """The block and the unit's kind; heads and embeddings of one block are of several."""
+    kind = unit.kind
     if kind == "head":
-        return f"head.{model.head.kind}"
-    if kind == "embedding":
-        return "embedding.tokens" if blocks.embedding.token_table(model) else "embedding.vectors"
-    return kind
+        kind = f"head.{model.head.kind}"
+    elif kind == "embedding":
+        kind = "embedding.tokens" if blocks.embedding.token_table(model) else "embedding.vectors"
+    return f"{model.trunk.block}.{kind}"
 
 
 def _codec_name(action: Action) -> str:

@@ -1,7 +1,7 @@
 """Pieces as the executor runs them, without its collectives: a unit forward and backward, an update, a compressor.
 
-Each job is set up several times over (layers of a kind have weights of their own), so that a run finds its weights and
-activations no warmer than a step does: all forwards run first, then all backwards, as in a pipeline.
+A run finds its weights and activations about as warm as a step does: before each, other memory is passed over, and all
+forwards run before all backwards.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 import torch
 
+from calibration.pieces import measured_cut
 from simulator.executor.blocks import Env, Inputs, forward
 from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group, Pending
 from simulator.executor.numerics import Numerics
 from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
+from simulator.memory import measure_memory
 from simulator.model import blocks
-from simulator.model.blocks import head as head_model
 from simulator.model.tables import ids_per_sample
 from simulator.policies.compression import make_compressor
 from simulator.program.lowering import local_shapes, lower
@@ -28,9 +29,15 @@ from simulator.scenario.loader import scenario_from
 Stage = tuple[int, Callable[[], object]]
 """(which of the job's pieces this is, a callable that runs it once)."""
 
-KEPT_BYTES = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
-"""Activations of all sets of one job: more than caches hold."""
-MOST_SETS = 8
+EVICTED_BYTES = {"cpu": 64 * 2**20, "cuda": 256 * 2**20}
+"""More than caches hold."""
+EVICTED_SHARE = 1 / 8
+"""Of a rank's memory. Chosen on SASRec of 4 layers, 64 and 128 wide, so that a unit by itself takes what it takes
+between its neighbours (0: a tenth too fast; 1: 3 to 12 % too slow). Held out, summed over a step's units: hstu +3 %,
+llama +1 %, sasrec 256 wide +1 % (`python -m calibration.measure.in_step`)."""
+
+SETS = 3
+"""Inputs of a unit, so that forwards run before backwards; layers of one kind take turns."""
 
 
 class StubGroup(Group):
@@ -63,12 +70,14 @@ class Rank:
     dense: DenseParameters
     env: Env
     numerics: Numerics
+    footprint_bytes: int
 
     @classmethod
     def of(cls, text: str, place: int, device: str, attention: str) -> Rank:
         scenario = scenario_from(json.loads(text))
         layout, plan = scenario.layout, scenario.plan
-        own = lower(scenario).ranks[place]
+        program = lower(scenario)
+        own = program.ranks[place]
         numerics = Numerics.of(scenario)
         group = StubGroup("tensor", layout.tensor)
         tensor = Tensor(group, plan.sequence_parallel, numerics.activation_bytes)
@@ -76,7 +85,8 @@ class Rank:
         dense = DenseParameters(scenario, own, numerics, data, group, torch.device(device), None)
         env = Env(scenario.model, plan.microbatch, scenario.model.trunk.seq, tensor, numerics, attention,
                   plan.recompute == "selective")  # fmt: skip
-        return cls(scenario, own, torch.device(device), attention, dense, env, numerics)
+        memory = measure_memory(program, scenario, measured_cut(scenario))
+        return cls(scenario, own, torch.device(device), attention, dense, env, numerics, memory.tightest.peak)
 
     @property
     def positions(self) -> int:
@@ -104,25 +114,24 @@ def _unit(rank: Rank, which: str) -> PieceJob:
     # layers of this kind that the rank holds: their weights differ, their work does not
     same = [index for chunk in rank.own.chunks for index in range(chunk.first, chunk.last + 1)
             if units[index].kind == kind]  # fmt: skip
-    hidden, dtype = rank.env.model.trunk.hidden, rank.numerics.activations
-    inputs = _inputs(rank)
-    rows = head_model.output_rows(rank.env.model)
-    width = 2 * rows[0] // rank.env.tensor.size if kind == "head" and rows else 8 * hidden
-    each = max(1, rank.positions * width * dtype.itemsize)
-    count = max(2, min(MOST_SETS, KEPT_BYTES[rank.device.type] // each))
+    hidden = rank.env.model.trunk.hidden
+    inputs = random_inputs(rank)
     sets = [
-        (units[same[number % len(same)]], None if kind == "embedding" else _random(rank, rank.positions, hidden))
-        for number in range(count)
+        (units[same[number % len(same)]], None if kind == "embedding" else random_tensor(rank, rank.positions, hidden))
+        for number in range(SETS)
     ]
+    evict = Eviction(rank)
 
     def rounds() -> Iterator[Stage]:
         outs = []
         for unit, x in sets:
-            yield 0, lambda unit=unit, x=x: outs.append(_run_forward(rank, unit, x, inputs))
+            evict(x)
+            yield 0, lambda unit=unit, x=x: outs.append(run_forward(rank, unit, x, inputs))
         for number, (unit, _) in enumerate(reversed(sets)):
             leaf, out = outs[len(sets) - 1 - number]
-            grad = None if kind == "head" else _random(rank, *out.shape)
-            yield 1, lambda unit=unit, out=out, grad=grad: _run_backward(rank, unit, out, grad, units)
+            grad = None if kind == "head" else torch.empty_like(out).detach()
+            evict(grad)
+            yield 1, lambda unit=unit, out=out, grad=grad: run_backward(rank, unit, out, grad, units)
             outs[len(sets) - 1 - number] = None
             for tensor in (leaf, *inputs.vectors.values(), inputs.scored):
                 if tensor is not None:
@@ -131,19 +140,21 @@ def _unit(rank: Rank, which: str) -> PieceJob:
     return PieceJob(rounds)
 
 
-def _run_forward(rank: Rank, unit, x, inputs: Inputs) -> tuple:
+def run_forward(rank: Rank, unit, x, inputs: Inputs) -> tuple:
+    """(the leaf that the unit's graph begins with, its output), as the interpreter runs a unit."""
     leaf = None if x is None else x.detach().requires_grad_()
     return leaf, forward(rank.env, unit, rank.dense.weights, leaf, inputs)
 
 
-def _run_backward(rank: Rank, unit, out, grad, units) -> None:
+def run_backward(rank: Rank, unit, out, grad, units) -> None:
+    """The unit's backward, and its gradients added to the accumulated ones."""
     torch.autograd.backward(out, grad)
     index = units.index(unit)
     for bucket in rank.dense.of_units(index, index):
         bucket.collect_autograd()
 
 
-def _inputs(rank: Rank) -> Inputs:
+def random_inputs(rank: Rank) -> Inputs:
     """A microbatch of random ids, labels and vectors, shaped as the interpreter shapes them."""
     model, numerics = rank.env.model, rank.numerics
     whole = rank.env.batch * rank.env.seq
@@ -153,25 +164,32 @@ def _inputs(rank: Rank) -> Inputs:
     weights = torch.full((whole,), 1.0 / whole, dtype=numerics.loss, device=rank.device)
     vectors, scored = {}, None
     for table in blocks.sparse_tables(model):
-        vectors[table.name] = _random(rank, rank.positions, table.dim).requires_grad_()
+        vectors[table.name] = random_tensor(rank, rank.positions, table.dim).requires_grad_()
         if model.head.kind in ("sampled_softmax", "binary") and model.head.table == table.name:
-            scored = _random(rank, rank.positions, 1 + model.head.negatives, table.dim).requires_grad_()
+            scored = random_tensor(rank, rank.positions, 1 + model.head.negatives, table.dim).requires_grad_()
     labels = ids.clone() if rows > 2 else ids % 2
     return Inputs(ids, labels, weights, vectors, scored)
 
 
-def _random(rank: Rank, *shape: int) -> torch.Tensor:
+def random_tensor(rank: Rank, *shape: int) -> torch.Tensor:
+    """Random activations."""
     return torch.empty(shape, device=rank.device).uniform_(-1.0, 1.0).to(rank.numerics.activations)
 
 
 class Eviction:
-    """Reads and writes more memory than caches hold: what a step does between two updates."""
+    """Passes over memory as the rest of the step does between two runs of a piece.
 
-    def __init__(self, device: torch.device):
-        self._buffer = torch.zeros(KEPT_BYTES[device.type] // 4, device=device)
+    What the piece gets handed by its neighbour (its input, or a gradient) is written last: that is warm in a step too.
+    """
 
-    def __call__(self) -> None:
+    def __init__(self, rank: Rank):
+        size = min(EVICTED_BYTES[rank.device.type], int(EVICTED_SHARE * rank.footprint_bytes))
+        self._buffer = torch.zeros(max(1, size // 4), device=rank.device)
+
+    def __call__(self, handed: torch.Tensor | None = None) -> None:
         self._buffer.add_(1.0)
+        if handed is not None:
+            handed.uniform_(-1.0, 1.0)
 
 
 def _optimizer(rank: Rank, which: str) -> PieceJob:
@@ -179,7 +197,7 @@ def _optimizer(rank: Rank, which: str) -> PieceJob:
         bucket.gradients.uniform_(-1e-3, 1e-3)
         bucket.reduced = bucket.stage_parts(bucket.gradients, rank.dense.data.size)[0].clone()
 
-    evict = Eviction(rank.device)
+    evict = Eviction(rank)
 
     def rounds() -> Iterator[Stage]:
         evict()
@@ -197,7 +215,7 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
     bucket.gradients.uniform_(-1e-3, 1e-3)
     state: dict = {}
     held: dict = {}
-    evict = Eviction(rank.device)
+    evict = Eviction(rank)
 
     def encode(phase: int) -> None:
         with torch.no_grad():
@@ -235,7 +253,7 @@ def _tables(rank: Rank, which: str) -> PieceJob:
         for table in blocks.sparse_tables(scenario.model)
     }
     microbatches = scenario.microbatches
-    evict = Eviction(rank.device)
+    evict = Eviction(rank)
 
     def rounds() -> Iterator[Stage]:
         for microbatch in range(microbatches):
