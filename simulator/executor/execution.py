@@ -20,7 +20,7 @@ import numpy as np
 
 from simulator.errors import ScenarioError
 from simulator.executor.batches import Source, synthetic
-from simulator.executor.executable import check_executable
+from simulator.executor.executable import check_executable, check_memory
 from simulator.executor.job import Job, RankRecord
 from simulator.executor.launcher import launch
 from simulator.executor.measured import action_graph, measured_timeline
@@ -173,6 +173,8 @@ def execute(
 
         records = run_launched(job)
     else:
+        if backend == "gloo":
+            check_memory(scenario, job.program)
         if progress is not None:
             progress(f"{scenario.layout.ranks} processes, {warmup} + {steps} steps")
         records = launch([job], scenario.layout.ranks, timeout_s=timeout_s)[0]

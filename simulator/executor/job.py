@@ -34,6 +34,7 @@ class Job:
 @dataclass
 class RankRecord:
     """begin_ns: when each measured step began, after its barrier. spans: of each measured step, in launch order.
+    lost_ns: of each measured step, how long the computing thread waited for a core.
 
     losses: of every step, warm-up included: this rank's part of the global mean. weights, tables: this rank's shards,
     float64 arrays by name.
@@ -42,6 +43,7 @@ class RankRecord:
     rank: int
     begin_ns: list[int] = field(default_factory=list)
     spans: list[list[Span]] = field(default_factory=list)
+    lost_ns: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     weights: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from simulator.executor.groups import make_groups, make_pipeline_groups
 from simulator.executor.interpreter import Interpreter
 from simulator.executor.job import Job, RankRecord, own_program
 from simulator.executor.numerics import Numerics
+from simulator.executor.run_delay import RunDelay
 from simulator.executor.spans import Recorder, now_ns
 from simulator.executor.streams import HostStreams
 from simulator.executor.tables import SparseTables
@@ -76,17 +77,19 @@ class _Runner:
 
     def run(self) -> RankRecord:
         job, record = self.job, RankRecord(self.rank)
-        data_rank = job.scenario.layout.coordinates(self.rank)[1]
+        data_rank, lost = job.scenario.layout.coordinates(self.rank)[1], RunDelay()
         for step in range(job.warmup + job.steps):
             batch = job.source(job.scenario, step, data_rank)
             prepared = self.interpreter.prepare(batch)
             dist.barrier()
-            begin = now_ns()
+            begin, lost_before = now_ns(), lost()
             spans, loss = self.interpreter.run_step(prepared)
             record.losses.append(loss if self.counts_loss else 0.0)
             if step >= job.warmup:
                 record.begin_ns.append(begin)
+                record.lost_ns.append(lost() - lost_before)
                 record.spans.append(spans)
+        lost.close()
         dist.barrier()
         if job.keep_weights:
             if self.dense.zero:

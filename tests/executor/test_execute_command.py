@@ -109,6 +109,14 @@ def test_what_cannot_be_run_is_refused_before_a_process_starts(tmp_path, model, 
         check_executable(scenario, None, "gloo")
 
 
+def test_a_model_that_fills_the_machine_is_refused(tmp_path):
+    done = rehearse("execute", str(write(tmp_path, ranks=8, cluster={"preset": "dgx_a100"}, dtype="bf16",
+                                         model="llama", plan={"data": 8})), "--set", "model.trunk.hidden=65536",
+                    "--set", "model.trunk.head_dim=16384", "--set", "model.trunk.ffn=262144")  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "model: 8 processes need" in done.stderr and "this machine has" in done.stderr
+
+
 def test_another_backend_is_refused(tmp_path):
     done = rehearse("execute", str(write(tmp_path)), "--backend", "mpi")
     assert (done.returncode, done.stdout) == (2, "")
