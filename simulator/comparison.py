@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from simulator.action_times import IN_STEP, ROWS, action_times
@@ -99,6 +99,13 @@ class Comparison:
         return ns_to_seconds(round(median(abs(ns - middle) for ns in self.execution.samples_ns)))
 
     @cached_property
+    def lost_core_s(self) -> float:
+        """What the median measured step waited for a core, averaged over ranks: other processes' doing, mostly. A
+        calibration takes such waits off its samples, so they are no part of the prediction."""
+        steps = zip(*(record.lost_ns for record in self.execution.records), strict=True)
+        return ns_to_seconds(round(median([fmean(step) for step in steps] or [0])))
+
+    @cached_property
     def actions(self) -> tuple[ActionError, ...]:
         """Every kind of action that occurs, in the order of `action_times.ROWS`."""
         predicted = self.samples or (action_times(self.result.timeline),)
@@ -118,7 +125,8 @@ class Comparison:
         """What `compare --json` prints: SI units, every number finite or null.
 
         predicted_s: median step over `samples` draws of the profile's errors, with p5 and p95. measured_s: median of
-        `steps` measured steps, with p5, p95 and mad (median absolute deviation). error_percent: 100 (predicted -
+        `steps` measured steps, with p5, p95 and mad (median absolute deviation); lost_core_s: what the median one of
+        them waited for a core. error_percent: 100 (predicted -
         measured) / measured; within_interval: whether the measured median lies between the predicted p5 and p95.
         actions: for each kind of action {action, in_step, predicted_s, measured_s, measured_s_p5, measured_s_p95,
         error_percent, share_percent}; see `ActionError`. losses: of every step, warm-up included. data: where the
@@ -142,6 +150,7 @@ class Comparison:
             "measured_s_p5": execution.percentile_s(5),
             "measured_s_p95": execution.percentile_s(95),
             "measured_s_mad": self.mad_s,
+            "lost_core_s": self.lost_core_s,
             "error_percent": self.error_percent,
             "within_interval": low <= self.measured_s <= high,
             "actions": [

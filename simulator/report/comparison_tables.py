@@ -24,6 +24,7 @@ def plan_rows(comparisons: Sequence[Any]) -> Rows:
             "measured": format.duration(one.measured_s),
             "repeats p5 to p95": _percentiles(one.execution),
             "MAD": format.duration(one.mad_s),
+            "no core": format.duration(one.lost_core_s),
             "error": signed_percent(one.error_percent),
         }
         for one in comparisons
@@ -62,6 +63,7 @@ def comparison_table(comparison: Any) -> Group:
         f"measured  {format.duration(comparison.measured_s)} ({format.duration(numbers['measured_s_p5'])} to "
         f"{format.duration(numbers['measured_s_p95'])}, MAD {format.duration(comparison.mad_s)}, "
         f"{numbers['steps']} steps)",
+        f"          of which {format.duration(comparison.lost_core_s)} waiting for a core",
         f"error     {signed_percent(comparison.error_percent)}, {inside} the predicted interval",
         "",
     ]

@@ -30,6 +30,9 @@ from studies.predict_then_run import stages
 from studies.predict_then_run.plans import PLANS, scenario
 
 STEPS = 60
+BUSY = 0.02
+"""Share of a step spent waiting for a core from which on the machine was not idle."""
+
 LAST = 10
 """Steps that the loss at the end is averaged over."""
 
@@ -62,10 +65,13 @@ def answers(comparisons: list[Comparison], where: str) -> list[str]:
         f"Kendall's tau {tau:+.2f} over the {pairs} of {total} pairs of plans that differ by more than their spreads"
     )  # fmt: skip
     best, fastest = (min(comparisons, key=key).name for key in (lambda c: c.predicted_s, lambda c: c.measured_s))
+    lost = stages.median([one.lost_core_s / one.measured_s for one in comparisons])
     return [
         f"Median absolute error of the p50 step {stages.median(errors):.1f} %, worst "
         f"{signed_percent(worst.error_percent)} ({worst.name}), {len(comparisons)} plans.",
         f"Ranking: {ranking}. Predicted fastest: {best}; measured fastest: {fastest}.",
+        f"Steps waited {lost:.1%} of their time for a core"
+        + (": other processes ran beside them, so the error is theirs too." if lost > BUSY else "."),
         f"Data: {where}; fixed windows of {comparisons[0].result.scenario.model.trunk.seq} items, the last of each "
         "user held out.",
     ]

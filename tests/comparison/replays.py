@@ -10,6 +10,7 @@ from simulator.executor.spans import Span
 from simulator.scenario.loader import scenario_from
 
 START_NS = 10**9
+LOST_NS = 1000
 
 
 def scenario(name="small", sets=(), **plan):
@@ -42,6 +43,7 @@ def replay(result, stretch=(1.0,)) -> Execution:
                 start, end = timeline.start_ns[ops].min(initial=timeline.step_ns), timeline.end_ns[ops].max(initial=0)
                 spans.append(Span(*(START_NS + round(factor * int(ns)) for ns in (ready, start, end))))
             record.begin_ns.append(START_NS)
+            record.lost_ns.append(round(LOST_NS * factor))
             record.spans.append(spans)
             record.losses.append(1.0 / len(owner))
         records.append(record)

@@ -52,6 +52,7 @@ def test_the_median_step_and_its_spread(result):
     numbers = one.to_dict()
     assert (numbers["measured_s_p5"], numbers["measured_s_p95"]) == pytest.approx((0.9 * step, 3 * step), rel=1e-6)
     assert numbers["steps"] == 5
+    assert numbers["lost_core_s"] == pytest.approx(1.1e-6)
 
 
 def test_another_program_is_refused(result):

@@ -67,7 +67,7 @@ def test_a_window_is_a_piece_of_one_history(sequences, step):
 def test_an_epoch_takes_every_user_once():
     users = tuple(np.array([user + 1, 1, 2]) for user in range(12))
     seen = [next_item.windows(users, seed=5, step=step, samples=4, seq=2)[0][:, 0].tolist() for step in range(6)]
-    first, second = sum(seen[:3], []), sum(seen[3:], [])
+    first, second = (np.concatenate(part).tolist() for part in (seen[:3], seen[3:]))
     assert sorted(first) == sorted(second) == list(range(1, 13))
     assert first != second
 
