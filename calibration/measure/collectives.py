@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from calibration.measure.kernels import TORCH_DTYPE
+from calibration.measure.kernels import MOST_SETS, ROTATE_BYTES, TORCH_DTYPE, rotating
 from calibration.points import Point
 
 Call = Callable[[], object]
@@ -32,7 +32,8 @@ def make_call(point: Point, group: Any, rank: int, device: str) -> Call:
     def random(numel: int) -> torch.Tensor:
         return torch.rand(numel, device=made).to(dtype)
 
-    return CALLS[point.op](random, count, share, ranks, rank, group)
+    sets = max(1, min(MOST_SETS, ROTATE_BYTES[made.type] // max(1, size_bytes)))
+    return rotating([CALLS[point.op](random, count, share, ranks, rank, group) for _ in range(sets)])
 
 
 def make_begin(point: Point, group: Any, device: str) -> Callable[[], Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 
@@ -23,7 +23,7 @@ def check(path: str, sets: list[str], steps: int = STEPS) -> Iterator[tuple[str,
 
     from calibration.measure.clock import HostClock
     from calibration.measure.pieces import Rank, make_job
-    from calibration.measure.sampling import take_staged
+    from calibration.measure.sampling import RunDelay, sample_once, take_staged
     from calibration.pieces import jobs_of_scenario, measured_cut
     from calibration.scenarios import WITHOUT_PROFILE
     from simulator.scenario.loader import load_scenario
@@ -34,10 +34,14 @@ def check(path: str, sets: list[str], steps: int = STEPS) -> Iterator[tuple[str,
     rank = Rank.of(scenario.canonical_json(), 0, "cpu", measured_cut(scenario).attention)
     in_step: dict[str, list[int]] = {}
     alone: dict[str, list[int]] = {}
-    clock = HostClock()
+    clock, delay = HostClock(), RunDelay()
+
+    def timed(call: Callable[[], object]) -> int:
+        return sample_once(call, 1, clock, delay).ns
+
     for number in range(steps):
         counted = number >= WARM_STEPS
-        for name, ns in _step(rank, clock):
+        for name, ns in _step(rank, timed):
             if counted:
                 in_step.setdefault(name, []).append(ns)
         for job, made in jobs:
@@ -49,7 +53,7 @@ def check(path: str, sets: list[str], steps: int = STEPS) -> Iterator[tuple[str,
         yield name, len(found) / (steps - WARM_STEPS), median(found) * 1e-9, median(alone[name]) * 1e-9
 
 
-def _step(rank, clock) -> Iterator[tuple[str, int]]:
+def _step(rank, timed: Callable[[Callable[[], object]], int]) -> Iterator[tuple[str, int]]:
     """(piece, ns) of every unit of one step of a rank, and of its update."""
     from calibration.measure.pieces import random_inputs, random_tensor, run_backward
     from calibration.pieces import unit_name
@@ -63,18 +67,18 @@ def _step(rank, clock) -> Iterator[tuple[str, int]]:
         inputs, kept, found = random_inputs(rank), [], []
         x = None if own[0].kind == "embedding" else random_tensor(rank, rank.positions, hidden)
         for unit in own:
-            ns = clock.time_ns(partial(_keep_forward, kept, rank, unit, x, inputs))
+            ns = timed(partial(_keep_forward, kept, rank, unit, x, inputs))
             found.append((f"{unit_name(model, unit)}.F", ns))
             x = kept[-1][1]
         grad = None if own[-1].kind == "head" else random_tensor(rank, *x.shape)
         for unit in reversed(own):
             leaf, out = kept.pop()
-            ns = clock.time_ns(partial(run_backward, rank, unit, out, grad, units))
+            ns = timed(partial(run_backward, rank, unit, out, grad, units))
             found.append((f"{unit_name(model, unit)}.B", ns))
             grad = None if leaf is None else leaf.grad
             del leaf, out
         yield from found
-    yield f"{rank.scenario.optimizer}.optimizer", clock.time_ns(rank.dense.update)
+    yield f"{rank.scenario.optimizer}.optimizer", timed(rank.dense.update)
 
 
 def _keep_forward(kept: list, rank, unit, x, inputs) -> None:

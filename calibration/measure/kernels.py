@@ -39,16 +39,21 @@ def make_call(point: Point, device: str) -> Call:
     if maker.bytes:
         count = min(MOST_SETS, max(1, ROTATE_BYTES[device] // maker.bytes))
         sets += [build(_Maker(point, maker.device)) for _ in range(count - 1)]
-    if len(sets) == 1:
-        return first
+    return rotating(sets)
+
+
+def rotating(calls: list[Call]) -> Call:
+    """Runs the calls in turn."""
+    if len(calls) == 1:
+        return calls[0]
     place = 0
 
-    def rotating() -> object:
+    def run() -> object:
         nonlocal place
-        place = (place + 1) % len(sets)
-        return sets[place]()
+        place = (place + 1) % len(calls)
+        return calls[place]()
 
-    return rotating
+    return run
 
 
 @lru_cache(maxsize=2)
@@ -109,16 +114,7 @@ def _gemm(maker: _Maker) -> Call:
         else:  # dW [m, n] += dY [k, m] transposed times X [k, n], as gradients are accumulated
             left, right, sums = maker.random(k, m), maker.random(k, n), maker.random(m, n)
             calls.append(lambda a=left, b=right, c=sums: c.addmm_(a.t(), b, beta=0.5))
-    if len(calls) == 1:
-        return calls[0]
-    place = 0
-
-    def in_turn() -> object:
-        nonlocal place
-        place = (place + 1) % len(calls)
-        return calls[place]()
-
-    return in_turn
+    return rotating(calls)
 
 
 def _batched_gemm(maker: _Maker) -> Call:

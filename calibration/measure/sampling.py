@@ -54,7 +54,7 @@ def take_samples(call: Callable[[], object], window_ns: int, clock: Clock, *, mo
     found: list[Sample] = []
     end = time.perf_counter_ns() + window_ns
     while len(found) < 2 or (time.perf_counter_ns() < end and len(found) < most):
-        found.append(_sample(call, calls, clock, delay))
+        found.append(sample_once(call, calls, clock, delay))
     return found
 
 
@@ -73,7 +73,7 @@ def take_staged(
     for number in range(0 if warm else -WARM_ROUNDS, MOST_ROUNDS):
         for stage, call in rounds():
             clock.wait()
-            sample = _sample(call, 1, clock, delay)
+            sample = sample_once(call, 1, clock, delay)
             if number >= 0:
                 found[stage].append(sample)
         if number < 0:
@@ -83,7 +83,8 @@ def take_staged(
     return found
 
 
-def _sample(call: Callable[[], object], calls: int, clock: Clock, delay: RunDelay) -> Sample:
+def sample_once(call: Callable[[], object], calls: int, clock: Clock, delay: RunDelay) -> Sample:
+    """One sample: so many calls in a row."""
     before = delay()
     taken = clock.time_ns(call, calls)
     lost = min(taken, delay() - before)
