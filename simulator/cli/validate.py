@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from simulator.cli.output import Json, Progress, print_json
-from simulator.errors import NotSupportedYet
+from simulator.cli.output import Json, Progress, check_writable, print_json
 
 FILE_WIDTH = 160
 """Columns of the tables where they are not read on a terminal."""
@@ -16,11 +16,10 @@ FILE_WIDTH = 160
 def validate(
     source: Annotated[str | None, typer.Option(metavar="NAME", help="One source only; default all.")] = None,
     as_json: Json = False,
-    report: Annotated[str | None, typer.Option(metavar="R.html", help="Not supported yet.")] = None,
+    report: Annotated[str | None, typer.Option(metavar="R.html", help="Write an HTML page.")] = None,
 ) -> None:
     """Predict published measurements and print the residuals of each source."""
-    if report is not None:
-        raise NotSupportedYet("a report of the validation is not supported yet; use --json", key="--report")
+    check_writable(report, "--report")
     from simulator.validation import load_cases
     from simulator.validation import validate as run
     from simulator.validation.sources import SOURCES
@@ -29,6 +28,14 @@ def validate(
     total = sum(len(load_cases(name)) for name in names)
     with Progress(total, quiet=as_json, of="validate") as progress:
         found = run(source, on_row=lambda row, done, rows: progress.step(f"{row.source} {row.name}"))
+    if report is not None:
+        from simulator.report.html import write_report
+        from simulator.report.parity import answer, validation_blocks
+
+        write_report(
+            (), report, title="Predictions against published measurements", notes=(answer(found),),
+            blocks=validation_blocks(found), command=("rehearse", *sys.argv[1:]),
+        )  # fmt: skip
     if as_json:
         print_json(found.to_dict())
         return

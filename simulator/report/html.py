@@ -60,17 +60,17 @@ def report_html(
 ) -> str:
     """The page as text.
 
-    results: one Result or a sequence. title: the heading; by default the names. command: the words that were typed,
-    printed in the footer with every absolute path cut to its last part. date: printed as given; nothing asks a clock.
-    notes: sentences that answer a study's question, in place of who is the fastest. blocks: the study's own sections,
-    right after.
+    results: one Result or a sequence (empty where blocks are all there is, under a title). title: the heading; by
+    default the names. command: the words that were typed, printed in the footer with every absolute path cut to its
+    last part. date: printed as given; nothing asks a clock. notes: sentences that answer a study's question, in place
+    of who is the fastest. blocks: the study's own sections, right after.
     """
     import jinja2
     import plotly.offline
 
     found = list(results) if isinstance(results, Sequence) else [results]
-    if not found:
-        raise ValueError("a report needs at least one result")
+    if not found and not (blocks and title):
+        raise ValueError("a report needs at least one result, or blocks and a title")
     figures = Figures()
     groups = leagues(found)
     shown = detailed(groups, MAX_DETAILED)

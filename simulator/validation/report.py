@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
 from simulator.validation.sources import describe
-from simulator.validation.statistics import kendall_tau, percent_error
+from simulator.validation.statistics import best_scale, kendall_tau, percent_error
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,12 @@ class Row:
 class SourceSummary:
     """Figures of one source over the rows that count.
 
-    mean_absolute_error_percent, bias_percent (mean signed error), max_absolute_error_percent, kendall_tau within
-    groups: None where no row counts. terms_percent: mean of each predicted term as a share of the measured time, so
-    that they sum to 100 + bias. not_built: published rows that are not predicted yet. readings: what the table does not
-    say and was assumed. not_unseen: why the rows are no independent check of the costs; empty where they are.
+    mean_, median_ and max_absolute_error_percent, bias_percent (mean signed error), kendall_tau within groups: None
+    where no row counts. terms_percent: mean of each predicted term as a share of the measured time, so that they sum
+    to 100 + bias. residuals_by_term: for each term, what it alone would have to be multiplied by for the least squared
+    error, and the mean absolute error left then (empty for fewer than two rows). not_built: published rows that are not
+    predicted yet. readings: what the table does not say and was assumed. not_unseen: why the rows are no independent
+    check of the costs; empty where they are.
     """
 
     source: str
@@ -59,10 +62,12 @@ class SourceSummary:
     stand_ins: int
     stand_in_mean_absolute_error_percent: float | None
     mean_absolute_error_percent: float | None
+    median_absolute_error_percent: float | None
     bias_percent: float | None
     max_absolute_error_percent: float | None
     kendall_tau: float | None
     terms_percent: dict[str, float]
+    residuals_by_term: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,12 @@ def summarise(source: str, rows: Iterable[Row]) -> SourceSummary:
         stand_ins=len(others),
         stand_in_mean_absolute_error_percent=_mean([abs(row.error_percent) for row in others]),
         mean_absolute_error_percent=_mean([abs(error) for error in errors]),
+        median_absolute_error_percent=median([abs(error) for error in errors]) if errors else None,
         bias_percent=_mean(errors),
         max_absolute_error_percent=max((abs(error) for error in errors), default=None),
         kendall_tau=kendall_tau(groups.values()),
         terms_percent=_mean_terms(counting),
+        residuals_by_term=_residuals_by_term(counting),
     )
 
 
@@ -118,3 +125,17 @@ def _mean_terms(rows: list[Row]) -> dict[str, float]:
         label: 100.0 * sum(row.terms_s[label] / row.measured_s for row in with_terms) / len(with_terms)
         for label in labels
     }
+
+
+def _residuals_by_term(rows: list[Row]) -> dict[str, dict[str, float]]:
+    with_terms = [row for row in rows if row.terms_s]
+    found: dict[str, dict[str, float]] = {}
+    if len(with_terms) < 2:
+        return found
+    errors = [row.error_percent for row in with_terms]
+    for label in with_terms[0].terms_s:
+        shares = [100.0 * row.terms_s[label] / row.measured_s for row in with_terms]
+        if (scale := best_scale(errors, shares)) is not None:
+            left = [abs(error + (scale - 1.0) * share) for error, share in zip(errors, shares, strict=True)]
+            found[label] = {"scale": scale, "mean_absolute_error_percent": sum(left) / len(left)}
+    return found

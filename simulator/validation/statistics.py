@@ -11,6 +11,17 @@ def percent_error(predicted: float, measured: float) -> float:
     return 100.0 * (predicted - measured) / measured
 
 
+def best_scale(errors: Sequence[float], shares: Sequence[float]) -> float | None:
+    """The factor on one term, whose share each row has, that leaves the least sum of squared errors; None without it.
+
+    Both in the same unit: error_i + (factor - 1) share_i is what is left of row i. A factor below 0 is 0.
+    """
+    squares = sum(share * share for share in shares)
+    if not squares:
+        return None
+    return max(0.0, 1.0 - sum(error * share for error, share in zip(errors, shares, strict=True)) / squares)
+
+
 def concordance(pairs: Sequence[tuple[float, float]], spreads: Sequence[float] | None = None) -> tuple[int, int]:
     """(concordant - discordant, pairs that could be ranked) of (predicted, measured) values.
 

@@ -28,6 +28,7 @@ def print_report(report: ValidationReport, console: Console | None = None, *, ro
         for source in known:
             console.print(f"{source.source}: {source.not_unseen}")
     console.print(terms_table(report))
+    console.print(residuals_table(report))
     if rows:
         for source in report.sources:
             shown = [row for row in report.rows if row.source == source.source and row.predicted_s is not None]
@@ -44,6 +45,7 @@ def summary_table(title: str, sources: list[SourceSummary]) -> Table:
     for heading in (
         "rows",
         "mean abs %",
+        "median %",
         "bias %",
         "max %",
         "Kendall tau",
@@ -55,6 +57,7 @@ def summary_table(title: str, sources: list[SourceSummary]) -> Table:
     for source in sources:
         table.add_row(
             source.source, str(source.rows), _number(source.mean_absolute_error_percent, "{:.2f}"),
+            _number(source.median_absolute_error_percent, "{:.2f}"),
             _number(source.bias_percent, "{:+.2f}"), _number(source.max_absolute_error_percent, "{:.2f}"),
             _number(source.kendall_tau, "{:.2f}"), str(source.not_built), str(source.stand_ins),
             _number(source.stand_in_mean_absolute_error_percent, "{:.2f}"),
@@ -72,6 +75,22 @@ def terms_table(report: ValidationReport) -> Table:
     for source in report.sources:
         if source.terms_percent:
             table.add_row(source.source, *(f"{source.terms_percent[label]:.1f}" for label in labels))
+    return table
+
+
+def residuals_table(report: ValidationReport) -> Table:
+    """For each term the factor that would leave the least squared error, and the mean absolute error then."""
+    table = _table("Residuals by term: best factor on one term alone, and the mean abs % left then")
+    labels = list(dict.fromkeys(label for source in report.sources for label in source.residuals_by_term))
+    for label in labels:
+        table.add_column(label, justify="right")
+    for source in report.sources:
+        if source.residuals_by_term:
+            found = (source.residuals_by_term.get(label) for label in labels)
+            cells = (
+                f"x{one['scale']:.2f} {one['mean_absolute_error_percent']:.1f}" if one else NO_FIGURE for one in found
+            )
+            table.add_row(source.source, *cells)
     return table
 
 
