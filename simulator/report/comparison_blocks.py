@@ -19,8 +19,8 @@ def comparison_blocks(comparisons: Sequence[Any]) -> list[Block]:
             "Predicted and measured",
             plan_rows(comparisons),
             "Medians of a step. The prediction's interval is that of the median step, by the errors of its cost "
-            "profile; the measured one is how steps of one run scatter. MAD is their median absolute deviation; no core "
-            "is what the median step lost to other processes, which a calibration takes off.",
+            "profile; the measured one is how steps of one run scatter. MAD is their median absolute deviation; no "
+            "core is what the median step lost to other processes, which a calibration takes off.",
             figure=medians_figure(comparisons),
             alt="Bars: predicted and measured median step of each plan, with 5th and 95th percentiles.",
         )
