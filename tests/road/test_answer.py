@@ -9,6 +9,7 @@ import pytest
 from road_scenarios import BASES, answer, scenario
 
 from simulator import simulate
+from simulator.metrics import breakdown_ns
 from simulator.model import blocks
 from simulator.units import GIB
 
@@ -82,6 +83,21 @@ def test_the_breakdown_sums_to_the_step_to_one_nanosecond(base):
     assert sum(result.breakdown.values()) == result.timeline.step_ns
     assert abs(sum(found["breakdown_s"].values()) - found["step_time_s"]) < 1e-9
     assert found["step_time_s"] == found["step_time_s_p5"] == found["step_time_s_p95"] > 0
+
+
+@pytest.mark.parametrize("sets", [
+    ("plan.overlap.pipeline=false",), ("plan.overlap.pipeline=false", "plan.schedule=gpipe"),
+    ("plan.zero=1", "plan.overlap.param_gather=false", "plan.bucket_mib=1"), ("plan.compression.method=topk",),
+    ("plan.recompute=full", "model.trunk.tied_embeddings=true"),
+    ("plan.schedule=interleaved_1f1b", "plan.virtual_stages=2"),
+])  # fmt: skip
+def test_every_nanosecond_has_a_label_whatever_the_plan(sets):
+    """Idle time before a receive is posted belongs to nobody else: it is bubble."""
+    result = answer("llama", *sets)
+    assert sum(result.breakdown.values()) == result.timeline.step_ns
+    assert result.breakdown["bubble"] > 0
+    for index in range(len(result.timeline.ranks)):
+        assert sum(breakdown_ns(result.timeline, index).values()) == result.timeline.step_ns
 
 
 @every_base
