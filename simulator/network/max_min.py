@@ -99,7 +99,7 @@ def fill(
     if caps is not None:
         cap_levels = caps[still_open] if weights is None else caps[still_open] / weights[still_open]
     left = np.append(capacity, math.inf)
-    load = sum_on_links(paths, mass, num_links)
+    load = sum_on_links(paths, mass, num_links, any_order=weights is None)
     share = np.empty(num_links + 1)
     while len(still_open):
         share.fill(math.inf)
@@ -125,7 +125,7 @@ def fill(
             break
         gone = paths.take(filled, axis=1)
         left -= sum_on_links(gone, rates * members.take(filled), num_links)
-        load -= sum_on_links(gone, mass.take(filled), num_links, whole=weights is None)
+        load -= sum_on_links(gone, mass.take(filled), num_links, any_order=weights is None)
         keep = waiting.nonzero()[0]
         still_open, paths, members = still_open.take(keep), paths.take(keep, axis=1), members.take(keep)
         mass = members if weights is None else mass.take(keep)
@@ -133,17 +133,18 @@ def fill(
     return rate
 
 
-def sum_on_links(paths: np.ndarray, values: np.ndarray, num_links: int, whole: bool = False) -> np.ndarray:
+def sum_on_links(paths: np.ndarray, values: np.ndarray, num_links: int, any_order: bool = False) -> np.ndarray:
     """Sum of the values of the routes that cross each link; the last entry is the filler's.
 
-    Added up in ascending order, whatever the order of the routes; whole numbers need none.
+    Added up in ascending order, whatever the order of the routes and the names of the links; any_order: in that of the
+    routes (for whole numbers, whose sums are exact).
     """
-    if not whole:
-        order = values.argsort(kind="stable")
-        paths, values = paths.take(order, axis=1), values.take(order)
-    on_path = np.empty((paths.shape[1], paths.shape[0]))
-    on_path.T[:] = values
-    return np.bincount(paths.T.ravel(), on_path.ravel(), num_links + 1)
+    if any_order:
+        on_path = np.empty(paths.shape)
+        on_path[:] = values
+        return np.bincount(paths.ravel(), on_path.ravel(), num_links + 1)
+    order = values.argsort(kind="stable")
+    return np.bincount(paths.T.take(order, axis=0).ravel(), values.take(order).repeat(len(paths)), num_links + 1)
 
 
 def refuse_where(bad: np.ndarray, values: np.ndarray, what: str, remedy: str) -> None:

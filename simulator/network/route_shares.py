@@ -75,16 +75,17 @@ class RouteShares:
         touched = self._started | self._stopped
         if not touched.any():
             return np.zeros(0, np.intp)
-        self._components.join(np.flatnonzero(self._started & ~self._local))
+        self._components.join((self._started & ~self._local).nonzero()[0])
         flowing = self._members > 0
-        reached = flowing & (touched | self._components.reached_from(np.flatnonzero(touched & ~self._local)))
+        reached = flowing & (touched | self._components.reached_from((touched & ~self._local).nonzero()[0]))
         before = self._rates.copy()
         kept_below = 0.0
         if self._weights is None and not self._started.any():
             kept_below = before[self._stopped].min() * CLEARLY_BELOW
         self._rates[touched & ~flowing] = 0.0
-        redo = np.flatnonzero(reached & (before >= kept_below))
-        self._rates[redo] = self._filled(redo, np.flatnonzero(reached & (before < kept_below)))
+        kept = reached & (before < kept_below)
+        redo = (reached & ~kept).nonzero()[0]
+        self._rates[redo] = self._filled(redo, kept.nonzero()[0])
         self.solved_routes += len(redo)
         self._components.left(np.count_nonzero(self._stopped), flowing)
         self._started[:] = self._stopped[:] = False
@@ -95,7 +96,7 @@ class RouteShares:
         left = self._capacity
         if len(kept):
             used = self._rates.take(kept) * self._members.take(kept)
-            left = left - sum_on_links(self._paths.take(kept, axis=1), used, len(left))[:-1]
+            left = left - sum_on_links(self._paths.take(kept, axis=1), used, len(left), any_order=True)[:-1]
         return fill(
             self._paths.take(redo, axis=1),
             self._members.take(redo),
@@ -124,10 +125,12 @@ class _Components:
     def join(self, routes: np.ndarray) -> None:
         """The links of each of these routes become one component, with all that hangs on them."""
         paths = self._paths[:, routes]
+        if not len(routes):
+            return
         label = self._label
         label[-1] = self._num_links  # the filler joins nothing: it is above every label and never the lowest
         while True:
-            lowest = label.take(paths).min(axis=0) if len(routes) else np.zeros(0, np.intp)
+            lowest = label.take(paths).min(axis=0)
             joined = label.copy()
             for links in paths:
                 np.minimum.at(joined, label.take(links), lowest)  # the component that the link is in, by its label
