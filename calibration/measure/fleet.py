@@ -87,8 +87,10 @@ class Fleet:
         return [answer["spans"] for answer in self._ask(point.shape[0], command)]
 
     def collective(self, point: Point, repeats: int) -> list[list[list[int]]]:
-        """[start_ns, end_ns] of each repeat on each member, one clock for all."""
-        command = {"do": "collective", "point": json.loads(point.to_json()), "repeats": repeats}
+        """[start_ns, end_ns] of each repeat on each member, one clock for all; between two kernels where every member
+        has a core."""
+        between = point.shape[0] <= self.share
+        command = {"do": "collective", "point": json.loads(point.to_json()), "repeats": repeats, "between": between}
         return [answer["spans"] for answer in self._ask(point.shape[0], command)]
 
     def _ask(self, ranks: int, command: dict) -> list[dict]:

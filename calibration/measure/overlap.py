@@ -1,4 +1,4 @@
-"""Compute beside a collective: how much each slows the other, with both going on all the time."""
+"""Collectives among kernels: between two of them, and beside them all the time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,45 @@ BASE_CALLS = 12
 """Matrix products that are timed by themselves, to compare with."""
 
 PER_MILLION = 1_000_000
+
+
+def take_spans(
+    call: Callable[[], object], compute: Callable[[], object] | None, barrier: Callable[[], None],
+    wait: Callable[[], None], repeats: int,
+) -> list[list[int]]:  # fmt: skip
+    """[start_ns, end_ns] of each repeat on this rank: of the collective, with the time of both kernels taken off.
+
+    compute: a short kernel that runs before and after, as in a step: its launch disturbs the threads that communicate,
+    and what they still do when the collective is over disturbs the next kernel. None: nothing runs around it.
+    """
+    found = []
+    base = 0
+    if compute is not None:
+        compute()
+        barrier()
+        base = round(2 * _each_ns(compute, wait))
+    for _ in range(repeats):
+        barrier()
+        start = now_ns()
+        if compute is not None:
+            compute()
+        call()
+        if compute is not None:
+            compute()
+        wait()
+        found.append([start, max(start + 1, now_ns() - base)])
+    return found
+
+
+def _each_ns(compute: Callable[[], object], wait: Callable[[], None]) -> float:
+    """Median ns of a kernel by itself."""
+    found = []
+    for _ in range(BASE_CALLS):
+        start = now_ns()
+        compute()
+        wait()
+        found.append(now_ns() - start)
+    return sorted(found)[len(found) // 2]
 
 
 def take_overlaps(

@@ -3,7 +3,7 @@
 Reads one JSON command a line on stdin, answers one JSON line on stdout:
     {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, contaminated], ...]}
     {"do": "piece", "job": {...}, "ranks": n, "window_ns": n}        -> {"staged": [samples of each piece]}
-    {"do": "collective", "point": {...}, "repeats": n}               -> {"spans": [[start_ns, end_ns], ...]}
+    {"do": "collective", "point": {...}, "repeats": n, "between": b} -> {"spans": [[start_ns, end_ns], ...]}
     {"do": "overlap", "point": {...}, "repeats": n}                  -> {"spans": [[start_ns, end_ns, millionths], ...]}
 A closed stdin ends the process at once, whatever it is doing: no process outlives the one that started it.
 """
@@ -94,7 +94,7 @@ class Worker:
             return self._overlap(point, command["repeats"])
         if command["do"] == "kernel":
             return self._kernel(point, command["ranks"], command["window_ns"])
-        return self._collective(point, command["repeats"])
+        return self._collective(point, command["repeats"], command["between"])
 
     def _kernel(self, point, ranks: int, window_ns: int) -> dict:
         from calibration.measure import kernels
@@ -117,22 +117,18 @@ class Worker:
         staged = take_staged(made.rounds, job["num_pieces"], window_ns, self._clock, warm=warm)
         return {"staged": [[[one.ns, int(one.contaminated)] for one in samples] for samples in staged]}
 
-    def _collective(self, point, repeats: int) -> dict:
-        from time import monotonic_ns as now_ns
-
-        from calibration.measure import collectives
+    def _collective(self, point, repeats: int, between: bool) -> dict:
+        from calibration.measure import collectives, kernels, overlap
 
         ranks = point.shape[0]
         group = self._groups[ranks]
         call = self._cached(point.key, lambda: collectives.make_call(point, group, self.rank, self.device))
         call()
-        spans = []
-        for _ in range(repeats):
-            self._barrier(ranks)
-            start = now_ns()
-            call()
-            self._clock.wait()
-            spans.append([start, now_ns()])
+        compute = None
+        if between:
+            beside = point.beside()
+            compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
+        spans = overlap.take_spans(call, compute, lambda: self._barrier(ranks), self._clock.wait, repeats)
         return {"spans": spans}
 
     def _overlap(self, point, repeats: int) -> dict:
