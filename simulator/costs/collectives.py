@@ -94,10 +94,14 @@ class NodeCurves:
 
 
 class _Curve:
-    """One curve, made to rise with the message size: a dip below an earlier point is raised to it."""
+    """One curve, made to rise with the message size. A published dip below an earlier point is raised to it; what was
+    measured on a machine with other things to do is only ever too long, so there the earlier point is lowered."""
 
     def __init__(self, curve: CollectiveCurve):
-        times = np.maximum.accumulate(curve.median_s)
+        if curve.source.kind == "measured":
+            times = np.minimum.accumulate(curve.median_s[::-1])[::-1]
+        else:
+            times = np.maximum.accumulate(curve.median_s)
         self.kept = (times == curve.median_s).tolist()
         self.sizes, self.times = curve.size_bytes.tolist(), times.tolist()
         self.log_sizes, self.log_times = np.log(curve.size_bytes), np.log(times)
