@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from simulator.report.charts import Series, layout, stacked_bars, value_axis
-from simulator.report.format import duration, significant
+from simulator.report.format import UNKNOWN, duration, significant
 from simulator.report.html import Block
 from simulator.report.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, time_look
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW, GREY)
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon", "pentagon", "cross")
 STAND_IN = "x-thin-open"
-NO_FIGURE = "-"
 SHOWN_TERM_PERCENT = 0.05
 """A term below this share of the measured time, in all sources, has no column."""
 
@@ -158,7 +157,7 @@ def _terms(report: ValidationReport) -> tuple[Block, ...]:
 
 def _residual(found: dict[str, float] | None) -> str:
     if found is None:
-        return NO_FIGURE
+        return UNKNOWN
     return f"x {found['scale']:.2f}: {found['mean_absolute_error_percent']:.1f} %"
 
 
@@ -204,4 +203,4 @@ def _predicted(report: ValidationReport, source: str) -> list[Row]:
 
 
 def _number(value: float | None, form: str) -> str:
-    return NO_FIGURE if value is None else form.format(value)
+    return UNKNOWN if value is None else form.format(value)
