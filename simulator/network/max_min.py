@@ -27,7 +27,7 @@ def fair_share(
     *,
     weights: Sequence[float] | None = None,
     rate_caps: Sequence[float] | None = None,
-) -> np.ndarray:
+) -> list[float]:
     """Max-min rates, in the unit of the capacities, one a flow and in their order.
 
     flows: for each the indices of the links it crosses; one that crosses none is bound by its cap only (inf without).
@@ -40,7 +40,7 @@ def fair_share(
     capacity = checked_capacities(capacities)
     paths, route_of_flow, route_weights, caps = distinct_routes(flows, len(capacity), weights, rate_caps)
     members = np.bincount(route_of_flow, minlength=paths.shape[1]).astype(float)
-    return fill(paths, members, capacity, route_weights, caps)[route_of_flow]
+    return fill(paths, members, capacity, route_weights, caps)[route_of_flow].tolist()
 
 
 def checked_capacities(capacities: Sequence[float]) -> np.ndarray:

@@ -33,7 +33,7 @@ def test_after_every_change_the_rates_are_those_of_a_full_solve(case, data, kind
             [flows[flow] for flow in flowing], capacities,
             **{key: [values[flow] for flow in flowing] for key, values in keywords.items()},
         )  # fmt: skip
-        assert shares.rates[shares.route_of_flow[flowing]].tolist() == pytest.approx(full.tolist(), rel=1e-13, abs=0)
+        assert shares.rates[shares.route_of_flow[flowing]].tolist() == pytest.approx(full, rel=1e-13, abs=0)
         assert changed.tolist() == np.flatnonzero(shares.rates != before).tolist()
 
 
@@ -41,8 +41,8 @@ def test_after_every_change_the_rates_are_those_of_a_full_solve(case, data, kind
 def test_two_networks_side_by_side_get_what_each_gets_alone(left, right):
     """Component-wise equals full: no bit of one component depends on the other."""
     moved = [tuple(link + len(left[1]) for link in path) for path in right[0]]
-    both = fair_share([*left[0], *moved], [*left[1], *right[1]]).tolist()
-    alone = [fair_share(*case).tolist() for case in (left, right)]
+    both = fair_share([*left[0], *moved], [*left[1], *right[1]])
+    alone = [fair_share(*case) for case in (left, right)]
     assert both == alone[0] + alone[1]
 
 

@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,14 @@ def test_nothing_ends_sooner_than_alone(case):
 def test_what_cannot_flow_is_refused_in_one_sentence(flows, keywords, words):
     with pytest.raises(ScenarioError, match=words):
         simulate_flows(flows, [1.0], **keywords)
+
+
+def test_the_order_of_many_flows_changes_no_bit():
+    """Enough flows, of sizes and rates enough, that a sum in the order of the flows would round differently."""
+    rng = random.Random(1)
+    capacities = [rng.uniform(1e9, 50e9) for _ in range(12)]
+    flows = [(rng.uniform(1e6, 1e9), 0.0, tuple(rng.sample(range(12), rng.choice([1, 2, 3])))) for _ in range(150)]
+    finish_s = simulate_flows(flows, capacities)
+    for _ in range(3):
+        order = rng.sample(range(len(flows)), len(flows))
+        assert simulate_flows([flows[i] for i in order], capacities) == [finish_s[i] for i in order]
