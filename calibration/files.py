@@ -46,6 +46,8 @@ def resume(path: str | Path, machine: dict) -> Journal:
     Raises ScenarioError for a file that is no calibrated profile, or one of another machine or torch: samples of two
     machines must not mix.
     """
+    for torn in Path(path).parent.glob(f".{Path(path).name}.*.tmp"):  # of a session that was killed while it wrote
+        torn.unlink(missing_ok=True)
     if not Path(path).exists():
         return Journal()
     load_profile(path)  # says what is wrong with a damaged or foreign file

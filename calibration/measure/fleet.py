@@ -47,7 +47,7 @@ class Fleet:
             for rank in range(self.world):
                 with open(self._log(rank), "wb") as errors:
                     command = [sys.executable, "-m", "calibration.measure.worker"]
-                    command += [str(rank), str(self.world), store, self.device]
+                    command += [str(rank), str(self.world), str(self.share), store, self.device]
                     # a session of its own: Ctrl-C is for the leader, who ends them in order
                     self._processes.append(
                         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,

@@ -1,4 +1,4 @@
-"""One measuring process: python -m calibration.measure.worker RANK WORLD STORE DEVICE.
+"""One measuring process: python -m calibration.measure.worker RANK WORLD SHARE STORE DEVICE.
 
 Reads one JSON command a line on stdin, answers one JSON line on stdout:
     {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, contaminated], ...]}
@@ -18,7 +18,7 @@ import threading
 from collections import OrderedDict
 from datetime import timedelta
 
-HEAP_BYTES = 512 * 2**20
+HEAP_BYTES = 384 * 2**20
 """Touched once and given back to the process's own heap, so that no sample pays for fresh pages."""
 
 CACHE_BYTES = 768 * 2**20
@@ -26,12 +26,13 @@ CACHE_BYTES = 768 * 2**20
 
 
 def main(arguments: list[str]) -> int:
-    rank, world, store, device = int(arguments[0]), int(arguments[1]), arguments[2], arguments[3]
+    rank, world, share = (int(word) for word in arguments[:3])
+    store, device = arguments[3:5]
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print does not belong among the answers
     commands: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(commands,), daemon=True).start()
-    worker = Worker(rank, world, store, device)
+    worker = Worker(rank, world, store, device, rank < share)
     out.write(json.dumps({"ready": rank, **worker.describe()}) + "\n")
     while True:
         command = json.loads(commands.get())
@@ -49,9 +50,12 @@ def _read(commands: queue.SimpleQueue[str]) -> None:
 
 
 class Worker:
-    """A rank of the fleet: process groups of every size up to the world, and the points it has inputs for."""
+    """A rank of the fleet: process groups of every size up to the world, and the points it has inputs for.
 
-    def __init__(self, rank: int, world: int, store: str, device: str):
+    computes: it measures kernels too, not messages only.
+    """
+
+    def __init__(self, rank: int, world: int, store: str, device: str, computes: bool):
         import torch
         import torch.distributed as dist
 
@@ -59,7 +63,7 @@ class Worker:
 
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         torch.manual_seed(1234 + rank)
-        if device == "cpu":  # a training process has touched its heap long before its first measured step
+        if device == "cpu" and computes:  # a training process has touched its heap long before its first measured step
             torch.ones(HEAP_BYTES // 4)
         self.rank, self.world, self.device, self.torch = rank, world, device, torch
         self._calls: OrderedDict[str, tuple[object, int]] = OrderedDict()

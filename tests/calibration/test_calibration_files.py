@@ -50,6 +50,12 @@ def test_writing_leaves_nothing_beside_the_profile(tmp_path):
     assert os.listdir(tmp_path) == ["p.json"]
 
 
+def test_what_a_killed_writer_left_beside_is_cleared_away(tmp_path):
+    (tmp_path / ".p.json.4711.tmp").write_text("half a prof")
+    files.resume(tmp_path / "p.json", context().machine)
+    assert os.listdir(tmp_path) == []
+
+
 def test_the_same_machine_goes_on_with_its_samples(tmp_path):
     path, machine = tmp_path / "p.json", context().machine
     assert files.resume(path, machine).num_samples == 0
