@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from small_scenarios import MODELS, scenario
 
 from simulator.executor.execution import execute
-from simulator.executor.launcher import ExecutionFailed
+from simulator.executor.launcher import ExecutionFailed, _failure
 
 FULL = os.environ.get("REHEARSE_FULL") == "1"
 KILLS = 20 if FULL else 2
@@ -81,12 +82,31 @@ def test_the_first_failing_rank_tells_its_story():
     assert workers() == []
 
 
-def test_the_traceback_is_that_ranks_alone(monkeypatch):
+def story(folder: Path, rank: int, when_ns: int, text: str, blames_peer: bool) -> None:
+    told = {"rank": rank, "when_ns": when_ns, "kind": "RuntimeError", "text": text, "blames_peer": blames_peer,
+            "traceback": f"Traceback of rank {rank}"}  # fmt: skip
+    (folder / f"story.{rank}").write_bytes(pickle.dumps(told))
+
+
+def test_the_first_cause_is_told(tmp_path):
+    """A killed rank before any story, a cause before its effects on peers, then whoever was first."""
+    story(tmp_path, 0, 10, "Connection closed by peer", True)
+    assert str(_failure([1, -9], tmp_path)).startswith("rank 1 was killed by SIGKILL")
+    assert str(_failure([1, None], tmp_path)).startswith("rank 1 stands still: rank 0 waited for it in vain")
+    story(tmp_path, 2, 30, "no items", False)
+    story(tmp_path, 1, 20, "no memory", False)
+    assert str(_failure([1, 1, 1], tmp_path)).startswith("rank 1 failed (RuntimeError: no memory); see ")
+
+
+def test_a_rank_without_a_story_has_a_log(tmp_path):
+    assert str(_failure([0, 3], tmp_path)) == f"rank 1 ended with code 3; see {tmp_path / 'rank1.log'}"
+
+
+def test_the_traceback_is_that_ranks_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("REHEARSE_TRACEBACK", "1")
-    with pytest.raises(ExecutionFailed) as caught:
-        execute(two_replicas(), source=bad_sources.fails_on_replica_1)
-    assert str(caught.value).count("Traceback") == 1
-    assert "sample 7 has no items" in str(caught.value)
+    story(tmp_path, 0, 10, "Connection closed by peer", True)
+    story(tmp_path, 1, 20, "no items", False)
+    assert str(_failure([1, 1], tmp_path)) == "rank 1 failed (RuntimeError: no items)\nTraceback of rank 1"
 
 
 def test_a_rank_that_stands_still_is_named(monkeypatch):
