@@ -215,7 +215,6 @@ def test_with_json_the_same_sentence_stands_in_the_results_place(rehearse, write
         (["plan", "a.yaml", "--gpus", "8"], "plan is not supported yet"),
         (["calibrate", "--import", "csv"], "imports are not supported yet"),
         (["calibrate", "--budget", "0"], "too short to measure anything"),
-        (["compare", "a.yaml"], "compare is not supported yet"),
         (["sweep", "s.yaml", "--resume"], "sweep is not supported yet"),
         (["explain", "a.yaml", "b.yaml"], "explain is not supported yet"),
         (["serve", "a.yaml", "--json"], "serve is not supported yet"),
