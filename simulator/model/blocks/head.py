@@ -153,7 +153,8 @@ def kept_bytes(model: ModelSpec, cut: Cut) -> int:
     if model.head.table is not None:
         scored = 1 + model.head.negatives
         return kept + tokens * scored * (cut.bytes * model.table(model.head.table).dim + LOSS_BYTES)
-    return kept + sum(2 * cut.bytes * tokens * width for width, _ in _mlp(model))
+    # a ReLU's backward reads its output, which the next GEMM keeps as its input; the last one's is the logits
+    return kept + sum(cut.bytes * tokens * width for width, _ in _mlp(model))
 
 
 def _out_width(model: ModelSpec) -> int:

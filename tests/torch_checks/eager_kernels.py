@@ -1,0 +1,66 @@
+"""What the executor keeps beyond the modelled stack, and what it does not run: the terms that make like meet like.
+
+The simulator's torch stack (`model/stacks.py`) has dropout, a fused RMSNorm and HSTU's fused attention kernel; the
+executor runs a CPU's kernels, without dropout. Each term below is a tensor that autograd saves for one of those
+kernels, derived from its formula; none is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from simulator.model import blocks, tables
+from simulator.model.blocks import Cut, Unit
+from simulator.model.blocks.attention import scores
+from simulator.model.blocks.embedding import DROPOUT
+from simulator.model.spec import ModelSpec
+
+MASK_BYTES, WIDE = 1, 4
+VECTOR_BYTES = 4
+
+
+def eager_bytes(model: ModelSpec, unit: Unit, cut: Cut, core: bool = True) -> int:
+    """Bytes kept by the executor's unit less those of the modelled one. core: attention's s^2 matrices are kept."""
+    trunk, size, outside = model.trunk, cut.bytes, cut.shard_tokens * model.trunk.hidden
+    total = 0
+    if unit.kind in ("attention", "mlp", "embedding") and trunk.block in DROPOUT:
+        total -= MASK_BYTES * outside
+    if trunk.block == "llama" and unit.kind != "embedding":
+        # CPUs have no fused RMSNorm: x * rstd is kept for the weight's gradient; 16-bit inputs are made fp32 before
+        total += outside * WIDE * (1 if size == WIDE else 2)
+    if unit.kind == "attention":
+        if trunk.block in DROPOUT and cut.attention == "unfused" and core:
+            total -= (size + MASK_BYTES) * scores(trunk, cut)  # dropout's output and mask
+        if trunk.block == "llama":  # Q is [b, a, s, d] when it has been turned, and so is the output: it is copied
+            total += size * cut.tokens * cut.share(trunk.query_width)
+    if unit.kind == "hstu":
+        # silu's input and the normalised scores; Q, K and V copied for the batched products; the output norm's result
+        total += size * (2 * scores(trunk, cut) + 4 * cut.tokens * cut.share(trunk.query_width))
+    return total
+
+
+def table_bytes(model: ModelSpec, cut: Cut) -> int:
+    """The interpreter hands the trunk a copy of the looked-up fp32 vectors, a leaf, and keeps both until its gradient
+    goes back; where activations are 16-bit the model counts only their cast."""
+    copies = 1 if cut.bytes == VECTOR_BYTES else 2
+    ids = ((table, cut.batch * tables.ids_per_sample(model, table)) for table in blocks.sparse_tables(model))
+    return sum(copies * VECTOR_BYTES * count * table.dim for table, count in ids)
+
+
+@contextmanager
+def as_executed() -> Iterator[None]:
+    """Inside, the simulator counts the executor's kernels."""
+    modelled = blocks.kept_bytes
+
+    def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> int:
+        kept = modelled(model, unit, cut, mode)
+        if unit.kind == "embedding":
+            kept += table_bytes(model, cut)
+        return kept if mode == "full" and unit.layer >= 0 else kept + eager_bytes(model, unit, cut, mode == "none")
+
+    blocks.kept_bytes = kept_bytes
+    try:
+        yield
+    finally:
+        blocks.kept_bytes = modelled
