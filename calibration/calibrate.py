@@ -50,7 +50,7 @@ def calibrate(
     """
     began = time.monotonic()
     device, gpus = _resolve(device)
-    points = _points(device, gpus, missing, budget_s)
+    points, wanted = _points(device, gpus, missing, budget_s)
     worlds = {one.shape[0] for one in points if isinstance(one, Point) and one.what == COLLECTIVE}
     ranks = computing_ranks() if device == "cpu" else gpus
     world = max(ranks, *worlds, 1)
@@ -64,7 +64,7 @@ def calibrate(
         if journal.num_samples:
             say(f"going on with {journal.num_samples} samples of {out}")
         context = Context(name, cluster, DTYPES[device], facts, machine.today(), command, device == "cpu")
-        session = Session(fleet, journal, context, points, ranks=ranks, out=out, say=say)
+        session = Session(fleet, journal, context, points, ranks=ranks, out=out, say=say, wanted=wanted)
         try:
             now = time.monotonic()
             record = session.run(max(began + budget_s, now + LEAST_SHARE * budget_s))
@@ -88,8 +88,10 @@ def _resolve(device: str) -> tuple[str, int]:
     return ("cuda", gpus) if gpus and device != "cpu" else ("cpu", 0)
 
 
-def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> list[Point | Job]:
-    """What to measure, in the order of importance; each point and each piece once."""
+def _points(
+    device: str, gpus: int, missing: Sequence[str], budget_s: float
+) -> tuple[list[Point | Job], frozenset[str]]:
+    """What to measure, in the order of importance, each point and each piece once; keys of what `missing` asks for."""
     wanted = [one for path in missing for one in wanted_by(path)]
     kernels, dtype = [one for one in wanted if isinstance(one, Point)], DTYPES[device]
     if device == "cuda":
@@ -105,11 +107,12 @@ def _points(device: str, gpus: int, missing: Sequence[str], budget_s: float) -> 
     ranks = max(1, gpus) if device == "cuda" else computing_ranks()
     usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario)]
     usual = _distinct([*jobs, *usual])[len(jobs) :]
-    points = merged([*kernels, *grid.kernel_points(dtype)])
-    asked, rest = points[: len(merged(kernels))], points[len(merged(kernels)) :]
+    everything, count = merged([*kernels, *grid.kernel_points(dtype)]), len(merged(kernels))
+    asked, rest = everything[:count], everything[count:]
     pairs = [*grid.collective_points(worlds[:1]), *grid.overlap_points(worlds)]
     mixed = _interleaved(rest[1:], pairs, usual)
-    return [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:])]
+    points = [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:])]
+    return points, frozenset(one.key for one in (*jobs, *asked))
 
 
 def computing_ranks() -> int:

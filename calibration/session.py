@@ -59,15 +59,18 @@ def is_collective(point: Point | Job) -> bool:
 
 
 class Session:
-    """fleet: the measuring processes. ranks: how many of them measure kernels at once. say: takes lines of progress."""
+    """fleet: the measuring processes. ranks: how many of them measure kernels at once. say: takes lines of progress.
+
+    wanted: keys of what a scenario asked for; from the second round on it is visited twice a round.
+    """
 
     def __init__(
         self, fleet: Fleet, journal: Journal, context: Context, points: list[Point | Job], *, ranks: int, out: str,
-        say: Say,
+        say: Say, wanted: frozenset[str] = frozenset(),
     ):  # fmt: skip
         self.fleet, self.journal, self.context = fleet, journal, context
         self.ranks, self.out, self.say = ranks, out, say
-        self.visits = plan_visits(points, ranks)
+        self.visits, self.wanted = plan_visits(points, ranks), wanted
         self.rounds = 0
         self._sentinel = grid.sentinel(context.dtype)
         self._flushed = self._watched = 0.0
@@ -95,14 +98,17 @@ class Session:
         return record
 
     def _schedule(self) -> Iterator[tuple[int, Visit]]:
-        """Places and visits, round after round; what an earlier session has seen least comes first."""
-        seen = {visit: self.journal.visits(visit.what, visit.condition) for visit in self.visits}
-        for number in range(min(seen.values(), default=0), MOST_ROUNDS):
+        """Places and visits: what an earlier session has never seen, then round after round over everything."""
+        unseen = [visit for visit in self.visits if not self.journal.visits(visit.what, visit.condition)]
+        if len(unseen) < len(self.visits):
+            yield from enumerate(unseen)
+        for number in range(MOST_ROUNDS):
             self.rounds = number
-            due = [
-                visit for visit in self.visits if seen[visit] <= number and visit.what.key not in self.journal.failed
-            ]
-            yield from enumerate(reversed(due) if number % 2 else due)
+            due = [visit for visit in self.visits if visit.what.key not in self.journal.failed]
+            due = due[::-1] if number % 2 else due
+            again = [visit for visit in due if visit.what.key in self.wanted and visit.condition == TOGETHER]
+            half = len(due) // 2
+            yield from enumerate([*due[:half], *(again if number else ()), *due[half:]])
 
     def _measure(self, visit: Visit) -> None:
         what, ranks = visit.what, self.ranks if visit.condition == TOGETHER else 1

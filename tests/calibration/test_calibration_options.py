@@ -49,9 +49,57 @@ def test_what_a_scenario_asks_for_comes_first_and_once(tmp_path):
     """Then kernels, messages and units in an even mix; groups of four last."""
     path = tmp_path / "kernels.json"
     path.write_text('[{"op": "gemm", "shape": [8, 16, 32]}]')
-    points = room._points("cpu", 0, [str(path)], budget_s=90)
+    points, wanted = room._points("cpu", 0, [str(path)], budget_s=90)
+    assert wanted == {points[1].key}
     assert points[1].shape == (8, 16, 32)
     assert len({point.key for point in points}) == len(points)
     assert {point.shape[0] for point in points[-40:]} == {4}
-    short = room._points("cpu", 0, [], budget_s=5)
+    short, _ = room._points("cpu", 0, [], budget_s=5)
     assert not any(getattr(point, "what", "") == "collective" and point.shape[0] == 4 for point in short)
+
+
+class Instant:
+    """A fleet that measures in no time and counts its visits."""
+
+    def __init__(self):
+        self.visits: list[tuple[str, int]] = []
+
+    def kernel(self, point, ranks, window_ns):
+        self.visits.append((point.key, ranks))
+        return [[[1000, 0]] * 3 for _ in range(ranks)]
+
+
+@pytest.fixture
+def session(monkeypatch, tmp_path):
+    from journals import POINTS, context
+
+    from calibration import session as module
+    from calibration.journal import Journal
+
+    monkeypatch.setattr(module, "MOST_ROUNDS", 3)
+    fleet = Instant()
+    wanted = frozenset({POINTS[0].key})
+    out = str(tmp_path / "p.json")
+    made = module.Session(fleet, Journal(), context(), POINTS, ranks=2, out=out, say=lambda *said: None, wanted=wanted)
+    return made, fleet, POINTS
+
+
+def test_rounds_turn_and_what_is_wanted_comes_twice(session):
+    made, fleet, points = session
+    made.run(1e12)
+    sentinel = made._sentinel.key
+    found = [visit for visit in fleet.visits if visit[0] != sentinel]
+    once = [(point.key, 2) for point in points] + [(point.key, 1) for point in points]
+    assert found[: len(once)] == once
+    assert found[-len(once) - 1 :].count((points[0].key, 2)) == 2
+    assert found[len(once)] == once[-1]  # every second round goes backwards
+
+
+def test_what_was_never_seen_comes_first(session):
+    made, fleet, points = session
+    for point in points[:-1]:
+        made.journal.add(point, "together", [[5, 0]])
+        made.journal.add(point, "alone", [[5, 0]])
+    made.run(1e12)
+    found = [visit for visit in fleet.visits if visit[0] != made._sentinel.key]
+    assert found[:3] == [(points[-1].key, 2), (points[-1].key, 1), (points[0].key, 2)]
