@@ -68,6 +68,15 @@ def test_what_a_kernel_hides_is_not_exposed():
     assert (times["backward"], times[EXPOSED]) == (30, 10)
 
 
+def test_parts_of_an_op_that_was_slowed_stretch_with_it():
+    graph = GraphBuilder()
+    graph.op(0, "compute", 30, action="0B0", parts=((kinds.COMPUTE, 10), (kinds.RECOMPUTE, 20)))
+    found = timeline(graph.build())
+    found.end_ns[0] = 60
+    times = action_times(found)
+    assert (times["backward"], times[RECOMPUTE], times[EXPOSED]) == (20, 40, 0)
+
+
 def test_ranks_count_by_how_many_they_stand_for():
     graph = GraphBuilder()
     graph.op(0, "compute", 10, action="0F0")

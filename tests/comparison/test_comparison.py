@@ -123,6 +123,10 @@ def test_the_trace_shows_both_steps_side_by_side(result, tmp_path):
     names = {event["pid"]: event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "process_name"}
     assert {name.rsplit(" | ", 1)[1] for pid, name in names.items() if pid % 2} == {"simulated"}
     assert {name.rsplit(" | ", 1)[1] for pid, name in names.items() if not pid % 2} == {"measured"}
+    flows = [event["id"] for event in trace["traceEvents"] if event["ph"] == "s"]
+    assert len(set(flows)) == len(flows), "arrows of the two steps would join"
+    threads = {(event["pid"], event["tid"]) for event in trace["traceEvents"] if event["ph"] == "X"}
+    assert len({thread for _, thread in threads}) == len(threads), "thread ids are unique over the file"
     ends = [max(end for key, spans in slices.items() for _, end in spans if key[0] % 2 == odd) for odd in (1, 0)]
     assert ends[1] == pytest.approx(1.5 * ends[0], rel=1e-5)
     assert list(overlaid_events(one)) == list(overlaid_events(one))

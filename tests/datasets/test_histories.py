@@ -9,11 +9,11 @@ from simulator.datasets.movielens import HEADER, NoData, parse
 
 
 def test_histories_are_in_the_order_of_time_and_of_the_file_where_times_are_equal():
-    user, item, time = np.array([7, 3, 7, 3, 7]), np.array([10, 20, 11, 21, 12]), np.array([5, 9, 1, 2, 5])
+    user, item, time = np.array([7, 3, 7, 3, 7]), np.array([12, 20, 11, 21, 10]), np.array([5, 9, 1, 2, 5])
     found = histories_of("x", 30, user, item, time)
-    assert [list(sequence) for sequence in found.sequences] == [[21, 20], [11, 10, 12]]
-    assert [list(sequence) for sequence in found.training()] == [[21], [11, 10]]
-    assert list(found.held_out()) == [20, 12]
+    assert [list(sequence) for sequence in found.sequences] == [[21, 20], [11, 12, 10]]
+    assert [list(sequence) for sequence in found.training()] == [[21], [11, 12]]
+    assert list(found.held_out()) == [20, 10]
 
 
 def test_interactions_are_read_from_their_typed_columns():
