@@ -31,7 +31,7 @@ test-all: $(READY) ## the same with full counts of fuzzing and random programs
 	@REHEARSE_FULL=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 bench: $(READY) ## speed of the engine and of whole simulations, with ratios; asserts nothing
-	@$(BIN)/python -m tests.benchmarks.run
+	@$(BIN)/python -m pytest -q -s -m benchmark_suite tests/benchmarks
 
 lint: $(READY) ## ruff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
