@@ -1,0 +1,209 @@
+"""Stages: forward and backward of this rank's pieces of the model.
+
+A stage's forward runs in pieces with detached seams: at segment boundaries, and under full recomputation at layers. A
+backward action calls autograd once for each piece, so that a bucket's reduction can start between two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from simulator.executor.blocks import Env, Inputs, forward
+from simulator.executor.dense import DenseParameters
+from simulator.executor.groups import Group
+from simulator.executor.spans import Recorder
+from simulator.executor.tables import SparseTables
+from simulator.model import blocks
+from simulator.program.actions import Action
+from simulator.program.program import Chunk, RankProgram
+
+
+@dataclass
+class Piece:
+    """Units [first, last] of a stage between two seams. layer: under full recomputation, the places of the pieces that
+    make up its layer; the whole layer is run again before the backward of the last of them."""
+
+    first: int
+    last: int
+    layer: tuple[int, ...] = ()
+
+
+@dataclass
+class Saved:
+    """What a piece's forward leaves for its backward. x: the input, a leaf. out: None where it must be run again; then
+    only the first piece of a layer keeps x."""
+
+    x: torch.Tensor | None
+    out: torch.Tensor | None
+
+
+@dataclass
+class Step:
+    """What one step of a rank is made of while it runs. mail: what an action leaves for another one, under the words
+    of that one: (verb, F or B, stage, microbatch)."""
+
+    inputs: list[Inputs] = field(default_factory=list)
+    saved: dict[tuple[int, int, int], Saved] = field(default_factory=dict)
+    mail: dict[tuple, torch.Tensor] = field(default_factory=dict)
+    losses: list[torch.Tensor] = field(default_factory=list)
+
+
+class Stages:
+    """The compute actions F and B of one rank. tensor: the group that gathers what a pipeline transfer has scattered.
+
+    keep: what another stream will read goes through it.
+    """
+
+    def __init__(
+        self, scenario, own: RankProgram, env: Env, dense: DenseParameters, tables: SparseTables | None, tensor: Group,
+        recorder: Recorder, keep: Callable[[torch.Tensor], torch.Tensor],
+    ):  # fmt: skip
+        self.scenario, self.own, self.env, self.dense, self.tables = scenario, own, env, dense, tables
+        self.tensor, self.recorder, self.keep = tensor, recorder, keep
+        self.plan, self.layout, self.units = scenario.plan, scenario.layout, blocks.units(scenario.model)
+        self.num_stages = self.layout.pipeline * self.plan.virtual_stages
+        self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
+        self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}
+        self.step = Step()
+
+    def _cut(self, chunk: Chunk) -> list[Piece]:
+        """A stage's pieces, in forward order: its segments, under full recomputation cut at layers too."""
+        if self.plan.recompute != "full":
+            return [Piece(first, last) for first, last in chunk.segments]
+        starts = {first for first, _ in chunk.segments}
+        pieces: list[Piece] = []
+        for index in range(chunk.first, chunk.last + 1):
+            layer = self.units[index].layer
+            if pieces and index not in starts and layer >= 0 and self.units[index - 1].layer == layer:
+                pieces[-1].last = index
+            else:
+                pieces.append(Piece(index, index))
+        for piece in pieces:
+            layer = self.units[piece.first].layer
+            if layer >= 0:
+                piece.layer = tuple(p for p, other in enumerate(pieces) if self.units[other.first].layer == layer)
+        return pieces
+
+    def _of_action(self, action: Action) -> list[int]:
+        """Places, in forward order, of the pieces that a compute action runs."""
+        first, last = self.own.chunk(action.stage).span(action.verb, action.segment)
+        return [i for i, piece in enumerate(self.pieces[action.stage]) if first <= piece.first and piece.last <= last]
+
+    def forward(self, action: Action) -> None:
+        """Runs F; leaves its output to the send, to the next segment, or to the losses."""
+        stage, microbatch = action.stage, action.microbatch
+        inputs = self.step.inputs[microbatch]
+        if action.segment:
+            x = self.step.mail.pop(("F", stage, microbatch))
+        elif stage == 0:
+            x = None
+            self._take_vectors(microbatch, inputs)
+        else:
+            x = self._whole(self.step.mail.pop(("recv", "F", stage, microbatch)))
+        for place in self._of_action(action):
+            piece = self.pieces[stage][place]
+            leaf = None if x is None else x.detach().requires_grad_()
+            if piece.layer:
+                with torch.no_grad():
+                    x = self._run(piece.first, piece.last, leaf, inputs)
+                kept = leaf if place == piece.layer[0] else None
+                self.step.saved[stage, microbatch, place] = Saved(kept, None)
+            else:
+                x = self._run(piece.first, piece.last, leaf, inputs)
+                self.step.saved[stage, microbatch, place] = Saved(leaf, x)
+        if self._of_action(action)[-1] < len(self.pieces[stage]) - 1:
+            self.step.mail["F", stage, microbatch] = x.detach()
+        elif stage == self.num_stages - 1:
+            self.step.losses.append(x.detach())
+        else:
+            self.step.mail["send", "F", stage, microbatch] = self.keep(self._share(x.detach()))
+
+    def backward(self, action: Action) -> None:
+        """Runs B, piece by piece; leaves the input's gradient to the send, the next segment, or the tables."""
+        stage, microbatch = action.stage, action.microbatch
+        inputs, grad = self.step.inputs[microbatch], None
+        if action.segment:
+            grad = self.step.mail.pop(("B", stage, microbatch))
+        elif stage < self.num_stages - 1:
+            grad = self._whole(self.step.mail.pop(("recv", "B", stage, microbatch)))
+        own = self._of_action(action)
+        for place in reversed(own):
+            piece = self.pieces[stage][place]
+            if self.step.saved[stage, microbatch, place].out is None:
+                self._run_again(stage, microbatch, piece.layer, inputs)
+            saved = self.step.saved.pop((stage, microbatch, place))
+            torch.autograd.backward(saved.out, grad)
+            grad = None if saved.x is None else saved.x.grad
+            for bucket in self.dense.of_units(piece.first, piece.last):
+                bucket.collect_autograd()
+        if own[0] > 0:
+            self.step.mail["B", stage, microbatch] = grad
+        elif stage > 0:
+            self.step.mail["send", "B", stage, microbatch] = self.keep(self._share(grad))
+        else:
+            self._give_vectors(microbatch, inputs)
+
+    def _run(self, first: int, last: int, x, inputs: Inputs):
+        for unit in self.units[first : last + 1]:
+            x = forward(self.env, unit, self.dense.weights, x, inputs)
+        return x
+
+    def _run_again(self, stage: int, microbatch: int, layer: tuple[int, ...], inputs: Inputs) -> None:
+        """A layer's forward, now with graphs, from the input that its first piece has kept."""
+        begin, x = self.recorder.now(), self.step.saved[stage, microbatch, layer[0]].x
+        for place in layer:
+            piece, leaf = self.pieces[stage][place], x.detach().requires_grad_()
+            x = self._run(piece.first, piece.last, leaf, inputs)
+            self.step.saved[stage, microbatch, place] = Saved(leaf, x)
+        self.recorder.span.recomputed.append((begin, self.recorder.now()))
+
+    def _take_vectors(self, microbatch: int, inputs: Inputs) -> None:
+        if self.tables is None:
+            return
+        head = self.scenario.model.head
+        for name, vectors in self.tables.vectors(microbatch).items():
+            if head.kind in ("sampled_softmax", "binary") and head.table == name:
+                grouped = vectors.view(-1, 2 + head.negatives, vectors.shape[1])
+                vectors, scored = grouped[:, 0], grouped[:, 1:]
+                inputs.scored = scored.detach().clone().requires_grad_()
+            inputs.vectors[name] = vectors.detach().clone().requires_grad_()
+
+    def _give_vectors(self, microbatch: int, inputs: Inputs) -> None:
+        if self.tables is None:
+            return
+        gradients = {}
+        for name, vectors in inputs.vectors.items():
+            gradient = vectors.grad
+            if inputs.scored is not None and name == self.scenario.model.head.table:
+                gradient = torch.cat([gradient[:, None], inputs.scored.grad], dim=1).flatten(0, 1)
+            gradients[name] = gradient
+        inputs.vectors, inputs.scored = {}, None
+        self.tables.accept_gradients(microbatch, gradients)
+
+    def _share(self, x: torch.Tensor) -> torch.Tensor:
+        """What this rank sends on: its 1/tensor of the activation, all of it where positions are sharded."""
+        if not self.scatters:
+            return x.contiguous()
+        return _padded(x.reshape(-1), self.layout.tensor).chunk(self.layout.tensor)[self.tensor.index].contiguous()
+
+    def _whole(self, share: torch.Tensor) -> torch.Tensor:
+        """A received activation: the shares of all tensor ranks, gathered (Megatron-LM's scatter/gather)."""
+        shape = self.boundary_shape()
+        if not self.scatters:
+            return share.view(shape)
+        flat = self.tensor.all_gather(share, self.env.numerics.activation_bytes)
+        return flat[: shape[0] * shape[1]].view(shape)
+
+    def boundary_shape(self) -> tuple[int, int]:
+        """(positions, hidden) of a rank's activation between two stages."""
+        tensor = self.env.tensor
+        shares = tensor.size if tensor.shards_sequence else 1
+        return self.env.batch * self.env.seq // shares, self.env.model.trunk.hidden
+
+
+def _padded(flat: torch.Tensor, parts: int) -> torch.Tensor:
+    short = -flat.numel() % parts
+    return torch.cat([flat, flat.new_zeros(short)]) if short else flat
