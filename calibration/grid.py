@@ -21,9 +21,9 @@ HEAD_DIMS = (32, 64)
 ELEMENTS = tuple(4**k for k in range(5, 12))
 """1,024 to 4 million elements."""
 
-OPTIMIZER_ELEMENTS = (1024, 65_536, 1_048_576, 8_388_608)
-COMPRESSED_ELEMENTS = (16_384, 262_144, 2_097_152)
-KEPT_ELEMENTS = (256, 4096, 32_768)
+OPTIMIZER_ELEMENTS = (4096, 65_536, 524_288, 2_097_152, 8_388_608)
+COMPRESSED_ELEMENTS = (16_384, 65_536, 262_144, 1_048_576, 4_194_304)
+KEPT_ELEMENTS = (256, 1024, 4096, 16_384, 65_536)
 
 PASSES: dict[str, tuple[int, ...]] = {
     "elementwise": (1, 2, 3, 5),
@@ -117,7 +117,7 @@ def _memory_bound(dtype: str) -> list[Point]:
             for each, elements in product(passes, ELEMENTS)
             if each * elements * size >= SMALLEST_BYTES
         ]
-    for elements, width in product(ELEMENTS[1:6:2], (32, 128)):  # 8 bytes of id for each row
+    for elements, width in product(ELEMENTS[1:6], (32, 128)):  # 8 bytes of id for each row
         moved = 2 * elements * size + 8 * elements // width
         found.append(Point(KERNEL, "embedding_lookup", dtype, (elements, moved)))
     return found
@@ -135,7 +135,7 @@ def _rest(dtype: str) -> list[Point]:
             Point(KERNEL, "topk", "fp32", (elements, 4 * elements)),
         ]
     found += [Point(KERNEL, "scatter_add", "fp32", (kept, 16 * kept)) for kept in KEPT_ELEMENTS]
-    found += [Point(KERNEL, "orthogonalize", "fp32", (rows * 4, rows * 32)) for rows in (64, 512, 4096)]
+    found += [Point(KERNEL, "orthogonalize", "fp32", (rows * 4, rows * 32)) for rows in (64, 256, 1024, 4096)]
     return found
 
 

@@ -12,6 +12,7 @@ from calibration.points import COLLECTIVE, FORWARD, INPUT_GRADIENT, WEIGHT_GRADI
 from simulator.errors import ScenarioError
 from simulator.graph.steps import StepSource
 from simulator.model.work import Kernel, Step
+from simulator.program.actions import Action
 from simulator.program.lowering import lower
 from simulator.scenario.loader import load_scenario
 
@@ -40,7 +41,7 @@ def points_of_scenario(scenario) -> list[Point]:
             if launch.stream != "compute":
                 continue
             for piece in source.steps(own, launch.action):
-                for kernel, layout in _with_layouts(piece, launch.action.verb, cut.tokens):
+                for kernel, layout in _with_layouts(piece, launch.action, cut.tokens):
                     point = kernel_point(kernel, layout)
                     found.setdefault(point.key, point)
     collectives = [
@@ -51,13 +52,18 @@ def points_of_scenario(scenario) -> list[Point]:
     return [*found.values(), *collectives]
 
 
-def _with_layouts(steps: Iterable[Step], verb: str, tokens: int) -> Iterable[tuple[Kernel, str]]:
-    """Each kernel with the layout of its product: a linear layer's gradients come as a pair, weights second."""
+def _with_layouts(steps: Iterable[Step], action: Action, tokens: int) -> Iterable[tuple[Kernel, str]]:
+    """Each kernel with the layout of its product: as the executor's linear layers and PowerSGD write them."""
     for step in steps:
-        if isinstance(step, Kernel):
-            backward = verb in ("B", "I", "W")
+        if not isinstance(step, Kernel):
+            continue
+        layout = FORWARD
+        if action.verb == "encode":
+            layout = WEIGHT_GRADIENT if action.phase else INPUT_GRADIENT
+        elif action.verb in ("B", "I", "W"):
             sums_tokens = step.op == "gemm" and step.shape[2] == tokens and step.shape[0] != tokens
-            yield step, WEIGHT_GRADIENT if sums_tokens else INPUT_GRADIENT if backward else FORWARD
+            layout = WEIGHT_GRADIENT if sums_tokens else INPUT_GRADIENT
+        yield step, layout
 
 
 def _points_of_list(path: str) -> list[Point]:

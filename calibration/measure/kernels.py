@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as functional
 
 from calibration.points import FORWARD, INPUT_GRADIENT, Point
+from simulator.costs.measured import row_width
 
 Call = Callable[[], object]
 
@@ -176,7 +177,7 @@ def _elementwise(maker: _Maker) -> Call:
         return lambda: torch.relu(inputs[0])
     if maker.passes == 3:
         return lambda: inputs[0] + inputs[1]
-    pairs = list(itertools.pairwise(inputs))[: max(1, maker.passes // 3)]
+    pairs = list(itertools.pairwise(inputs))[: max(1, round(maker.passes / 3))]
     return lambda: [left * right for left, right in pairs]
 
 
@@ -223,9 +224,8 @@ def _cross_entropy(maker: _Maker) -> Call:
 
 
 def _width(maker: _Maker) -> int:
-    """Width of a row from bytes and elements: a lookup moves two values of each element and 8 bytes a row."""
-    rest = maker.point.shape[1] / maker.elements - 2 * maker.dtype.itemsize
-    return max(1, min(maker.elements, round(8 / rest))) if rest > 1e-3 else min(maker.elements, ROW_WIDTH)
+    """Width of a looked-up row."""
+    return max(1, min(maker.elements, round(row_width(maker.point.dtype, maker.point.shape))))
 
 
 def _embedding_lookup(maker: _Maker) -> Call:

@@ -1,8 +1,9 @@
 """Kernel -> time from a profile that `rehearse calibrate` measured: tables of scattered shapes, kept as whole samples.
 
 A shape that was measured costs its median. Any other: efficiency = bound / time, interpolated in log space between the
-measured shapes (`scattered.Scattered`), where bound = start-up + max(FLOPs / peak, bytes / bandwidth) with the best
-rates that were measured on this machine. A measured time holds the host's dispatch where kernels run on the host.
+measured shapes (`scattered.Scattered`), where bound = overhead + slowness * max(FLOPs / peak, bytes / bandwidth) with
+the best rates that were measured on this machine, and overhead and slowness are the table's own. A measured time holds
+the host's dispatch where kernels run on the host.
 
 Tables come in two conditions: `op` was measured on all ranks of the machine at once, `op` + ALONE on one rank while the
 others were idle: processes of one CPU share its memory, and a cluster of one rank has nobody to share with.
@@ -35,6 +36,10 @@ AXES: dict[str, tuple[str, ...]] = {
 MEMORY_AXES = ("elements", "bytes")
 """Every other op: its elements and the bytes that it moves."""
 
+LOOKUP, ID_BYTES = "embedding_lookup", 8
+MESH = 24
+"""Overheads, and twice as many slownesses, that a table's line is chosen from."""
+
 ATTENTION_PASSES = {"attention_forward": 1.0, "attention_backward": 2.5,
                     "hstu_attention_forward": 1.0, "hstu_attention_backward": 2.5}  # fmt: skip
 """Matrix products of an attention kernel in units of its forward's two (arXiv 2205.14135, appendix B)."""
@@ -50,7 +55,7 @@ def point_of(kernel: Kernel) -> tuple[int, ...]:
     return kernel.shape if kernel.op in AXES else (kernel.shape[0], max(kernel.bytes_moved, 1))
 
 
-def coordinates(op: str, point: tuple[float, ...]) -> tuple[float, ...]:
+def coordinates(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, ...]:
     """The point in the log2 units that distances are measured in."""
     op = op.removesuffix(ALONE)
     if op in ATTENTION_PASSES:
@@ -59,7 +64,16 @@ def coordinates(op: str, point: tuple[float, ...]) -> tuple[float, ...]:
     if op in AXES:
         return tuple(log2(value) for value in point)
     elements, moved = point
+    if op == LOOKUP:
+        return (log2(moved), log2(row_width(dtype, point)))
     return (log2(moved), 8 * log2(moved / elements))  # bytes an element tell one kernel of a family from another
+
+
+def row_width(dtype: str, point: tuple[float, ...]) -> float:
+    """Width of a looked-up row, from what the lookup moves: each element twice, and an id for each row."""
+    elements, moved = point
+    ids_bytes = moved / elements - 2 * DTYPE_BYTES[dtype]
+    return min(elements, ID_BYTES / ids_bytes) if ids_bytes > 0 else elements
 
 
 def work(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, float]:
@@ -83,7 +97,6 @@ class MeasuredTable:
         self.op, self.dtype = table.op, table.dtype
         self._peak = profile.device.peak_flops_per_s.get(table.dtype, 0.0)
         self._bandwidth = profile.device.memory_bandwidth_bytes_per_s
-        self._startup_s = profile.constant("kernel_startup_s")
         points = list(zip(*(table.columns[axis].tolist() for axis in axes(table.op)), strict=True))
         repeats = repeat_errors(table)
         self._exact = {
@@ -91,22 +104,42 @@ class MeasuredTable:
             for point, time, repeat in zip(points, table.median_s.tolist(), repeats.tolist(), strict=True)
         }
         self._repeat_error = float(np.median(repeats))
+        self._overhead_s, self._slowness = overhead_and_slowness(
+            np.array([self._roofline_s(point) for point in points]), table.median_s
+        )
         efficiency = np.array([self._bound_s(point) for point in points]) / table.median_s
-        self.grid = Scattered(np.array([coordinates(table.op, point) for point in points]), efficiency)
+        self.grid = Scattered(np.array([coordinates(table.op, table.dtype, point) for point in points]), efficiency)
 
     def time_s(self, point: tuple[float, ...]) -> tuple[float, str, float]:
         """(seconds, source, repeat error) of a shape."""
         if point in self._exact:
             seconds, repeat = self._exact[point]
             return seconds, "measured", repeat
-        efficiency, place = self.grid.at(coordinates(self.op, point))
+        efficiency, place = self.grid.at(coordinates(self.op, self.dtype, point))
         source = "extrapolated" if place == OUTSIDE else "interpolated"
         return self._bound_s(point) / efficiency, source, self._repeat_error
 
     def _bound_s(self, point: tuple[float, ...]) -> float:
+        return self._overhead_s + self._slowness * self._roofline_s(point)
+
+    def _roofline_s(self, point: tuple[float, ...]) -> float:
         flops, moved = work(self.op, self.dtype, point)
-        compute_s = flops / self._peak if self._peak else 0.0
-        return self._startup_s + max(compute_s, moved / self._bandwidth)
+        return max(flops / self._peak if self._peak else 0.0, moved / self._bandwidth)
+
+
+def overhead_and_slowness(roofline_s: np.ndarray, median_s: np.ndarray) -> tuple[float, float]:
+    """(overhead seconds, slowness) of the line overhead + slowness * roofline that is nearest to a table's times.
+
+    Nearest in the square of logs, over a fixed mesh of both: what a family costs at least (dispatch, set-up), and how
+    far it stays below the machine's best rates. What is left of the times is interpolated.
+    """
+    ratios = median_s / roofline_s
+    overheads = np.append(0.0, np.geomspace(median_s.min() / 64, median_s.min(), MESH))
+    slownesses = np.geomspace(ratios.min() / 4, ratios.max(), 2 * MESH)
+    lines = overheads[:, None, None] + slownesses[None, :, None] * roofline_s
+    misfit = (np.log(lines / median_s) ** 2).sum(axis=2)
+    best = np.unravel_index(np.argmin(misfit), misfit.shape)
+    return float(overheads[best[0]]), float(slownesses[best[1]])
 
 
 class MeasuredKernels:
