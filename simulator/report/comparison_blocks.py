@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import format
 from simulator.report.breakdown import unique_names
-from simulator.report.comparison_tables import Rows, action_rows, plan_rows
+from simulator.report.comparison_tables import Rows, action_rows, wide_plan_rows
 from simulator.report.html import Block
 from simulator.report.palette import BLUE, ORANGE
 
@@ -17,7 +17,7 @@ def comparison_blocks(comparisons: Sequence[Any]) -> list[Block]:
     blocks = [
         table_block(
             "Predicted and measured",
-            plan_rows(comparisons),
+            wide_plan_rows(comparisons),
             "Medians of a step. The prediction's interval is that of the median step, by the errors of its cost "
             "profile; the measured one is how steps of one run scatter. MAD is their median absolute deviation; no "
             "core is what the median step lost to other processes, which a calibration takes off.",
@@ -53,8 +53,8 @@ def medians_figure(comparisons: Sequence[Any]):
     names = unique_names([one.name for one in comparisons])
     factor, unit = format.time_axis(max(max(one.predicted_s, one.measured_s) for one in comparisons))
     figure = go.Figure(layout=layout(90 + 44 * len(names), barmode="group", bargap=0.25))
-    sides = (("measured", ORANGE, [one.execution for one in comparisons]),
-             ("predicted", BLUE, [one.result for one in comparisons]))  # fmt: skip
+    sides = (("predicted", BLUE, [one.result for one in comparisons]),
+             ("measured", ORANGE, [one.execution for one in comparisons]))  # fmt: skip
     for words, colour, runs in sides:
         middles = [run.step_time_s * factor for run in runs]
         low, high = ([run.percentile_s(percent) * factor for run in runs] for percent in (5, 95))
@@ -68,7 +68,7 @@ def medians_figure(comparisons: Sequence[Any]):
     figure.update_yaxes(autorange="reversed", automargin=True, ticks="", type="category")
     figure.update_layout(
         showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "reversed"},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
         margin={"l": 10, "r": 10, "t": 36, "b": 40},
     )
     return figure

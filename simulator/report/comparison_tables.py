@@ -15,24 +15,39 @@ Rows = list[dict[str, str]]
 
 
 def plan_rows(comparisons: Sequence[Any]) -> Rows:
-    """One row for each comparison: medians, the prediction's interval, the run's own spread, the error."""
+    """One row for each comparison: medians, the prediction's interval, the run's own spread, the error.
+
+    Fits 80 columns.
+    """
     return [
         {
             "plan": one.name,
             "predicted": format.duration(one.predicted_s),
-            "p5 to p95": _percentiles(one.result),
+            "p5 .. p95": _percentiles(one.result),
             "measured": format.duration(one.measured_s),
-            "repeats p5 to p95": _percentiles(one.execution),
-            "MAD": format.duration(one.mad_s),
-            "no core": format.duration(one.lost_core_s),
+            "repeats": _percentiles(one.execution),
             "error": signed_percent(one.error_percent),
         }
         for one in comparisons
     ]
 
 
+def wide_plan_rows(comparisons: Sequence[Any]) -> Rows:
+    """The same with how the measured steps scatter and what they lost, for a page."""
+    return [
+        row | {"MAD": format.duration(one.mad_s), "no core": format.duration(one.lost_core_s)}
+        for row, one in zip(plan_rows(comparisons), comparisons, strict=True)
+    ]
+
+
 def _percentiles(run: Any) -> str:
-    return f"{format.duration(run.percentile_s(5))} to {format.duration(run.percentile_s(95))}"
+    return _between(run.percentile_s(5), run.percentile_s(95))
+
+
+def _between(low_s: float, high_s: float) -> str:
+    """151 .. 177 ms: both in the unit of the larger."""
+    factor, unit = format.time_axis(high_s)
+    return f"{format.significant(low_s * factor)} .. {format.significant(high_s * factor)} {unit}"
 
 
 def action_rows(comparison: Any) -> Rows:
@@ -44,7 +59,7 @@ def action_rows(comparison: Any) -> Rows:
                 "action": row.action if row.in_step else f"({row.action})",
                 "predicted": format.duration(row.predicted_s),
                 "measured": format.duration(row.measured_s),
-                "repeats p5 to p95": f"{format.duration(row.measured_s_p5)} to {format.duration(row.measured_s_p95)}",
+                "p5 .. p95": _between(row.measured_s_p5, row.measured_s_p95),
                 "error": format.UNKNOWN if row.error_percent is None else signed_percent(row.error_percent),
                 "of the step": signed_percent(row.share_percent) if row.in_step else "",
             }

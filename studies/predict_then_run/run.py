@@ -21,6 +21,7 @@ from rich.console import Console
 
 from simulator.comparison import Comparison, decided_tau, predict
 from simulator.errors import RehearseError
+from simulator.report import format
 from simulator.report.comparison_blocks import comparison_blocks, table_block
 from simulator.report.comparison_tables import plan_rows, signed_percent
 from simulator.report.comparison_trace import write_comparison_trace
@@ -70,7 +71,7 @@ def answers(comparisons: list[Comparison], where: str) -> list[str]:
         f"Median absolute error of the p50 step {stages.median(errors):.1f} %, worst "
         f"{signed_percent(worst.error_percent)} ({worst.name}), {len(comparisons)} plans.",
         f"Ranking: {ranking}. Predicted fastest: {best}; measured fastest: {fastest}.",
-        f"Steps waited {lost:.1%} of their time for a core"
+        f"Steps waited {format.percent(lost)} of their time for a core"
         + (": other processes ran beside them, so the error is theirs too." if lost > BUSY else "."),
         f"Data: {where}; fixed windows of {comparisons[0].result.scenario.model.trunk.seq} items, the last of each "
         "user held out.",

@@ -102,7 +102,7 @@ def test_the_report_holds_both_medians_and_every_plan(result):
     assert [block.title for block in blocks] == [
         "Predicted and measured", "Error by kind of action: data two (1)", "Error by kind of action: data two (2)",
     ]  # fmt: skip
-    measured, predicted = blocks[0].figure.data
+    predicted, measured = blocks[0].figure.data
     assert measured.x[1] == pytest.approx(2 * predicted.x[1], rel=1e-4)
     page = report_html([one.result for one in pair], blocks=blocks)
     assert "Predicted and measured" in page and "(gradient reduce)" in page
