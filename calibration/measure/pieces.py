@@ -36,6 +36,10 @@ EVICTED_SHARE = 1 / 8
 between its neighbours (0: a tenth too fast; 1: 3 to 12 % too slow). Held out, summed over a step's units: hstu +3 %,
 llama +1 %, sasrec 256 wide +1 % (`python -m calibration.measure.in_step`)."""
 
+STATE_SHARE = 1 / 2
+"""The same for what works on state of the step before (moments, residuals, tables), last touched a whole step ago.
+Chosen on the same two models."""
+
 SETS = 3
 """Inputs of a unit, so that forwards run before backwards; layers of one kind take turns."""
 
@@ -120,7 +124,7 @@ def _unit(rank: Rank, which: str) -> PieceJob:
         (units[same[number % len(same)]], None if kind == "embedding" else random_tensor(rank, rank.positions, hidden))
         for number in range(SETS)
     ]
-    evict = Eviction(rank)
+    evict = Eviction(rank, EVICTED_SHARE)
 
     def rounds() -> Iterator[Stage]:
         outs = []
@@ -182,8 +186,8 @@ class Eviction:
     What the piece gets handed by its neighbour (its input, or a gradient) is written last: that is warm in a step too.
     """
 
-    def __init__(self, rank: Rank):
-        size = min(EVICTED_BYTES[rank.device.type], int(EVICTED_SHARE * rank.footprint_bytes))
+    def __init__(self, rank: Rank, share: float):
+        size = min(EVICTED_BYTES[rank.device.type], int(share * rank.footprint_bytes))
         self._buffer = torch.zeros(max(1, size // 4), device=rank.device)
 
     def __call__(self, handed: torch.Tensor | None = None) -> None:
@@ -197,7 +201,7 @@ def _optimizer(rank: Rank, which: str) -> PieceJob:
         bucket.gradients.uniform_(-1e-3, 1e-3)
         bucket.reduced = bucket.stage_parts(bucket.gradients, rank.dense.data.size)[0].clone()
 
-    evict = Eviction(rank)
+    evict = Eviction(rank, STATE_SHARE)
 
     def rounds() -> Iterator[Stage]:
         evict()
@@ -215,7 +219,7 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
     bucket.gradients.uniform_(-1e-3, 1e-3)
     state: dict = {}
     held: dict = {}
-    evict = Eviction(rank)
+    evict = Eviction(rank, STATE_SHARE)
 
     def encode(phase: int) -> None:
         with torch.no_grad():
@@ -253,7 +257,7 @@ def _tables(rank: Rank, which: str) -> PieceJob:
         for table in blocks.sparse_tables(scenario.model)
     }
     microbatches = scenario.microbatches
-    evict = Eviction(rank)
+    evict = Eviction(rank, STATE_SHARE)
 
     def rounds() -> Iterator[Stage]:
         for microbatch in range(microbatches):
