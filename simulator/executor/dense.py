@@ -116,11 +116,16 @@ class DenseParameters:
                 bucket.gradients.zero_()
 
     def _sum_replicated(self, owned: dict[str, torch.Tensor]) -> None:
+        """One message for all buckets, as long as the parameters themselves: under zero Megatron-LM sends the whole
+        gradients too, of which only the owned part means anything."""
         places = {name: self._replicated_places(self.buckets[name]) for name in owned}
-        values = torch.cat([owned[name][places[name]] for name in owned])
-        self.tensor.all_reduce(values, self.numerics.gradient_bytes, priced=False)
-        for name, part in zip(owned, values.split([len(place) for place in places.values()]), strict=True):
-            owned[name][places[name]] = part
+        values = {name: owned[name].new_zeros(_num_replicated(self.buckets[name])) for name in owned}
+        for name, place in places.items():
+            values[name][: len(place)] = owned[name][place]
+        message = torch.cat(list(values.values()))
+        self.tensor.all_reduce(message, self.numerics.gradient_bytes)
+        for name, part in zip(owned, message.split([len(own) for own in values.values()]), strict=True):
+            owned[name][places[name]] = part[: len(places[name])]
 
     def _replicated_places(self, bucket: FlatBucket) -> torch.Tensor:
         """Places, in what this replica owns of a bucket, of parameters that every tensor rank holds whole."""
@@ -154,3 +159,8 @@ def held_parameters(scenario, first: int, last: int) -> tuple[Held, ...]:
     if tied is not None and units[last].kind == "head":
         found.append(Held(tied, last, tied.local_shape(layout.tensor), True))
     return tuple(found)
+
+
+def _num_replicated(bucket: FlatBucket) -> int:
+    """Entries of a bucket's parameters that every tensor rank holds whole."""
+    return sum(bucket.places[one.parameter.name][1] for one in bucket.held if one.parameter.axis == "none")

@@ -10,11 +10,12 @@ from functools import lru_cache
 
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
-from simulator.model.work import Collective, Kernel, Step
+from simulator.model.work import Collective, Step
 from simulator.policies.compression import make_compressor
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.lowering import local_shapes
 from simulator.program.program import RankProgram
+from simulator.units import DTYPE_BYTES
 
 
 class StepSource:
@@ -98,6 +99,20 @@ class StepSource:
         replicas = self.plan.data * self.plan.context
         return self.compressor.decode(shapes, reduce_dtype, replicas)
 
-    def _optimizer(self, own: RankProgram) -> tuple[Kernel, ...]:
+    def _optimizer(self, own: RankProgram) -> tuple[Step, ...]:
+        """The update; before it, under sequence parallelism, every tensor rank has seen only its own positions, and
+        gradients of what all of them hold whole (norms, row-parallel biases) are added (Megatron-LM's
+        finalize_model_grads). Gradient clipping's norm is not reduced: a few bytes."""
         shapes = [shape for chunk in own.chunks for shape in local_shapes(self.scenario, chunk.first, chunk.last)]
-        return memory_rules.optimizer_kernels(self.scenario, shapes)
+        update = memory_rules.optimizer_kernels(self.scenario, shapes)
+        if not self.plan.sequence_parallel or self.plan.tensor == 1:
+            return update
+        units = [unit for chunk in own.chunks for unit in self.units[chunk.first : chunk.last + 1]]
+        count = sum(
+            parameter.count
+            for unit in units
+            for parameter in blocks.parameters(self.model, unit)
+            if parameter.axis == "none"
+        )
+        size = count * DTYPE_BYTES[self.scenario.precision.gradients]
+        return (Collective("all_reduce", "tensor", size), *update) if size else update
