@@ -30,6 +30,8 @@ class Pending:
 
     def __init__(self, work, result: torch.Tensor, child: Child | None, recorder: Recorder | None = None):
         self.work, self.result, self.child, self.recorder = work, result, child, recorder
+        if work is not None and child is not None and recorder is not None:
+            child.waits.append((child.begin_ns, recorder.now()))  # the call itself: a calibrated collective holds it
 
     def wait(self) -> torch.Tensor:
         if self.work is None:

@@ -21,7 +21,8 @@ now_ns = time.monotonic_ns
 class Child:
     """A collective inside a compute action, as `model.work.Collective` counts it.
 
-    begin_ns: launched. end_ns: known to be over. waits: the times when the action stood still for it.
+    begin_ns: launched. end_ns: known to be over. waits: the times when the action stood still for
+    it, the call that launched it included.
     priced: False for what the program has no word for (counts that go ahead of an exchange, gradients of replicated
     parameters under sequence parallelism).
     """
