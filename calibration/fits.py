@@ -15,6 +15,7 @@ from simulator.costs import measured, pieces
 from simulator.costs.collectives import NodeCurves
 from simulator.costs.kernels import KernelCosts
 from simulator.costs.profile import CollectiveCurve, KernelTable, MeasuredPiece, Profile
+from simulator.errors import ProfileError
 
 LARGEST_SHARE = 1 / 6
 FEW_POINTS_ERROR = 0.15
@@ -44,7 +45,7 @@ def _piece_fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
     prices = KernelCosts(profile, cluster.node_type.device)
     likes: dict[tuple[str, ...], list[MeasuredPiece]] = {}
     for piece in profile.pieces:
-        if piece.source_key == pieces.TOGETHER:
+        if piece.source_key == pieces.TOGETHER and _has_prices(prices, piece):
             likes.setdefault(pieces.structure(piece.kernels), []).append(piece)
     found: dict[str, dict] = {}
     for alike in likes.values():
@@ -59,6 +60,16 @@ def _piece_fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
         exact = {"error": IN_STEP_ERROR, "outside_error": IN_STEP_ERROR, "points": 0, "figures": {}}
         found |= {f"{pieces.EXACT}{piece.name}": exact for piece in alike}
     return found
+
+
+def _has_prices(prices: KernelCosts, piece: MeasuredPiece) -> bool:
+    """False where a calibration that was cut short has measured the piece, but nothing like one of its kernels."""
+    try:
+        for kernel in piece.kernels:
+            prices.price(kernel)
+    except ProfileError:
+        return False
+    return True
 
 
 def kernel_fit(profile: Profile, table: KernelTable) -> dict:

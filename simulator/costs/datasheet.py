@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.cluster import Device, NodeFabric
 from simulator.costs.algorithms import RING
+from simulator.costs.kernels import TABLE_AXES
 from simulator.costs.profile import (
     INTRA_NODE,
     CollectiveCurve,
@@ -70,7 +71,6 @@ _CURVES = {
     "attention_forward_over_backward": (("seq", "head_dim"), 1.15),
     "flash_causal_efficiency": (("seq", "head_dim"), ATTENTION_EFFICIENCY),
 }
-_TABLES = {"gemm": ("m", "n", "k"), "attention_forward": ("batch", "seq", "heads", "kv_heads", "head_dim")}
 _SIZES = 2.0 ** np.arange(8, 36)
 _GROUPS = (2, 4, 8)
 
@@ -95,7 +95,7 @@ def datasheet_profile(device: Device, fabric: NodeFabric) -> Profile:
             (op, "bf16"): KernelTable(
                 op, "bf16", ASSUMED, dict.fromkeys(axes, one), one * startup / (1.0 if sustained else efficiency[op])
             )
-            for op, axes in _TABLES.items()
+            for op, axes in TABLE_AXES.items()
         },
         collectives={
             (op, INTRA_NODE, ranks): _ring_curve(op, ranks, fabric, constants["nccl_base_s"].value)

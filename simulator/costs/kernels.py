@@ -258,9 +258,9 @@ class KernelCosts:
     def _grid(self, op: str, dtype: str) -> tuple[LogGrid, KernelTable]:
         key = (op, dtype)
         if key not in self._grids:
-            if key not in self.profile.kernels:
+            table = self.profile.kernels.get(key)
+            if table is None or not set(TABLE_AXES[op]) <= set(table.columns):
                 raise ProfileError(f"profile {self.profile.name} has no table of {op} in {dtype}; calibrate again")
-            table = self.profile.kernels[key]
             self._grids[key] = (efficiency_grid(self.profile, table), table)
         return self._grids[key]
 
@@ -274,6 +274,10 @@ class KernelCosts:
             curve: Curve = self.profile.curves[name]
             self._curves[name] = LogGrid(curve.columns, curve.value)
         return self._curves[name].at(point)
+
+
+TABLE_AXES = {"gemm": ("m", "n", "k"), "attention_forward": ("batch", "seq", "heads", "kv_heads", "head_dim")}
+"""Axes of the tables that are interpolated over a grid; what a calibration measures has its own (`measured.py`)."""
 
 
 def efficiency_grid(profile: Profile, table: KernelTable, rows: np.ndarray | None = None) -> LogGrid:

@@ -108,9 +108,11 @@ def verdict(model: str, network: str, singles: list[Entry], hybrid: Entry) -> st
     busy, mfu = ours["utilization"]["busy"] / theirs["utilization"]["busy"] - 1, ours["mfu"] / theirs["mfu"] - 1
     throughput, utilization = ("holds" if got >= claim else "does not hold" for got, claim in
                                ((gain, CLAIM_THROUGHPUT), (busy, CLAIM_UTILIZATION)))  # fmt: skip
+    plan = hybrid.result.name.split(", ", 1)[1]
     return (
-        f"{model}, {network}: the best hybrid ({hybrid.result.name.split(', ', 1)[1]}) against {rival.mode}: "
-        f"{gain:+.0%} throughput (+30 % {throughput}), {busy:+.0%} busy (+20 % {utilization}), {mfu:+.0%} MFU of the GPUs used."
+        f"{model}, {network}: the best hybrid ({plan}) against {rival.mode}: "
+        f"{gain:+.0%} throughput (+30 % {throughput}), {busy:+.0%} busy (+20 % {utilization}), "
+        f"{mfu:+.0%} MFU of the GPUs used."
     )
 
 

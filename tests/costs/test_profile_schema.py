@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from simulator.costs.kernels import KernelCosts
 from simulator.costs.profile import SOURCE_KINDS, checksum, load_profile, profile_from_record, sealed
 from simulator.errors import ProfileError
-from simulator.registry import profile_path
+from simulator.model.work import Kernel
+from simulator.registry import profile_path, topology
 
 NAMES = ("a100_sxm4_80gb", "h100_sxm5_80gb")
 
@@ -100,3 +102,14 @@ def _seconds(clock, path):
     start = clock()
     load_profile(path)
     return clock() - start
+
+
+def test_a_table_with_other_axes_is_no_table_of_this_kind():
+    """A calibration cut short has measured some kernels in its own axes, and none in those of the published tables."""
+    record = json.loads(profile_path("a100_sxm4_80gb").read_text())
+    table = next(table for table in record["kernels"] if table["op"] == "attention_forward")
+    table["columns"]["seq_q"] = table["columns"].pop("seq")
+    record.pop("checksum")
+    costs = KernelCosts(profile_from_record(sealed(record)), topology("dgx_a100").node_type.device)
+    with pytest.raises(ProfileError, match="no table of attention_forward in bf16; calibrate again"):
+        costs.price(Kernel("attention_forward", (4, 8, 8, 512, 512, 64, 1), "bf16", 10**9, 10**6))
