@@ -20,6 +20,8 @@ class ScenarioError(RehearseError):
     exit_code = 2
 
     def __init__(self, message: str, *, key: str | None = None, file: str | None = None, line: int | None = None):
+        # What a file holds may be quoted in it: one line, whatever that is.
+        message = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
         self.message, self.key, self.file, self.line = message, key, file, line
         super().__init__(message)
 

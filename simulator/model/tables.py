@@ -94,7 +94,7 @@ class Load:
     def unique(self, microbatches: int) -> int:
         """Expected distinct rows that this rank updates after so many microbatches."""
         found = id_model.expected_unique(self.table.ids, self.table.rows, microbatches * self.draws)
-        return round(found / self.owners) if self.read else 0
+        return max(1, round(found / self.owners)) if self.read else 0
 
     def unique_on_host(self, microbatches: int) -> int:
         """Those of them that are not in device memory."""
