@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from calibration.measure.clock import Clock
+from simulator.executor.run_delay import RunDelay
 
 SHORTEST_NS = 50_000
 """A sample of a shorter kernel is the mean of as many calls as fill this: a clock read costs 50 ns, and noise."""
@@ -28,21 +28,6 @@ class Sample:
 
     ns: int
     contaminated: bool
-
-
-class RunDelay:
-    """ns that the calling thread has waited for a core while it could run; 0 where the system does not say."""
-
-    def __init__(self):
-        try:
-            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-        except OSError:
-            self._file = -1
-
-    def __call__(self) -> int:
-        if self._file < 0:
-            return 0
-        return int(os.pread(self._file, 64, 0).split()[1])
 
 
 def take_samples(call: Callable[[], object], window_ns: int, clock: Clock, *, most: int = 64) -> list[Sample]:
