@@ -12,7 +12,7 @@ from simulator.units import FULL_RATE
 
 
 def check_graph(graph: EventGraph) -> None:
-    """Every op is well formed, ids are topological, streams are chains, meetings are possible, parts add up.
+    """Every op is well formed, ids are topological, streams are chains, meetings are possible, parts add up, links are.
 
     Raises BrokenLaw with the story of the first op that breaks a law.
     """
@@ -22,6 +22,7 @@ def check_graph(graph: EventGraph) -> None:
     _check_meetings(graph)
     _check_rates(graph)
     _check_parts(graph)
+    _check_links(graph)
 
 
 def law(graph: EventGraph, broken: np.ndarray, story: str, *, named: bool = True, **values: np.ndarray) -> None:
@@ -45,9 +46,12 @@ def stream_predecessors(graph: EventGraph) -> np.ndarray:
 def _check_columns(graph: EventGraph) -> None:
     count = len(graph)
     per_op = ("stream", "kind", "source", "action", "meeting", "compute_rate", "own_rate")
-    sizes = {name: (count, len(getattr(graph, name))) for name in per_op}
-    sizes |= {name: (count + 1, len(getattr(graph, name))) for name in ("first_successor", "part_first")}
+    bounds = ("first_successor", "part_first", "demand_first")
+    sizes = {name: (count, len(getattr(graph, name))) for name in (*per_op, "latency_ns", "flow_bytes_per_s")}
+    sizes |= {name: (count + 1, len(getattr(graph, name))) for name in bounds}
     sizes["multiplicity"] = (len(graph.ranks), len(graph.multiplicity))
+    sizes["link_names"] = (len(graph.link_capacity), len(graph.link_names))
+    sizes["demand_bytes_per_s"] = (len(graph.demand_link), len(graph.demand_bytes_per_s))
     if graph.op_names:
         sizes["op_names"] = (count, len(graph.op_names))
     for name, (expected, found) in sizes.items():
@@ -121,12 +125,16 @@ def _check_meetings(graph: EventGraph) -> None:
 
 
 def _check_rates(graph: EventGraph) -> None:
-    names = np.array([stream.name for stream in graph.streams])[graph.stream] if len(graph) else np.array([], dtype=str)
-    no_communication = (names == COMPUTE_STREAM) | (names == HOST_STREAM)
+    no_communication = _no_communication(graph)
     for name in ("compute_rate", "own_rate"):
         rate = getattr(graph, name)
         law(graph, (rate < 1) | (rate > FULL_RATE), f"has a {name} outside 1..FULL_RATE", rate=rate)
         law(graph, no_communication & (rate != FULL_RATE), f"is no communication op but has a {name}", rate=rate)
+
+
+def _no_communication(graph: EventGraph) -> np.ndarray:
+    on_device = np.array([stream.name in (COMPUTE_STREAM, HOST_STREAM) for stream in graph.streams], dtype=bool)
+    return on_device[graph.stream]
 
 
 def _check_parts(graph: EventGraph) -> None:
@@ -141,3 +149,23 @@ def _check_parts(graph: EventGraph) -> None:
     total = done[first[1:]] - done[first[:-1]]
     wrong = (np.diff(first) > 0) & (total != graph.duration_ns)
     law(graph, wrong, "is not as long as its parts", duration=graph.duration_ns, parts=total)
+
+
+def _check_links(graph: EventGraph) -> None:
+    if len(set(graph.link_names)) != len(graph.link_names):
+        raise BrokenLaw("a link is listed twice")
+    for link in np.flatnonzero(graph.link_capacity < 1)[:1].tolist():
+        raise BrokenLaw(f"link {graph.link_names[link]} has a capacity of {graph.link_capacity[link]} bytes/s")
+    latency, flow, first = graph.latency_ns, graph.flow_bytes_per_s, graph.demand_first
+    outside = (latency < 0) | (latency > graph.duration_ns)
+    law(graph, outside, "has a latency that is not a part of it", latency=latency, duration=graph.duration_ns)
+    law(graph, flow < 0, "has a negative flow", flow=flow)
+    if first[0] != 0 or first[-1] != len(graph.demand_link) or (np.diff(first) < 0).any():
+        raise BrokenLaw("demand_first does not run from 0 up to the number of demands")
+    if ((graph.demand_link < 0) | (graph.demand_link >= len(graph.link_capacity))).any():
+        raise BrokenLaw("a demand is on a link that does not exist")
+    if (graph.demand_bytes_per_s < 1).any():
+        raise BrokenLaw("a demand is below 1 byte/s")
+    loads = np.diff(first) > 0
+    law(graph, loads & (flow < 1), "loads a link but has no flow")
+    law(graph, loads & _no_communication(graph), "is no communication op but loads a link")

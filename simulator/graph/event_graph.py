@@ -44,6 +44,15 @@ class EventGraph:
     part_first[n+1] int64, part_kind[p] uint8, part_ns[p] int64: what a contracted op is made of (empty for a plain op);
         parts sum to duration_ns.
     multiplicity[r]: how many real ranks each of `ranks` stands for.
+
+    Links, none where nothing is given. Link l has link_capacity[l] int64 bytes/s and is called link_names[l].
+    latency_ns[n] int64: the leading part of duration_ns in which the op uses no link; in the rest it transfers.
+    flow_bytes_per_s[n] int64: the rate of one flow of the op while it transfers at full speed, the unit in which links
+        are shared fairly; 0: it uses no link.
+    demand_first[n+1] int64, demand_link[d] int32, demand_bytes_per_s[d] int64: the load that the op, while it transfers
+        at full speed, puts on links, in CSR form. Entries for one link add up; an op that stands for k alike and lists
+        a link k times is the same to the bit as k ops.
+    A meeting has the longest latency and the largest flow of its members and puts all their loads on links.
     """
 
     duration_ns: np.ndarray
@@ -65,14 +74,28 @@ class EventGraph:
     actions: tuple[str, ...] = ()
     op_names: tuple[str, ...] = field(default=(), repr=False)
     meeting_size: np.ndarray | None = None
+    latency_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    flow_bytes_per_s: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    demand_first: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    demand_link: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    demand_bytes_per_s: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    link_capacity: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    link_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A graph that is given no links has none, whatever its number of ops."""
+        for column, length in (("latency_ns", 0), ("flow_bytes_per_s", 0), ("demand_first", 1)):
+            if not len(getattr(self, column)):
+                object.__setattr__(self, column, np.zeros(len(self) + length, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.duration_ns)
 
     @property
     def is_fixed(self) -> bool:
-        """True when no op can change another's rate."""
-        return bool((self.compute_rate == FULL_RATE).all() and (self.own_rate == FULL_RATE).all())
+        """True when no op can change another's rate: nothing overlaps at a price, and no op uses a link."""
+        overlaps = (self.compute_rate < FULL_RATE).any() or (self.own_rate < FULL_RATE).any()
+        return not overlaps and not len(self.demand_link)
 
     def op_story(self, op: int) -> str:
         """What messages call an op: rank, stream, and its action, else its own name, else its kind."""
@@ -93,7 +116,7 @@ class GraphBuilder:
     """
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, int, int, int, int, int, int]] = []
+        self._rows: list[tuple[int, ...]] = []
         self._edges: list[tuple[int, int]] = []
         self._streams: dict[Stream, int] = {}
         self._last: dict[int, int] = {}
@@ -101,11 +124,20 @@ class GraphBuilder:
         self._parts: dict[int, tuple[tuple[str, int], ...]] = {}
         self._names: list[str] = []
         self._meeting_sizes: list[int] = []
+        self._demands: list[tuple[tuple[int, int], ...]] = []
+        self._links: dict[str, int] = {}
 
     def meeting(self, num_members: int) -> int:
         """A new meeting of this many members: pass the id to `op`. Where one never comes, a run is a Deadlock."""
         self._meeting_sizes.append(num_members)
         return len(self._meeting_sizes) - 1
+
+    def link(self, name: str, capacity_bytes_per_s: int) -> int:
+        """A new link: pass the id in `op`'s demands. Raises ValueError for a name that is taken."""
+        if name in self._links:
+            raise ValueError(f"a link is called {name!r} already; give each link a name of its own")
+        self._links[name] = capacity_bytes_per_s
+        return len(self._links) - 1
 
     def op(
         self,
@@ -122,8 +154,14 @@ class GraphBuilder:
         action: str | None = None,
         name: str = "",
         parts: tuple[tuple[str, int], ...] = (),
+        latency_ns: int = 0,
+        flow_bytes_per_s: int = 0,
+        demands: tuple[tuple[int, int], ...] = (),
     ) -> int:
-        """Appends an op to the end of a stream and returns its id; `after` are ids of ops it depends on."""
+        """Appends an op to the end of a stream and returns its id; `after` are ids of ops it depends on.
+
+        demands: (link, bytes/s at full speed) for every link that it loads while it transfers.
+        """
         op = len(self._rows)
         lane = self._streams.setdefault(Stream(rank, stream), len(self._streams))
         before = dict.fromkeys(after)
@@ -132,7 +170,9 @@ class GraphBuilder:
         self._edges.extend((other, op) for other in before)
         self._last[lane] = op
         act = -1 if action is None else self._actions.setdefault(action, len(self._actions))
-        self._rows.append((duration_ns, lane, kinds.CODE[kind], source, act, meeting, compute_rate, own_rate))
+        row = (duration_ns, lane, kinds.CODE[kind], source, act, meeting)
+        self._rows.append((*row, compute_rate, own_rate, latency_ns, flow_bytes_per_s))
+        self._demands.append(demands)
         if parts:
             self._parts[op] = parts
         self._names.append(name or action or "")
@@ -144,12 +184,12 @@ class GraphBuilder:
         Meeting ids are either all from `meeting` or all the caller's own numbers.
         """
         count = len(self._rows)
-        table = np.array(self._rows, dtype=np.int64).reshape(count, 8)
+        table = np.array(self._rows, dtype=np.int64).reshape(count, 10)
         edges = np.array(self._edges, dtype=np.int64).reshape(len(self._edges), 2)
         order = np.lexsort((edges[:, 1], edges[:, 0]))
         ranks = tuple(sorted({stream.rank for stream in self._streams}))
-        part_counts = [len(self._parts.get(op, ())) for op in range(count)]
         parts = [part for op in range(count) for part in self._parts.get(op, ())]
+        demands = [demand for own in self._demands for demand in own]
         return EventGraph(
             duration_ns=table[:, 0].copy(),
             stream=table[:, 1].astype(np.int32),
@@ -161,7 +201,7 @@ class GraphBuilder:
             own_rate=table[:, 7].copy(),
             first_successor=np.searchsorted(edges[order, 0], np.arange(count + 1)).astype(np.int64),
             successor=edges[order, 1].astype(np.int32),
-            part_first=np.concatenate([[0], np.cumsum(part_counts, dtype=np.int64)]).astype(np.int64),
+            part_first=_first(len(self._parts.get(op, ())) for op in range(count)),
             part_kind=np.array([kinds.CODE[kind] for kind, _ in parts], dtype=np.uint8),
             part_ns=np.array([ns for _, ns in parts], dtype=np.int64),
             streams=tuple(self._streams),
@@ -170,7 +210,19 @@ class GraphBuilder:
             actions=tuple(self._actions),
             op_names=tuple(self._names),
             meeting_size=np.array(self._meeting_sizes, dtype=np.int32) if self._meeting_sizes else None,
+            latency_ns=table[:, 8].copy(),
+            flow_bytes_per_s=table[:, 9].copy(),
+            demand_first=_first(len(own) for own in self._demands),
+            demand_link=np.array([link for link, _ in demands], dtype=np.int32),
+            demand_bytes_per_s=np.array([rate for _, rate in demands], dtype=np.int64),
+            link_capacity=np.array(list(self._links.values()), dtype=np.int64),
+            link_names=tuple(self._links),
         )
+
+
+def _first(counts: Iterable[int]) -> np.ndarray:
+    """Where each row begins in CSR form, with the total at the end: int64."""
+    return np.concatenate([[0], np.cumsum(list(counts), dtype=np.int64)]).astype(np.int64)
 
 
 def predecessors(graph: EventGraph) -> Sequence[np.ndarray]:

@@ -19,13 +19,15 @@ HALF = FULL_RATE // 2
 
 
 def small_graph() -> EventGraph:
-    """Two ranks; 0, 1 and 4 compute, 2 and 3 meet and overlap 4, 5 is contracted."""
+    """Two ranks; 0, 1 and 4 compute, 2 and 3 meet, overlap 4 and load a link that has room, 5 is contracted."""
     graph = GraphBuilder()
+    wire = graph.link("port", 90)
+    load = {"latency_ns": 10, "flow_bytes_per_s": 20, "demands": ((wire, 30), (wire, 10))}
     meeting = graph.meeting(2)
     first = graph.op(0, "compute", 100, action="0F0")
     other = graph.op(1, "compute", 60, action="1F0")
-    graph.op(0, "data", 50, after=[first], kind=kinds.DATA, meeting=meeting, compute_rate=HALF, own_rate=HALF)
-    graph.op(1, "data", 50, after=[other], kind=kinds.DATA, meeting=meeting, action="reduce b0 1KiB none")
+    graph.op(0, "data", 50, after=[first], kind=kinds.DATA, meeting=meeting, compute_rate=HALF, own_rate=HALF, **load)
+    graph.op(1, "data", 50, after=[other], kind=kinds.DATA, meeting=meeting, action="reduce b0 1KiB none", **load)
     graph.op(0, "compute", 80, action="0B0")
     graph.op(1, "compute", 30, action="1B0", parts=((kinds.COMPUTE, 20), (kinds.TENSOR, 10)))
     return graph.build()
@@ -71,6 +73,20 @@ GRAPH_MUTATIONS = {
     "parts have no kind": lambda g: {"part_kind": g.part_kind[:-1]},
     "part has a negative duration": lambda g: {"part_ns": changed(g.part_ns, (0, -5))},
     "not as long as its parts": lambda g: {"part_ns": changed(g.part_ns, (0, 21))},
+    "latency_ns has 5 entries": lambda g: {"latency_ns": g.latency_ns[:-1]},
+    "link_names has 2 entries": lambda g: {"link_names": ("port", "switch")},
+    "link is listed twice": lambda g: {"link_names": ("port", "port"), "link_capacity": np.array([90, 90])},
+    "link port has a capacity of 0": lambda g: {"link_capacity": np.array([0])},
+    "latency that is not a part of it": lambda g: {"latency_ns": changed(g.latency_ns, (2, 51))},
+    "has a negative flow": lambda g: {"flow_bytes_per_s": changed(g.flow_bytes_per_s, (0, -1))},
+    "demand_first does not run": lambda g: {"demand_first": changed(g.demand_first, (0, 1))},
+    "on a link that does not exist": lambda g: {"demand_link": changed(g.demand_link, (3, 1))},
+    "below 1 byte/s": lambda g: {"demand_bytes_per_s": changed(g.demand_bytes_per_s, (2, 0))},
+    "loads a link but has no flow": lambda g: {"flow_bytes_per_s": changed(g.flow_bytes_per_s, (3, 0))},
+    "no communication op but loads a link": lambda g: {
+        "demand_first": np.array([0, 0, 0, 0, 2, 4, 4]),
+        "flow_bytes_per_s": changed(g.flow_bytes_per_s, (4, 5)),
+    },
 }
 
 
