@@ -12,8 +12,8 @@ import numpy as np
 
 from simulator.cluster import Cluster
 from simulator.costs import measured, pieces
-from simulator.costs.collectives import NodeCurves
 from simulator.costs.kernels import KernelCosts
+from simulator.costs.node_curves import NodeCurves
 from simulator.costs.profile import CollectiveCurve, KernelTable, MeasuredPiece, Profile
 from simulator.errors import ProfileError
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from calibration.published import fits as derived
 from simulator.cluster import GroupSpan
-from simulator.costs.collectives import CollectiveCosts, NodeCurves
+from simulator.costs.collectives import CollectiveCosts
 from simulator.costs.kernels import efficiency_grid, grid_columns, table_bound_s
+from simulator.costs.node_curves import NodeCurves
 from simulator.costs.profile import INTRA_NODE, KernelTable, Profile
 from simulator.costs.sampling import raw_integers
 
@@ -90,7 +91,7 @@ def inter_node(profile: Profile) -> np.ndarray:
     span = GroupSpan(derived.LOG_RANKS, derived.LOG_NODES, derived.LOG_RANKS // derived.LOG_NODES, 300 * 10**9, 0.0,
                      int(derived.LOG_NODE_BYTES_PER_S), profile.constant("efa_latency_s"))  # fmt: skip
     checks = [point for point in derived.inter_node_log() if point[0] not in known]
-    return np.array([np.log(true / costs.collective("all_reduce", size, span).seconds) for size, true in checks])
+    return np.array([np.log(true / costs.collective("all_reduce", size, span).time.seconds) for size, true in checks])
 
 
 def _table_fit(profile: Profile, table: KernelTable) -> dict:

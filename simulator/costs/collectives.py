@@ -1,8 +1,6 @@
 """Collective -> time of one group on one cluster: measured curves inside a node, NCCL's structure between nodes.
 
-Inside a node: time = start-up(n) + volume(n) * size * seconds_per_byte(n, size), from the profile's curves of group
-sizes 2, 4, 8: start-up is the curve at its smallest message, a straight line in n (so much for each member); seconds
-per byte of bus traffic interpolate in log size, linearly between group sizes, and stay as they are above the largest.
+Inside a node: the profile's curves of group sizes 2, 4, 8 (`node_curves.py`).
 
 Between nodes: NCCL's rings enter each node once per channel and its trees join the nodes, so a message leaves a node
 `volume` times through the group's share of the NICs, while inside the node the ring's own rate holds; the slower
@@ -13,20 +11,16 @@ fitted to a published two-node log (every other size, checked on the others).
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from math import exp, log
-
-import numpy as np
+from functools import cached_property
+from typing import NamedTuple
 
 from simulator.cluster import GroupSpan
-from simulator.costs.algorithms import RING, point_to_point, ring_steps, ring_volume, tree_depth, tree_volume
+from simulator.costs.algorithms import RING, point_to_point, ring_steps, tree_depth
 from simulator.costs.kernels import KernelTime
-from simulator.costs.measured import repeat_errors
+from simulator.costs.node_curves import SEND, NodeCurves
 from simulator.costs.profile import INTRA_NODE, CollectiveCurve, Profile
+from simulator.costs.traffic import PAIR, Volume, direct_traffic, pair_traffic, ring_traffic, tree_traffic
 from simulator.errors import NotSupportedYet, ScenarioError
-
-SEND = "send"
-"""The curve of one message between a pair, where a profile has it."""
 
 ALGORITHMS = ("auto", "ring", "tree")
 LOW_LATENCY_SHARE = 0.25
@@ -34,91 +28,23 @@ LOW_LATENCY_SHARE = 0.25
 bandwidth (src/graph/tuning.cc: `busBw *= 1.0/4.0`)."""
 
 
-class NodeCurves:
-    """The measured curves of one collective inside a node."""
-
-    def __init__(self, op: str, curves: list[CollectiveCurve]):
-        self.op = op
-        self.curves = {curve.group_size: _Curve(curve) for curve in sorted(curves, key=lambda one: one.group_size)}
-        self.sizes = tuple(self.curves)
-        self.kind = curves[0].source.kind
-
-    def source(self, exact: bool, outside: bool) -> str:
-        """The word of `price.SOURCES` for a time that `time_s` gave."""
-        known = self.kind if exact else "interpolated"
-        return "datasheet" if self.kind == "assumed" else "extrapolated" if outside else known
-
-    def repeat_error(self, ranks: int, size_bytes: float) -> float:
-        """Spread of repeats at the measured message size nearest to this one, in the group size nearest to this one."""
-        curve = self.curves[min(self.sizes, key=lambda size: (abs(size - ranks), size))]
-        return curve.repeats[bisect_left(curve.middles, size_bytes)]
-
-    def startup_s(self, ranks: int) -> float:
-        """Time of the smallest message: a line in the number of ranks, through the two nearest group sizes."""
-        if ranks in self.curves:
-            return self.curves[ranks].startup_s
-        if len(self.sizes) == 1:
-            return self.curves[self.sizes[0]].startup_s
-        low, high = self._bracket(ranks)
-        first, second = self.curves[low].startup_s, self.curves[high].startup_s
-        return max(first + (second - first) * (ranks - low) / (high - low), min(first, second))
-
-    def traffic_s(self, ranks: int, size_bytes: float) -> float:
-        """Seconds beyond the start-up for one byte of bus traffic (ring volume), at this message size."""
-        if ranks in self.curves:
-            return self._per_byte(ranks, size_bytes)
-        if ranks > self.sizes[-1] or ranks < self.sizes[0] or len(self.sizes) == 1:
-            return self._per_byte(self.sizes[-1] if ranks > self.sizes[-1] else self.sizes[0], size_bytes)
-        low, high = self._bracket(ranks)
-        share = (ranks - low) / (high - low)
-        return self._per_byte(low, size_bytes) * (1 - share) + self._per_byte(high, size_bytes) * share
-
-    def time_s(self, ranks: int, size_bytes: float, rate_scale: float = 1.0) -> tuple[float, bool, bool]:
-        """(seconds, whether this very point was measured, whether it lies outside what was measured)."""
-        if ranks in self.curves and rate_scale == 1.0:
-            return self.curves[ranks].time_s(size_bytes)
-        traffic = self.traffic_s(ranks, size_bytes) * ring_volume(self.op, ranks) * size_bytes
-        outside = not self.sizes[0] <= ranks <= self.sizes[-1] or rate_scale != 1.0
-        return self.startup_s(ranks) + traffic / rate_scale, False, outside
-
-    def _per_byte(self, ranks: int, size_bytes: float) -> float:
-        curve = self.curves[ranks]
-        seconds = curve.time_s(size_bytes)[0] - curve.startup_s
-        return seconds / (ring_volume(self.op, ranks) * size_bytes)
-
-    def _bracket(self, ranks: int) -> tuple[int, int]:
-        for low, high in zip(self.sizes, self.sizes[1:], strict=False):
-            if ranks <= high:
-                return low, high
-        return self.sizes[-2], self.sizes[-1]
+NOTHING = Volume(PAIR, 0.0, 0.0)
 
 
-class _Curve:
-    """One curve, made to rise with the message size. A published dip below an earlier point is raised to it; what was
-    measured on a machine with other things to do is only ever too long, so there the earlier point is lowered."""
+class CollectiveTime(NamedTuple):
+    """The time of a collective or a message, the seconds of it that no link's bandwidth explains, and what it sends."""
 
-    def __init__(self, curve: CollectiveCurve):
-        if curve.source.kind == "measured":
-            times = np.minimum.accumulate(curve.median_s[::-1])[::-1]
-        else:
-            times = np.maximum.accumulate(curve.median_s)
-        self.kept = (times == curve.median_s).tolist()
-        self.sizes, self.times = curve.size_bytes.tolist(), times.tolist()
-        self.log_sizes, self.log_times = np.log(curve.size_bytes), np.log(times)
-        self.middles = np.sqrt(curve.size_bytes[1:] * curve.size_bytes[:-1]).tolist()
-        self.repeats = repeat_errors(curve).tolist()
-        self.startup_s = self.times[0]
+    time: KernelTime
+    latency_s: float
+    volume: Volume
 
-    def time_s(self, size_bytes: float) -> tuple[float, bool, bool]:
-        """(seconds, exact, outside): flat below the curve, at its last bandwidth above it."""
-        if size_bytes <= self.sizes[0]:
-            return self.startup_s, size_bytes == self.sizes[0], False
-        if size_bytes > self.sizes[-1]:
-            return self.times[-1] * size_bytes / self.sizes[-1], False, True
-        if size_bytes in self.sizes:
-            place = self.sizes.index(size_bytes)
-            return self.times[place], self.kept[place], False
-        return exp(float(np.interp(log(size_bytes), self.log_sizes, self.log_times))), False, False
+
+class Way(NamedTuple):
+    """One algorithm's answer: seconds, those that no link's bandwidth explains, and what it sends."""
+
+    seconds: float
+    latency_s: float
+    volume: Volume
 
 
 class CollectiveCosts:
@@ -142,88 +68,115 @@ class CollectiveCosts:
         self._fabric_efficiency = constant("fabric_efficiency")
         self._transfer_hop_s = constant("transfer_hop_inter_s")
 
-    def collective(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str = "auto") -> KernelTime:
+    def collective(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str = "auto") -> CollectiveTime:
         """The time of one collective of `size_bytes` over a group, nothing else running on its links."""
         check_collective(op, algorithm)
         if span.size == 1 or size_bytes == 0:
-            return KernelTime(0.0, "interpolated", f"collective.intra_node.{op}")
+            return CollectiveTime(KernelTime(0.0, "interpolated", f"collective.intra_node.{op}"), 0.0, NOTHING)
         if span.nodes == 1:
             return self._intra(op, size_bytes, span, algorithm)
-        return KernelTime(self._inter_s(op, size_bytes, span, algorithm), "extrapolated", f"collective.inter_node.{op}")
+        seconds, latency_s, volume = min(self._inter(op, size_bytes, span, algorithm))
+        time = KernelTime(seconds, "extrapolated", f"collective.inter_node.{op}")
+        return CollectiveTime(time, self._latency_s(latency_s, seconds, volume, size_bytes, span), volume)
 
-    def transfer(self, size_bytes: float, span: GroupSpan) -> KernelTime:
+    def transfer(self, size_bytes: float, span: GroupSpan) -> CollectiveTime:
         """One message from one rank to another of a pair's span.
 
         Inside a node: as sends were measured there; else half of an all_to_all of twice the size between two ranks,
         which sends the same bytes both ways.
         """
+        volume = pair_traffic(span)
         if size_bytes == 0:
-            return KernelTime(0.0, "interpolated", "transfer.intra_node")
-        if span.nodes == 1 and SEND in self._curves and self._rate_scale(span) == 1.0:
-            seconds, exact, outside = self._curves[SEND].time_s(2, size_bytes)
-            source = self._curves[SEND].source(exact, outside)
-            return KernelTime(seconds, source, "transfer.intra_node", self._curves[SEND].repeat_error(2, size_bytes))
+            return CollectiveTime(KernelTime(0.0, "interpolated", "transfer.intra_node"), 0.0, NOTHING)
         if span.nodes == 1:
-            curves = self._curves["all_to_all"]
-            seconds, _, outside = curves.time_s(2, 2 * size_bytes, self._rate_scale(span))
-            return KernelTime(seconds, "extrapolated" if outside else "interpolated", "transfer.intra_node")
-        latency = self._base_s + self._transfer_hop_s + span.inter_latency_s
-        return KernelTime(
-            point_to_point(size_bytes, self._nic_rate(span), latency), "extrapolated", "transfer.inter_node"
-        )
+            sends = SEND in self._curves and self._rate_scale(span) == 1.0
+            curves = self._curves[SEND if sends else "all_to_all"]
+            seconds, exact, outside = curves.time_s(2, size_bytes * (1 if sends else 2), self._rate_scale(span))
+            source = curves.source(exact, outside) if sends else "extrapolated" if outside else "interpolated"
+            repeat_error = curves.repeat_error(2, size_bytes) if sends else 0.0
+            time = KernelTime(seconds, source, "transfer.intra_node", repeat_error)
+            latency_s = self._latency_s(curves.startup_s(2), seconds, volume, size_bytes, span)
+            return CollectiveTime(time, latency_s, volume)
+        latency_s = self._base_s + self._transfer_hop_s + span.inter_latency_s
+        seconds = point_to_point(size_bytes, self._nic_rate(span), latency_s)
+        return CollectiveTime(KernelTime(seconds, "extrapolated", "transfer.inter_node"), latency_s, volume)
 
-    def _intra(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> KernelTime:
+    def link_efficiency(self, tier: str) -> float:
+        """What share of a link's datasheet rate large messages reach: `port` and `leaf` between nodes, `gpu` inside one
+        (the best rate of the profile's curves, so that no op needs more than that alone)."""
+        return self._node_efficiency if tier == "gpu" else self._fabric_efficiency
+
+    @cached_property
+    def _node_efficiency(self) -> float:
+        best = max(curves.best_bytes_per_s for curves in self._curves.values())
+        return best / self.profile.device.intra_link_bytes_per_s
+
+    def _latency_s(self, latency_s: float, seconds: float, volume: Volume, size_bytes: float, span: GroupSpan) -> float:
+        """The latency, shortened where the bytes inside a node could not move in what it leaves of the time."""
+        moving_s = volume.inside(span) * size_bytes / (self._node_efficiency * span.intra_bytes_per_s)
+        return max(0.0, min(latency_s, seconds - moving_s))
+
+    def _intra(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> CollectiveTime:
         scale = self._rate_scale(span)
         known = "all_gather" if op == "broadcast" and op not in self._curves else op
         curves = self._curves[known]
         op_class = f"collective.intra_node.{op}"
+        volume = direct_traffic(op, span) if op == "all_to_all" else ring_traffic(op, span)
+        latency_s = curves.startup_s(span.size)
         if algorithm == "tree" and op == "all_reduce":
-            seconds = self._base_s + 2 * tree_depth(span.size) * self._tree_hops_s[0]
+            volume = tree_traffic(op, span)
+            latency_s = self._base_s + 2 * tree_depth(span.size) * self._tree_hops_s[0]
             # no traffic beyond the start-up for messages as small as the smallest measured one
-            seconds += tree_volume(span.size) * size_bytes * curves.traffic_s(span.size, size_bytes) / scale
-            return KernelTime(seconds, "extrapolated", op_class)
-        if known != op:
-            seconds = curves.startup_s(span.size) + size_bytes * curves.traffic_s(span.size, size_bytes) / scale
-            return KernelTime(seconds, "extrapolated", op_class)
-        seconds, exact, outside = curves.time_s(span.size, size_bytes, scale)
-        return KernelTime(seconds, curves.source(exact, outside), op_class, curves.repeat_error(span.size, size_bytes))
+            seconds = latency_s + volume.member * size_bytes * curves.traffic_s(span.size, size_bytes) / scale
+            time = KernelTime(seconds, "extrapolated", op_class)
+        elif known != op:
+            seconds = latency_s + volume.member * size_bytes * curves.traffic_s(span.size, size_bytes) / scale
+            time = KernelTime(seconds, "extrapolated", op_class)
+        else:
+            seconds, exact, outside = curves.time_s(span.size, size_bytes, scale)
+            repeat_error = curves.repeat_error(span.size, size_bytes)
+            time = KernelTime(seconds, curves.source(exact, outside), op_class, repeat_error)
+        return CollectiveTime(time, self._latency_s(latency_s, time.seconds, volume, size_bytes, span), volume)
 
-    def _inter_s(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> float:
+    def _inter(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> list[Way]:
+        """Every way that may be taken between nodes."""
         if op == "all_to_all":
-            return self._inter_all_to_all_s(size_bytes, span)
-        times = []
+            return [self._inter_all_to_all(op, size_bytes, span)]
+        ways = []
         if algorithm != "tree" or op != "all_reduce":
-            times += [self._ring_s(op, size_bytes, span, *protocol) for protocol in self._ring_protocols]
+            ways += [self._ring(op, size_bytes, span, *protocol) for protocol in self._ring_protocols]
         if algorithm != "ring" and op == "all_reduce":
-            times.append(self._tree_s(size_bytes, span))
-        return min(times)
+            ways.append(self._tree(op, size_bytes, span))
+        return ways
 
-    def _ring_s(
+    def _ring(
         self, op: str, size_bytes: float, span: GroupSpan, rate_share: float, intra_hop_s: float, inter_hop_s: float
-    ) -> float:
-        steps, crossings, volume = ring_steps(op, span.size), ring_steps(op, span.nodes), ring_volume(op, span.size)
+    ) -> Way:
+        steps, crossings, volume = ring_steps(op, span.size), ring_steps(op, span.nodes), ring_traffic(op, span)
         latency = (steps - crossings) * intra_hop_s + crossings * (inter_hop_s + span.inter_latency_s)
-        inter = volume * size_bytes / self._nic_rate(span)
-        inside = self._node_side_s(op, volume, size_bytes, span)
-        return self._base_s + latency + max(inter, inside) / rate_share
+        inter = volume.node * size_bytes / self._nic_rate(span)
+        inside = self._node_side_s(op, volume.member, size_bytes, span)
+        return Way(self._base_s + latency + max(inter, inside) / rate_share, self._base_s + latency, volume)
 
-    def _tree_s(self, size_bytes: float, span: GroupSpan) -> float:
-        hop = self._tree_hops_s[1] + span.inter_latency_s
+    def _tree(self, op: str, size_bytes: float, span: GroupSpan) -> Way:
+        volume, hop = tree_traffic(op, span), self._tree_hops_s[1] + span.inter_latency_s
         latency = 2 * ((span.per_node - 1) * self._tree_hops_s[0] + tree_depth(span.nodes) * hop)
         half = self._tree_fill_half * hop * span.node_bytes_per_s
         fill = self._tree_fill_hops * hop * size_bytes / (size_bytes + half)
-        inter = tree_volume(span.nodes) * size_bytes / self._nic_rate(span)
+        inter = volume.node * size_bytes / self._nic_rate(span)
         limit = size_bytes / self._tree_limits[0 if span.nodes == 2 else 1]
-        inside = self._node_side_s("all_reduce", tree_volume(span.size), size_bytes, span)
-        return self._base_s + latency + fill + max(inter, limit, inside)
+        inside = self._node_side_s(op, volume.member, size_bytes, span)
+        start = self._base_s + latency + fill
+        return Way(start + max(inter, limit, inside), start, volume)
 
-    def _inter_all_to_all_s(self, size_bytes: float, span: GroupSpan) -> float:
+    def _inter_all_to_all(self, op: str, size_bytes: float, span: GroupSpan) -> Way:
         """Every rank posts a message to each other; a node's share leaves through its NICs, the rest stays inside."""
-        away = span.per_node * (span.size - span.per_node) / span.size
-        inter = away * size_bytes / self._nic_rate(span)
-        inside = self._node_side_s("all_to_all", (span.per_node - 1) / span.size, size_bytes, span)
+        volume = direct_traffic(op, span)
+        inter = volume.node * size_bytes / self._nic_rate(span)
+        inside = self._node_side_s(op, (span.per_node - 1) / span.size, size_bytes, span)
         posts = (span.size - 1) * self._ring_protocols[0][1]
-        return self._base_s + posts + self._transfer_hop_s + span.inter_latency_s + max(inter, inside)
+        start = self._base_s + posts + self._transfer_hop_s + span.inter_latency_s
+        return Way(start + max(inter, inside), start, volume)
 
     def _node_side_s(self, op: str, volume: float, size_bytes: float, span: GroupSpan) -> float:
         """Seconds that the traffic takes inside each node, at the rate of the measured ring there."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simulator.costs.traffic import Traffic
+
 SOURCES: tuple[str, ...] = ("measured", "interpolated", "extrapolated", "published", "datasheet")
 """Where a cost may come from. measured: this very shape, on the device itself. published: this very shape, measured by
 others. interpolated: between such points. extrapolated: outside them. datasheet: peak rates only, nothing measured."""
@@ -19,7 +21,8 @@ class Price:
     """duration_ns at the profile's median; `op_class` names the fit that it came from.
 
     fit_error: standard deviation of the log of (true / predicted) over the fit's held-out points, shared by all ops of
-    the class within a sample. repeat_error: the same for repeats of one op, drawn anew for each op.
+    the class within a sample. repeat_error: the same for repeats of one op, drawn anew for each op. traffic: what a
+    collective or a message puts on links; None for kernels.
     """
 
     duration_ns: int
@@ -27,6 +30,7 @@ class Price:
     op_class: str
     fit_error: float = 0.0
     repeat_error: float = 0.0
+    traffic: Traffic | None = None
 
     @property
     def is_of_piece(self) -> bool:

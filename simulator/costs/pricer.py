@@ -14,18 +14,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 
 from simulator.cluster import Cluster, GroupSpan
-from simulator.costs.collectives import CollectiveCosts
+from simulator.costs.collectives import CollectiveCosts, CollectiveTime
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
 from simulator.costs.kernels import KernelCosts, KernelTime
 from simulator.costs.pieces import MeasuredPieces
 from simulator.costs.price import Price
 from simulator.costs.profile import Profile
 from simulator.costs.sampling import fit_factor
+from simulator.costs.traffic import Traffic
 from simulator.model.work import Kernel
-from simulator.units import FULL_RATE, format_bytes, seconds_to_ns
+from simulator.units import FULL_RATE, format_bytes, ns_to_seconds, seconds_to_ns
 
 UNFITTED_ERROR = 0.15
 """Standard deviation of the log of the error of a price whose rule has no held-out points (assumed)."""
@@ -88,16 +90,20 @@ class Pricer:
     def collective(self, op: str, size_bytes: int, span: GroupSpan, algorithm: str = "auto") -> Price:
         """The price of one collective of a group, alone on its links. size_bytes as `model.work.Collective` counts."""
         key = (op, size_bytes, span, algorithm)
-        return self._prices.get(key) or self._remember(
-            key, self._collectives.collective(op, size_bytes, span, algorithm), _message(size_bytes, span)
+        return self._prices.get(key) or self._remember_message(
+            key, self._collectives.collective(op, size_bytes, span, algorithm), size_bytes, span
         )
 
     def transfer(self, size_bytes: int, span: GroupSpan) -> Price:
         """The price of one message between the two ranks of a span."""
         key = ("transfer", size_bytes, span)
-        return self._prices.get(key) or self._remember(
-            key, self._collectives.transfer(size_bytes, span), _message(size_bytes, span)
+        return self._prices.get(key) or self._remember_message(
+            key, self._collectives.transfer(size_bytes, span), size_bytes, span
         )
+
+    def link_efficiency(self, tier: str) -> float:
+        """What share of a link's datasheet rate large messages reach. tier: gpu (inside a node), port or leaf."""
+        return self._collectives.link_efficiency(tier)
 
     def rates(self, kind: str) -> tuple[int, int]:
         """(rate of a compute op while this kind of communication runs beside it, its own rate then), of FULL_RATE."""
@@ -127,6 +133,15 @@ class Pricer:
         if self._from_datasheet:
             return hashlib.sha256(self.profile.checksum.encode()).hexdigest()
         return self.profile.digest()
+
+    def _remember_message(self, key: tuple, found: CollectiveTime, size_bytes: int, span: GroupSpan) -> Price:
+        price = self._remember(key, found.time, _message(size_bytes, span))
+        share = found.latency_s / found.time.seconds if price.duration_ns else 0.0
+        latency_ns = min(price.duration_ns, seconds_to_ns(ns_to_seconds(price.duration_ns) * share))
+        pattern, member, node = found.volume
+        traffic = Traffic(latency_ns, pattern, round(member * size_bytes), round(node * size_bytes))
+        self._prices[key] = price = replace(price, traffic=traffic)
+        return price
 
     def _remember(self, key: tuple, time: KernelTime, asked: str) -> Price:
         seconds, source, op_class, repeat_error = time

@@ -1,0 +1,80 @@
+"""Traffic: what a collective puts on the links of its members and of their nodes, in closed form.
+
+The one place that knows how many bytes an algorithm sends. Isolated times (`collectives.py`) are worked out from these
+volumes, and so are the loads of links that several groups share. Sources: `algorithms.py`; a ring enters and leaves
+each node once per channel, whatever the members there (NCCL), so a node sends what one member sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from simulator.cluster import GroupSpan
+from simulator.costs.algorithms import ring_volume, tree_volume
+
+RING, DIRECT, PAIR = "ring", "direct", "pair"
+"""Who sends to whom: each member to its neighbour (trees and hierarchies too, which load nodes as evenly); each to all
+others; one to one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes of one collective, or of one message.
+
+    latency_ns: the part of the op's duration that no link's bandwidth explains (start-up, hops, filling a tree); the
+    bytes move in the rest. pattern: RING, DIRECT or PAIR. member_bytes: what one member sends in all, inside its node
+    and out of it. node_bytes: what the group sends out of each of its nodes, 0 where it stays inside one.
+    """
+
+    latency_ns: int
+    pattern: str
+    member_bytes: int
+    node_bytes: int
+
+
+class Volume(NamedTuple):
+    """How often the message leaves one member (`member`), and each node (`node`)."""
+
+    pattern: str
+    member: float
+    node: float
+
+    def inside(self, span: GroupSpan) -> float:
+        """How often it leaves a member towards another one of its node, where the fullest node has its members."""
+        return self.member - self.node / span.per_node if span.nodes > 1 else self.member
+
+
+def ring_traffic(op: str, span: GroupSpan) -> Volume:
+    """A ring through all members; node after node."""
+    sent = ring_volume(op, span.size)
+    return Volume(RING, sent, _between(sent, span))
+
+
+def tree_traffic(op: str, span: GroupSpan) -> Volume:
+    """NCCL's double binary tree of nodes, a chain of members inside each."""
+    return Volume(RING, tree_volume(span.size), _between(tree_volume(span.nodes), span))
+
+
+def direct_traffic(op: str, span: GroupSpan) -> Volume:
+    """An all-to-all: one n-th of what a member has goes to each other one."""
+    sent = ring_volume(op, span.size)
+    return Volume(DIRECT, sent, _between(span.per_node * (span.size - span.per_node) / span.size, span))
+
+
+def pair_traffic(span: GroupSpan) -> Volume:
+    """One message."""
+    return Volume(PAIR, 1.0, _between(1.0, span))
+
+
+VOLUMES: dict[str, Callable[[str, GroupSpan], Volume]] = {
+    "ring": ring_traffic,
+    "tree": tree_traffic,
+    "direct": direct_traffic,
+}
+"""Algorithm -> its volume for (collective, group)."""
+
+
+def _between(volume: float, span: GroupSpan) -> float:
+    return volume if span.nodes > 1 else 0.0

@@ -1,0 +1,79 @@
+"""What collectives put on links: bytes in closed form, and how they fit into the op's time."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.model.work import Kernel
+from simulator.units import MIB
+
+MACHINES = st.sampled_from(("a100_sxm4_80gb", "h100_sxm5_80gb"))
+OPS = st.sampled_from(["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"])
+GROUPS = st.sampled_from([range(2), range(8), range(16), range(128), range(0, 128, 8), range(0, 16, 4), (0, 8)])
+RING_SHARE = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1}
+
+
+@pytest.mark.parametrize("op", RING_SHARE)
+@pytest.mark.parametrize("ranks", [range(8), range(32), range(0, 128, 8)])
+def test_a_ring_sends_n_minus_1_pieces_from_each_member_and_as_much_from_each_node(pricers, op, ranks):
+    pricer = pricers["a100_sxm4_80gb"]
+    n, span = len(ranks), pricer.cluster.span(ranks)
+    traffic = pricer.collective(op, 512 * MIB, span, "ring").traffic
+    assert traffic.member_bytes == RING_SHARE[op] * (n - 1) * 512 * MIB // n
+    assert traffic.node_bytes == (traffic.member_bytes if span.nodes > 1 else 0)
+    assert traffic.pattern == "ring"
+
+
+def test_a_tree_sends_a_message_between_two_nodes_and_two_between_more(pricers):
+    pricer = pricers["a100_sxm4_80gb"]
+    for ranks, node in ((range(16), 1), (range(32), 2), (range(0, 16, 8), 1)):
+        traffic = pricer.collective("all_reduce", MIB, pricer.cluster.span(ranks), "tree").traffic
+        assert (traffic.member_bytes, traffic.node_bytes) == ((2 if len(ranks) > 2 else 1) * MIB, node * MIB)
+
+
+def test_an_all_to_all_sends_an_nth_to_each_other_and_out_of_a_node_what_is_not_for_it(pricers):
+    pricer = pricers["h100_sxm5_80gb"]
+    traffic = pricer.collective("all_to_all", 32 * MIB, pricer.cluster.span(range(32))).traffic
+    assert traffic.pattern == "direct"
+    assert (traffic.member_bytes, traffic.node_bytes) == (31 * MIB, 8 * 24 * MIB)
+
+
+def test_a_message_is_sent_once(pricers):
+    pricer = pricers["a100_sxm4_80gb"]
+    near, far = (pricer.transfer(MIB, pricer.cluster.span(pair)).traffic for pair in ((0, 1), (0, 8)))
+    assert (near.pattern, near.member_bytes, near.node_bytes) == ("pair", MIB, 0)
+    assert (far.pattern, far.member_bytes, far.node_bytes) == ("pair", MIB, MIB)
+
+
+@given(OPS, st.integers(1, 2**35), GROUPS, MACHINES, st.sampled_from(["auto", "ring", "tree"]))
+def test_no_op_alone_needs_more_than_its_links_reach(pricers, op, size, ranks, machine, algorithm):
+    """The bytes fit into what the latency leaves of the time, at the rates that `link_efficiency` states."""
+    pricer = pricers[machine]
+    span = pricer.cluster.span(ranks)
+    price = pricer.collective(op, size, span, algorithm)
+    traffic = price.traffic
+    transfer_s = (price.duration_ns - traffic.latency_ns + 1) * 1e-9
+    assert 0 <= traffic.latency_ns <= price.duration_ns
+    inside = traffic.member_bytes - (traffic.node_bytes / span.per_node if span.nodes > 1 else 0)
+    assert inside <= 1.0001 * span.intra_bytes_per_s * pricer.link_efficiency("gpu") * transfer_s + 1
+    assert traffic.node_bytes <= 1.0001 * span.node_bytes_per_s * pricer.link_efficiency("port") * transfer_s + 1
+
+
+def test_link_efficiency_is_the_best_that_was_measured(pricers, profiles):
+    """A100: 222 of 300 GB/s by an all_reduce over 8 (its bus bandwidth); NICs: 0.95 of their rate."""
+    pricer = pricers["a100_sxm4_80gb"]
+    assert pricer.link_efficiency("gpu") == pytest.approx(223.5 / 300, rel=0.005)
+    constant = profiles["a100_sxm4_80gb"].constant("fabric_efficiency")
+    assert pricer.link_efficiency("port") == pricer.link_efficiency("leaf") == constant
+
+
+def test_kernels_put_nothing_on_links_and_draws_stretch_latency_with_the_rest(pricers):
+    pricer = pricers["a100_sxm4_80gb"]
+    span = pricer.cluster.span(range(16))
+    known = pricer.collective("all_reduce", MIB, span)
+    drawn = pricer.sampled(1, 3).collective("all_reduce", MIB, span)
+    assert drawn.duration_ns != known.duration_ns
+    stretched = known.traffic.latency_ns * drawn.duration_ns / known.duration_ns
+    assert drawn.traffic.latency_ns == pytest.approx(stretched, abs=2)
+    assert drawn.traffic.member_bytes == known.traffic.member_bytes
+    assert pricer.kernel(Kernel("elementwise", (1024,), "bf16", bytes_moved=4096)).traffic is None
