@@ -15,7 +15,7 @@ from simulator.engine.simpy_engine import run
 from simulator.errors import ScenarioError
 from simulator.graph.event_graph import GraphBuilder
 from simulator.program.actions import COMPUTE_VERBS, Action
-from simulator.program.pipeline import rank_of_stage, schedule_order
+from simulator.program.pipeline import chunks_per_rank, schedule_named, schedule_order
 from simulator.program.program import Chunk, Launch
 from simulator.program.segments import compute_launches
 from simulator.program.transfers import add_transfers
@@ -42,30 +42,34 @@ def pipeline_step(
     """Runs one step of a schedule.
 
     forward, backward_input, backward_weight: time of one microbatch on one rank, all its chunks together, as one number
-    or one for each rank, in any one unit; a chunk takes 1/virtual_stages. Schedules that do not split the backward pass
-    run both halves as one. comm: latency of each transfer between different ranks; it occupies nothing.
+    or one for each rank, in any one unit; each of a rank's chunks (zb_v: two) takes its part. Schedules that do not
+    split the backward pass run both halves as one. comm: latency of each transfer between different ranks; it occupies
+    nothing.
     """
     order = schedule_order(name, stages, microbatches, virtual_stages)
+    num_chunks = chunks_per_rank(name, virtual_stages)
+
+    def holder(stage: int) -> int:
+        return schedule_named(name).holder(stage, stages)
+
     given = {"forward": forward, "backward_input": backward_input, "backward_weight": backward_weight}
     rows = [_per_rank(times, stages, what) for what, times in given.items()]
     if comm < 0:
         raise ScenarioError(f"{comm} is not a latency; give a number of at least 0", key="comm")
-    tick = _tick([time / virtual_stages for row in rows for time in row] + [comm])
-    f, i, w = ([round(Fraction(time) / virtual_stages / tick) for time in row] for row in rows)
+    tick = _tick([time / num_chunks for row in rows for time in row] + [comm])
+    f, i, w = ([round(Fraction(time) / num_chunks / tick) for time in row] for row in rows)
     lasts = {"F": f, "B": [a + b for a, b in zip(i, w, strict=True)], "I": i, "W": w}
 
     graph, edges, spans = GraphBuilder(), {}, []
     for rank in range(stages):
-        chunks = tuple(Chunk(chunk * stages + rank, ((0, 0),)) for chunk in range(virtual_stages))
+        chunks = tuple(Chunk(stage, ((0, 0),)) for stage in range(stages * num_chunks) if holder(stage) == rank)
         launches = compute_launches(order[rank], chunks, cut_last_backward=False, cut_first_forward=False, last=0)
-        launches = add_transfers(
-            launches, chunks, rank, stages * virtual_stages, lambda stage: rank_of_stage(stage, stages), 0, overlap=True
-        )
+        launches = add_transfers(launches, chunks, rank, stages * num_chunks, holder, 0, overlap=True)
         spans.append(_add_rank(graph, edges, rank, launches, lasts, round(Fraction(comm) / tick)))
     times = run(graph.build())
     widths = [int(times.end_ns[last] - times.start_ns[first]) for first, last in spans]
     longest = max(range(stages), key=lambda rank: (widths[rank], -rank))
-    busy = microbatches * virtual_stages * (f[longest] + lasts["B"][longest])
+    busy = microbatches * num_chunks * (f[longest] + lasts["B"][longest])
     return PipelineStep(
         total=float(int(times.end_ns.max()) * tick),
         span=float(widths[longest] * tick),

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from math import prod
 
-from simulator.errors import ScenarioError
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.stacks import TORCH, Stack
@@ -32,7 +31,8 @@ from simulator.program.data_parallel import (
     update_parameters,
 )
 from simulator.program.embedding import add_tables, update_tables
-from simulator.program.pipeline import rank_of_stage, schedule_order
+from simulator.program.pipeline import schedule_order
+from simulator.program.placement import ends_meet, holder, place_units
 from simulator.program.program import Chunk, Program, RankProgram
 from simulator.program.segments import compute_launches, cut_at_buckets
 from simulator.program.transfers import add_transfers
@@ -46,43 +46,20 @@ def lower(scenario) -> Program:
     order = schedule_order(plan.schedule, layout.pipeline, scenario.microbatches, plan.virtual_stages)
     ranks = []
     for pipeline_rank, actions in enumerate(order):
-        own = tuple(chunk for chunk in chunks if rank_of_stage(chunk.stage, layout.pipeline) == pipeline_rank)
+        own = tuple(chunk for chunk in chunks if holder(plan, chunk.stage) == pipeline_rank)
         ranks.append(_lower_rank(scenario, pipeline_rank, own, actions, len(chunks)))
     return Program(layout, tuple(ranks))
-
-
-def place_units(scenario) -> tuple[Chunk, ...]:
-    """The units of each stage: equal numbers of layers; embedding and head join the first and the last stage."""
-    units = blocks.units(scenario.model)
-    num_stages = scenario.layout.pipeline * scenario.plan.virtual_stages
-    num_layers = scenario.model.trunk.num_layers
-    if num_layers % num_stages:
-        raise ScenarioError(
-            f"{num_layers} layers do not divide into pipeline * virtual_stages = {num_stages} equal stages",
-            key="plan.pipeline",
-        )
-    per_stage = num_layers // num_stages
-
-    def stage_of(index: int) -> int:
-        if units[index].layer >= 0:
-            return units[index].layer // per_stage
-        return 0 if units[index].kind == "embedding" else num_stages - 1
-
-    members: dict[int, list[int]] = {stage: [] for stage in range(num_stages)}
-    for index in range(len(units)):
-        members[stage_of(index)].append(index)
-    return tuple(Chunk(stage, ((own[0], own[-1]),)) for stage, own in members.items())
 
 
 def local_shapes(scenario, first: int, last: int) -> tuple[tuple[int, ...], ...]:
     """Shapes of the dense parameters that one rank holds of units [first, last].
 
-    Where first and last stage share a token embedding and are not the same rank, the last holds a copy of it.
+    Where first and last stage share a token embedding and are not on one rank, the last holds a copy of it.
     """
     units = blocks.units(scenario.model)[first : last + 1]
     held = [parameter for unit in units for parameter in blocks.parameters(scenario.model, unit)]
     tied = blocks.tied_parameter(scenario.model)
-    if tied and scenario.layout.pipeline > 1 and units[-1].kind == "head":
+    if tied and not ends_meet(scenario.plan) and units[-1].kind == "head":
         held.append(tied)
     return tuple(parameter.local_shape(scenario.layout.tensor) for parameter in held)
 
@@ -113,8 +90,8 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
         order, chunks, cut_last_backward=overlap_reduce and reduces, cut_first_forward=overlap_gather, last=last
     )
     launches = add_transfers(
-        launches, chunks, pipeline_rank, num_stages, lambda stage: rank_of_stage(stage, layout.pipeline),
-        boundary_bytes(scenario), overlap=plan.overlap.pipeline,
+        launches, chunks, pipeline_rank, num_stages, lambda stage: holder(plan, stage), boundary_bytes(scenario),
+        overlap=plan.overlap.pipeline,
     )  # fmt: skip
     traffic = tables.traffic(scenario) if pipeline_rank == 0 else None
     if traffic:
@@ -145,7 +122,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
 def tied_bytes(scenario) -> int:
     """Bytes of the token embedding's gradient that first and last stage must share; 0 where there is nothing to tie."""
     tied = blocks.tied_parameter(scenario.model)
-    if not tied or scenario.layout.pipeline == 1:
+    if not tied or ends_meet(scenario.plan):
         return 0
     return tied.local_count(scenario.layout.tensor) * DTYPE_BYTES[scenario.precision.gradients]
 

@@ -1,7 +1,8 @@
 """Segments: where F and B are cut so that a bucket's collective can start, or be awaited, in the middle of a stage.
 
 One backward action is one autograd call, out of which no collective can be launched; so the last backward (and, where
-parameters are gathered, the first forward) of a stage runs as several actions, one for each bucket.
+parameters are gathered, the first forward) of a stage runs as several actions, one for each bucket. Of a backward pass
+in two halves only W is cut: no bucket is complete before.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def compute_launches(
     launches = []
     for action in order:
         cut = (action.verb == "F" and action.microbatch == 0 and cut_first_forward) or (
-            action.verb == "B" and action.microbatch == last and cut_last_backward
+            action.verb in "BW" and action.microbatch == last and cut_last_backward
         )
         pieces = range(segments[action.stage]) if cut and segments[action.stage] > 1 else (None,)
         launches += [Launch("compute", Action(action.verb, action.stage, action.microbatch, piece)) for piece in pieces]

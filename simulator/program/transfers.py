@@ -1,7 +1,9 @@
 """Pipeline transfers: what leaves one stage and arrives at the next.
 
 Reads the compute launches of a rank; adds a receive before each action that needs one and a send after each whose
-result leaves, on one stream per direction (`recv_forward`, `send_forward`, `recv_backward`, `send_backward`).
+result leaves, on one stream per direction (`recv_forward`, `send_forward`, `recv_backward`, `send_backward`). Where a
+rank has two neighbours in one direction (a V), their messages come in no common order: the second neighbour's have a
+stream of their own, with its pipeline rank in the name.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from simulator.program.actions import Action
 from simulator.program.program import Chunk, Launch
 
 _DIRECTION = {"F": "forward", "B": "backward"}
+_SERVED = {"F": "F", "B": "B", "I": "B"}
+"""What the transfers around an action are of. W receives and sends nothing."""
 
 
 def add_transfers(
@@ -29,29 +33,40 @@ def add_transfers(
     complete: list[Launch] = []
     previous: dict[str, tuple[str, ...]] = {}
     blocking: tuple[str, ...] = ()
+    usual: dict[str, int] = {}
+
+    def stream(verb: str, of: str, peer: int) -> str:
+        name = f"{verb}_{_DIRECTION[of]}"
+        return name if usual.setdefault(name, peer) == peer else f"{name}_p{peer}"
+
     for launch in launches:
         action = launch.action
-        step = {"F": 1, "B": -1}[action.verb]
+        served = _SERVED.get(action.verb)
+        if served is None:
+            complete.append(Launch("compute", action.waiting_for(*blocking)))
+            blocking = ()
+            continue
+        step = {"F": 1, "B": -1}[served]
         source, target = action.stage - step, action.stage + step
-        of = {"stage": action.stage, "of": action.verb, "microbatch": action.microbatch}
+        of = {"stage": action.stage, "of": served, "microbatch": action.microbatch}
         if (action.segment or 0) == 0 and 0 <= source < num_stages and holder(source) != pipeline_rank:
             receive = Action(
                 "recv",
                 **of,
                 size_bytes=size_bytes,
                 peer=holder(source),
-                after=() if overlap else previous.get(action.verb, ()),
+                after=() if overlap else previous.get(served, ()),
             )
-            complete.append(Launch(f"recv_{_DIRECTION[action.verb]}", receive))
+            complete.append(Launch(stream("recv", served, receive.peer), receive))
             blocking += (receive.name,)
         if blocking:
             action = action.waiting_for(*blocking)
         blocking = ()
         complete.append(Launch("compute", action))
-        previous[action.verb] = (action.name,)
+        previous[served] = (action.name,)
         is_last_piece = action.segment is None or action.segment == pieces[action.stage] - 1
         if is_last_piece and 0 <= target < num_stages and holder(target) != pipeline_rank:
             send = Action("send", **of, size_bytes=size_bytes, peer=holder(target), after=(action.name,))
-            complete.append(Launch(f"send_{_DIRECTION[action.verb]}", send))
+            complete.append(Launch(stream("send", served, send.peer), send))
             blocking = () if overlap else (send.name,)
     return complete

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 from simulator.program import pipeline_schedule
-from simulator.program.pipeline import schedule_order
+from simulator.program.pipeline import SCHEDULES, schedule_order
 
-NAMES = {"gpipe": 1, "1f1b": 1, "interleaved_1f1b": 3}
+CHUNKS = {"interleaved_1f1b": 3, "zb_v": 2}
+"""Of each rank; one where it is not said."""
 
 
 def test_gpipe_runs_all_forwards_first():
@@ -29,26 +30,80 @@ def test_interleaved_runs_microbatches_in_groups_of_the_pipeline():
     assert first[10:16] == ["0F6", "4B0", "0F7", "4B1", "4F4", "4B2"]
 
 
-@given(st.sampled_from(sorted(NAMES)), st.integers(1, 6), st.integers(1, 5))
-def test_every_stage_runs_every_microbatch_once_forward_before_backward(name, stages, groups):
-    chunks, microbatches = NAMES[name], stages * groups
+def test_zb_h1_of_four_stages_as_in_the_paper():
+    """Qi et al. 2024 (arXiv 2401.10241), figure 2, m = 8: 1F1B with W at once on rank 0, three microbatches late on
+    rank 3."""
+    first, *_, last = pipeline_schedule("zb_h1", 4, 8)
+    assert " ".join(first) == (
+        "0F0 0F1 0F2 0F3 0I0 0W0 0F4 0I1 0W1 0F5 0I2 0W2 0F6 0I3 0W3 0F7 0I4 0W4 0I5 0W5 0I6 0W6 0I7 0W7"
+    )
+    assert " ".join(last) == (
+        "3F0 3I0 3F1 3I1 3F2 3I2 3F3 3I3 3W0 3F4 3I4 3W1 3F5 3I5 3W2 3F6 3I6 3W3 3F7 3I7 3W4 3W5 3W6 3W7"
+    )
+
+
+def test_zb_h2_runs_twice_as_far_ahead():
+    """Figure 3: rank 0 of 4 runs seven forwards before its first backward, the last rank one."""
+    first, *_, last = pipeline_schedule("zb_h2", 4, 8)
+    assert first[:9] == [*(f"0F{index}" for index in range(7)), "0I0", "0W0"]
+    assert last[:2] == ["3F0", "3I0"] and last.index("3W0") == last.index("3I6") + 1
+
+
+def test_zb_v_of_two_stages_written_out():
+    """Section 6: rank 0 holds stages 0 and 3, rank 1 stages 1 and 2."""
+    first, second = pipeline_schedule("zb_v", 2, 4, 2)
+    assert " ".join(first) == (
+        "0F0 0F1 0F2 3F0 3I0 3W0 3F1 3I1 3W1 0F3 0I0 0W0 3F2 3I2 3W2 0I1 0W1 3F3 3I3 3W3 0I2 0W2 0I3 0W3"
+    )
+    assert " ".join(second) == (
+        "1F0 2F0 1F1 2F1 2I0 2W0 1F2 1I0 1W0 2F2 2I1 2W1 1F3 1I1 1W1 2F3 2I2 2W2 1I2 2I3 1I3 1W2 2W3 1W3"
+    )
+
+
+@given(st.sampled_from(sorted(SCHEDULES)), st.integers(1, 6), st.integers(1, 20))
+def test_every_stage_runs_every_microbatch_once_forward_before_backward(name, stages, microbatches):
+    chunks, schedule = CHUNKS.get(name, 1), SCHEDULES[name]
+    if name == "interleaved_1f1b":
+        microbatches = -(-microbatches // stages) * stages
+    verbs = "FIW" if schedule.splits else "FB"
     for rank, actions in enumerate(schedule_order(name, stages, microbatches, chunks)):
         place = {action.name: index for index, action in enumerate(actions)}
-        assert len(place) == len(actions) == 2 * chunks * microbatches
-        for chunk in range(chunks):
+        held = [stage for stage in range(stages * chunks) if schedule.holder(stage, stages) == rank]
+        assert len(held) == chunks
+        assert len(place) == len(actions) == len(verbs) * chunks * microbatches
+        for stage in held:
             for index in range(microbatches):
-                stage = chunk * stages + rank
-                assert place[f"{stage}F{index}"] < place[f"{stage}B{index}"]
+                places = [place[f"{stage}{verb}{index}"] for verb in verbs]
+                assert places == sorted(places)
+            for verb in verbs:  # microbatches come in order: the last one's W is the last W
+                places = [place[f"{stage}{verb}{index}"] for index in range(microbatches)]
+                assert places == sorted(places)
 
 
-@given(st.integers(1, 6), st.integers(1, 24))
-def test_1f1b_never_keeps_more_than_its_depth_alive(stages, microbatches):
-    for rank, actions in enumerate(schedule_order("1f1b", stages, microbatches)):
-        alive = peak = 0
-        for action in actions:
-            alive += 1 if action.verb == "F" else -1
-            peak = max(peak, alive)
-        assert peak == min(stages - rank, microbatches)
+def peak_alive(actions) -> int:
+    """Most chunks whose forward has run and whose last backward part has not."""
+    alive = peak = 0
+    for action in actions:
+        alive += {"F": 1, "B": -1, "I": 0, "W": -1}[action.verb]
+        peak = max(peak, alive)
+    return peak
+
+
+@given(st.sampled_from(["1f1b", "zb_h1", "zb_h2"]), st.integers(1, 8), st.integers(1, 40))
+def test_no_rank_keeps_more_than_its_depth_alive(name, stages, microbatches):
+    """1F1B: p - r. H1: p on every rank. H2: 2p - 1 on every rank."""
+    for rank, actions in enumerate(schedule_order(name, stages, microbatches)):
+        most = {"1f1b": stages - rank, "zb_h1": stages, "zb_h2": 2 * stages - 1}[name]
+        assert peak_alive(actions) == min(most, microbatches)
+
+
+@given(st.integers(1, 8), st.integers(1, 40))
+def test_zb_v_keeps_as_much_alive_as_1f1b(stages, microbatches):
+    """2p chunks, each half of what a rank of 1F1B holds of the model."""
+    for actions in schedule_order("zb_v", stages, microbatches, 2):
+        assert peak_alive(actions) <= min(2 * stages, 2 * microbatches)
+        if microbatches >= 2 * stages - 1:
+            assert peak_alive(actions) == 2 * stages
 
 
 def test_interleaving_needs_whole_groups():
@@ -56,10 +111,14 @@ def test_interleaving_needs_whole_groups():
         pipeline_schedule("interleaved_1f1b", 4, 6, 2)
 
 
+def test_a_schedule_of_two_chunks_needs_no_word_of_it():
+    assert pipeline_schedule("zb_v", 3, 5) == pipeline_schedule("zb_v", 3, 5, 2)
+
+
 def test_what_is_not_there_is_said():
-    with pytest.raises(NotSupportedYet, match="zb_v is not supported yet"):
-        pipeline_schedule("zb_v", 4, 8)
     with pytest.raises(ScenarioError, match="unknown schedule 'zigzag'; one of gpipe, 1f1b"):
         pipeline_schedule("zigzag", 4, 8)
-    with pytest.raises(ScenarioError, match="use interleaved_1f1b"):
+    with pytest.raises(ScenarioError, match=r"1f1b holds one chunk per rank.*use interleaved_1f1b"):
         pipeline_schedule("1f1b", 4, 8, 2)
+    with pytest.raises(ScenarioError, match="zb_v holds 2 chunks per rank, and virtual_stages is 3"):
+        pipeline_schedule("zb_v", 4, 8, 3)

@@ -53,6 +53,48 @@ def test_interleaved_1f1b_is_near_the_published_bubble_rate(row):
     assert predicted("interleaved_1f1b", row, 3) <= float(row["bubble_rate_calc"]) + 0.005
 
 
+@pytest.mark.parametrize("name, row", [
+    (name, row) for name, label in (("zb_h1", "ZB-H1"), ("zb_h2", "ZB-H2")) for row in published(label)
+], ids=lambda value: value if isinstance(value, str) else f"{value['model']}-m{value['m']}")  # fmt: skip
+def test_zero_bubble_schedules_have_the_published_bubble_rate(name, row):
+    """The paper's own hand-made schedules, to the digits it prints."""
+    assert predicted(name, row) == pytest.approx(float(row["bubble_rate_calc"]), abs=1e-4)
+
+
+@given(st.integers(1, 8), st.integers(0, 20), st.integers(1, 1000))
+def test_zero_bubble_where_all_three_passes_take_the_same_time(stages, more, time):
+    """The published comparison at F = I = W: (p-1)/3m of the work for H1, as a share of it; none for H2 and ZB-V."""
+    microbatches = 2 * stages - 1 + more
+    work = 3 * microbatches * time
+    h1, h2 = (pipeline_step(name, stages, microbatches, time, time, time, 0) for name in ("zb_h1", "zb_h2"))
+    assert h1.span == work + (stages - 1) * time
+    assert h2.span == work and h2.bubble_rate == 0
+    v = pipeline_step("zb_v", stages, microbatches, 2 * time, 2 * time, 2 * time, 0, 2)
+    assert v.span == 2 * work and v.bubble_rate == 0
+
+
+@given(st.integers(1, 8), st.integers(0, 20), st.integers(1, 1000), st.integers(1, 1000), st.integers(1, 1000))
+def test_bubbles_of_h1_and_h2(stages, more, forward, inputs, weights):
+    """(p-1)(F + I - W) and (p-1)(F + I - 2W), section 2.3, as long as W fits into the gaps that it is to fill."""
+    forward, inputs = forward + weights, inputs + weights
+    microbatches = 2 * stages - 1 + more
+    work = microbatches * (forward + inputs + weights)
+    for name, filled in (("zb_h1", 1), ("zb_h2", 2)):
+        step = pipeline_step(name, stages, microbatches, forward, inputs, weights, 0)
+        assert step.span == work + (stages - 1) * (forward + inputs - filled * weights)
+
+
+@pytest.mark.parametrize("row", published("ZB-1p"), ids=lambda row: f"{row['model']}-m{row['m']}")
+def test_zb_v_lies_between_1f1bs_memory_and_twice_of_it(row):
+    """At the memory of ZB-1p (1F1B's) less than half of its bubbles, more than ZB-2p has, which was searched for these
+    very times with twice the memory. No rate is published for ZB-V at these times, in which W is shorter than F and I.
+    """
+    rate = predicted("zb_v", row, 2)
+    twice = next(other for other in published("ZB-2p") if other["m"] == row["m"] and other["p"] == row["p"])
+    print(f"zb_v {rate:.4f}, ZB-1p {row['bubble_rate_calc']}, ZB-2p {twice['bubble_rate_calc']}")
+    assert float(twice["bubble_rate_calc"]) < rate < 0.5 * float(row["bubble_rate_calc"])
+
+
 def test_a_latency_delays_each_edge_it_is_on():
     """One microbatch, p stages: p forwards and p backwards, and 2(p-1) edges."""
     assert pipeline_step("1f1b", 4, 1, 10, 20, 0, 3).total == 4 * 30 + 6 * 3
