@@ -1,7 +1,8 @@
 """Memory of each rank by kind, at the instant in the step when it holds most.
 
 Parameters, gradients, optimizer states and tables stay; activations come with each F and go with its B, in the order
-that the program launches them. Limit = the device's bytes less what the driver and the libraries take.
+that the program launches them. Of a backward pass in halves, I lets go of all but what W reads. Limit = the device's
+bytes less what the driver and the libraries take.
 """
 
 from __future__ import annotations
@@ -107,13 +108,19 @@ def peak_activations(own: RankProgram, scenario, cut: Cut) -> int:
         return sum(kept(index) for index in range(span[0], span[1] + 1))
 
     @cache
-    def backward_peak(span: tuple[int, int]) -> int:
-        """Most bytes above what is held when this backward pass begins."""
+    def weight_bytes(span: tuple[int, int]) -> int:
+        return sum(blocks.weight_bytes(model, units[index], cut) for index in range(span[0], span[1] + 1))
+
+    @cache
+    def backward_peak(span: tuple[int, int], split: bool) -> int:
+        """Most bytes above what is held when this backward pass begins. split: it leaves something for W."""
         freed, most = 0, 0
         for index in range(span[1], span[0] - 1, -1):
             most = max(most, rerun(index) + blocks.working_bytes(model, units[index], cut) - freed)
             freed += kept(index)
-        return most
+            if split:
+                freed -= weight_bytes((index, index))
+        return max(most, -freed)
 
     alive = peak = 0
     for action in own.stream("compute"):
@@ -123,9 +130,13 @@ def peak_activations(own: RankProgram, scenario, cut: Cut) -> int:
         if action.verb == "F":
             alive += forward_bytes(span)
             peak = max(peak, alive)
-        elif action.verb == "B":
-            peak = max(peak, alive + backward_peak(span))
+        elif action.verb == "W":
+            alive -= weight_bytes(span)
+        else:
+            peak = max(peak, alive + backward_peak(span, action.verb == "I"))
             alive -= forward_bytes(span)
+            if action.verb == "I":
+                alive += weight_bytes(span)
     return peak
 
 

@@ -10,6 +10,7 @@ from simulator.executor.groups import Group
 from simulator.executor.numerics import Numerics
 from simulator.executor.optimizers import update
 from simulator.model import blocks
+from simulator.program.placement import ends_meet
 from simulator.program.program import RankProgram
 
 
@@ -150,7 +151,7 @@ def held_parameters(scenario, first: int, last: int) -> tuple[Held, ...]:
     """What one rank holds of units [first, last], in the order of `program.lowering.local_shapes`."""
     model, layout = scenario.model, scenario.layout
     units = blocks.units(model)
-    tied = blocks.tied_parameter(model) if layout.pipeline > 1 else None
+    tied = None if ends_meet(scenario.plan) else blocks.tied_parameter(model)
     found = []
     for index in range(first, last + 1):
         for parameter in blocks.parameters(model, units[index]):

@@ -1,7 +1,7 @@
 """Interpreter: one rank's launches, run in order, step after step.
 
-Each action is a method of what it works on: the stages (F, B), the tables, the dense parameters. What an action hands
-to another one on the same rank lies in `Step.mail`.
+Each action is a method of what it works on: the stages (F, B, I, W), the tables, the dense parameters. What an action
+hands to another one on the same rank lies in `Step.mail`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Interpreter:
         return tasks.pop("compute"), tasks
 
     def _computes(self, action: Action) -> Callable[[Span], None]:
-        verbs = {"F": self.stages.forward, "B": self.stages.backward, "encode": self._encode, "decode": self._decode,
+        verbs = {"F": self.stages.forward, "B": self.stages.backward, "I": self.stages.backward,
+                 "W": self.stages.weight_gradients, "encode": self._encode, "decode": self._decode,
                  "lookup": self._lookup, "optimizer": self._optimize,
                  "table_optimizer": self._optimize_tables}  # fmt: skip
 

@@ -1,12 +1,14 @@
 """Stages: forward and backward of this rank's pieces of the model.
 
 A stage's forward runs in pieces with detached seams: at segment boundaries, and under full recomputation at layers. A
-backward action calls autograd once for each piece, so that a bucket's reduction can start between two of them.
+backward action calls autograd once for each piece, so that a bucket's reduction can start between two of them. Where
+the backward pass is split, I calls autograd and keeps what the products of weight gradients read; W runs these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +20,7 @@ from simulator.executor.spans import Recorder
 from simulator.executor.tables import SparseTables
 from simulator.model import blocks
 from simulator.program.actions import Action
+from simulator.program.placement import holder, num_stages
 from simulator.program.program import Chunk, RankProgram
 
 
@@ -43,18 +46,20 @@ class Saved:
 @dataclass
 class Step:
     """What one step of a rank is made of while it runs. mail: what an action leaves for another one, under the words
-    of that one: (verb, F or B, stage, microbatch)."""
+    of that one: (verb, F or B, stage, microbatch). waiting: products of each piece that I has left to W."""
 
     inputs: list[Inputs] = field(default_factory=list)
     saved: dict[tuple[int, int, int], Saved] = field(default_factory=dict)
+    waiting: dict[tuple[int, int, int], list] = field(default_factory=dict)
     mail: dict[tuple, torch.Tensor] = field(default_factory=dict)
     losses: list[torch.Tensor] = field(default_factory=list)
 
 
 class Stages:
-    """The compute actions F and B of one rank. tensor: the group that gathers what a pipeline transfer has scattered.
+    """The compute actions F, B, I and W of one rank.
 
-    keep: what another stream will read goes through it.
+    tensor: the group that gathers what a pipeline transfer has scattered. keep: what another stream will read goes
+    through it.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class Stages:
         self.scenario, self.own, self.env, self.dense, self.tables = scenario, own, env, dense, tables
         self.tensor, self.recorder, self.keep = tensor, recorder, keep
         self.plan, self.layout, self.units = scenario.plan, scenario.layout, blocks.units(scenario.model)
-        self.num_stages = self.layout.pipeline * self.plan.virtual_stages
+        self.num_stages = num_stages(self.plan)
         self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
         self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}
         self.step = Step()
@@ -102,7 +107,7 @@ class Stages:
             x = None
             self._take_vectors(microbatch, inputs)
         else:
-            x = self._whole(self.step.mail.pop(("recv", "F", stage, microbatch)))
+            x = self._take("F", stage, stage - 1, microbatch)
         for place in self._of_action(action):
             piece = self.pieces[stage][place]
             leaf = None if x is None else x.detach().requires_grad_()
@@ -119,32 +124,40 @@ class Stages:
         elif stage == self.num_stages - 1:
             self.step.losses.append(x.detach())
         else:
-            self.step.mail["send", "F", stage, microbatch] = self.keep(self._share(x.detach()))
+            self._hand_on("F", stage, stage + 1, microbatch, x.detach())
 
     def backward(self, action: Action) -> None:
-        """Runs B, piece by piece; leaves the input's gradient to the send, the next segment, or the tables."""
+        """Runs B or I, piece by piece; leaves the input's gradient to the send, the next segment, or the tables."""
         stage, microbatch = action.stage, action.microbatch
         inputs, grad = self.step.inputs[microbatch], None
         if action.segment:
             grad = self.step.mail.pop(("B", stage, microbatch))
         elif stage < self.num_stages - 1:
-            grad = self._whole(self.step.mail.pop(("recv", "B", stage, microbatch)))
+            grad = self._take("B", stage, stage + 1, microbatch)
         own = self._of_action(action)
         for place in reversed(own):
             piece = self.pieces[stage][place]
             if self.step.saved[stage, microbatch, place].out is None:
                 self._run_again(stage, microbatch, piece.layer, inputs)
             saved = self.step.saved.pop((stage, microbatch, place))
-            torch.autograd.backward(saved.out, grad)
+            with self.env.tensor.weights.put_off() if action.verb == "I" else nullcontext([]) as waiting:
+                torch.autograd.backward(saved.out, grad)
+            if action.verb == "I":
+                self.step.waiting[stage, microbatch, place] = waiting
             grad = None if saved.x is None else saved.x.grad
             for bucket in self.dense.of_units(piece.first, piece.last):
                 bucket.collect_autograd()
         if own[0] > 0:
             self.step.mail["B", stage, microbatch] = grad
         elif stage > 0:
-            self.step.mail["send", "B", stage, microbatch] = self.keep(self._share(grad))
+            self._hand_on("B", stage, stage - 1, microbatch, grad)
         else:
             self._give_vectors(microbatch, inputs)
+
+    def weight_gradients(self, action: Action) -> None:
+        """Runs W, piece by piece."""
+        for place in reversed(self._of_action(action)):
+            self.env.tensor.weights.run(self.step.waiting.pop((action.stage, action.microbatch, place)))
 
     def _run(self, first: int, last: int, x, inputs: Inputs):
         for unit in self.units[first : last + 1]:
@@ -182,6 +195,19 @@ class Stages:
             gradients[name] = gradient
         inputs.vectors, inputs.scored = {}, None
         self.tables.accept_gradients(microbatch, gradients)
+
+    def _take(self, of: str, stage: int, source: int, microbatch: int) -> torch.Tensor:
+        """The activation (or, of B, the gradient) that stage `source` hands to `stage`."""
+        if holder(self.plan, source) == holder(self.plan, stage):
+            return self.step.mail.pop(("hand", of, stage, microbatch))
+        return self._whole(self.step.mail.pop(("recv", of, stage, microbatch)))
+
+    def _hand_on(self, of: str, stage: int, target: int, microbatch: int, x: torch.Tensor) -> None:
+        """Leaves a result of `stage` to its send, or to stage `target` itself where this rank holds both."""
+        if holder(self.plan, target) == holder(self.plan, stage):
+            self.step.mail["hand", of, target, microbatch] = x
+        else:
+            self.step.mail["send", of, stage, microbatch] = self.keep(self._share(x))
 
     def _share(self, x: torch.Tensor) -> torch.Tensor:
         """What this rank sends on: its 1/tensor of the activation, all of it where positions are sharded."""

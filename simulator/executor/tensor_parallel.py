@@ -6,7 +6,9 @@ Every collective of `model/blocks/linear.py` is launched here, at the same place
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +16,42 @@ import torch.nn.functional as F
 from simulator.executor.groups import Group
 
 
+class WeightGradients:
+    """When the products of weight gradients run: in the backward pass of their layer, or put off from I to W.
+
+    waiting: while a list, linear layers append (weight, output gradient, input, the group that gathers the input).
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Tensor | None]] | None = None
+
+    @contextmanager
+    def put_off(self) -> Iterator[list]:
+        """Within it nothing is multiplied: what waits is in the list."""
+        self.waiting = waiting = []
+        try:
+            yield waiting
+        finally:
+            self.waiting = None
+
+    @staticmethod
+    def run(waiting: list) -> None:
+        """The products that were put off, in the order of their layers' backward pass."""
+        with torch.no_grad():
+            for weight, grad, x, gathers in waiting:
+                whole = gathers.group.all_gather(x, gathers.element_bytes) if gathers is not None else x
+                accumulate_product(weight, grad, whole)
+
+
 @dataclass(frozen=True)
 class Tensor:
     """The tensor group of a rank. sequence: norms and residuals hold 1/size of the positions. element_bytes: on the
-    wire, as the program counts it."""
+    wire, as the program counts it. weights: when weight gradients are made."""
 
     group: Group
     sequence: bool
     element_bytes: int
+    weights: WeightGradients = field(default_factory=WeightGradients)
 
     @property
     def size(self) -> int:
@@ -60,10 +90,13 @@ class ColumnLinear(torch.autograd.Function):
         tensor: Tensor = ctx.tensor
         group, size = tensor.group, tensor.element_bytes
         bias_grad = grad.sum(0) if ctx.has_bias else None
+        begin = group.begin_reduce_scatter if tensor.shards_sequence else group.begin_all_reduce
+        if tensor.weights.waiting is not None:
+            tensor.weights.waiting.append((weight, grad, x, tensor if tensor.shards_sequence else None))
+            return begin(grad @ weight.to(grad.dtype), size).wait(), None, bias_grad, None
         gathered = group.begin_all_gather(x, size) if tensor.shards_sequence else None
         input_grad = grad @ weight.to(grad.dtype)
         whole = gathered.wait() if gathered is not None else x
-        begin = group.begin_reduce_scatter if tensor.shards_sequence else group.begin_all_reduce
         reduced = begin(input_grad, size)
         accumulate_product(weight, grad, whole)
         return reduced.wait(), None, bias_grad, None
@@ -87,7 +120,10 @@ class RowLinear(torch.autograd.Function):
         if tensor.shards_sequence:
             grad = tensor.group.all_gather(grad, tensor.element_bytes)
         input_grad = grad @ weight.to(grad.dtype)
-        accumulate_product(weight, grad, x)
+        if tensor.weights.waiting is not None:
+            tensor.weights.waiting.append((weight, grad, x, None))
+        else:
+            accumulate_product(weight, grad, x)
         return input_grad, None, None
 
 
@@ -128,7 +164,8 @@ def row_linear(x, weight, tensor: Tensor) -> torch.Tensor:
 
 def whole_linear(x, weight, bias, tensor: Tensor) -> torch.Tensor:
     """A linear layer that every tensor rank holds whole."""
-    return ColumnLinear.apply(x, weight, bias, Tensor(alone(tensor.group), False, tensor.element_bytes))
+    whole = Tensor(alone(tensor.group), False, tensor.element_bytes, tensor.weights)
+    return ColumnLinear.apply(x, weight, bias, whole)
 
 
 def alone(group: Group) -> Group:

@@ -14,6 +14,7 @@ from simulator.model.work import Collective, Step
 from simulator.policies.compression import make_compressor
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.lowering import local_shapes
+from simulator.program.placement import holder, num_stages
 from simulator.program.program import RankProgram
 from simulator.units import DTYPE_BYTES
 
@@ -46,7 +47,7 @@ class StepSource:
         verb = action.verb
         if verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(verb, action.segment)
-            pieces = self._forward(first, last) if verb == "F" else self._backward(first, last)
+            pieces = self._forward(first, last) if verb == "F" else self._backward(first, last, verb)
             return [self._gather_boundary(), *pieces] if self._arrives_scattered(action) else pieces
         if verb in ("encode", "decode"):
             return [self._codec(own, action)]
@@ -66,26 +67,29 @@ class StepSource:
     def _forward(self, first: int, last: int) -> list[tuple[Step, ...]]:
         return [blocks.forward(self.model, unit, self.cut) for unit in self.units[first : last + 1]]
 
-    def _backward(self, first: int, last: int) -> list[tuple[Step, ...]]:
-        """Units in reverse; a recomputed layer runs forward again, whole, before its last unit's backward."""
-        mode, pieces = self.plan.recompute, []
+    def _backward(self, first: int, last: int, verb: str) -> list[tuple[Step, ...]]:
+        """Units in reverse; a recomputed layer runs forward again, whole, before its last unit's backward.
+
+        In halves, I runs it again, and W reads what I has kept of it: nothing runs a third time.
+        """
+        part = {"B": blocks.backward, "I": blocks.backward_inputs, "W": blocks.backward_weights}[verb]
+        mode, pieces = "none" if verb == "W" else self.plan.recompute, []
         for unit in reversed(self.units[first : last + 1]):
             layer = [other for other in self.units if other.layer == unit.layer >= 0]
             if mode == "full" and layer and unit is layer[-1]:  # a later segment of the same layer finds it rerun
                 pieces += [blocks.recompute(self.model, other, self.cut, mode) for other in layer]
             elif mode == "selective":
                 pieces.append(blocks.recompute(self.model, unit, self.cut, mode))
-            pieces.append(blocks.backward(self.model, unit, self.cut))
+            pieces.append(part(self.model, unit, self.cut))
         return pieces
 
     def _arrives_scattered(self, action: Action) -> bool:
         """True where this action's input came as 1/tensor shares (see `lowering.boundary_bytes`)."""
         plan = self.plan
-        if plan.tensor == 1 or plan.sequence_parallel or plan.pipeline == 1:
+        if plan.tensor == 1 or plan.sequence_parallel or action.verb == "W" or action.segment:
             return False
-        num_stages = plan.pipeline * plan.virtual_stages
-        ends = action.stage == (0 if action.verb == "F" else num_stages - 1)
-        return not ends and not action.segment
+        source = action.stage - (1 if action.verb == "F" else -1)
+        return 0 <= source < num_stages(plan) and holder(plan, source) != holder(plan, action.stage)
 
     def _gather_boundary(self) -> tuple[Step, ...]:
         return (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, self.cut)),)

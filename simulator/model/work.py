@@ -24,6 +24,7 @@ class Kernel:
     flops: FLOPs counted by the convention of the block (2 m n k for a GEMM, 0 for memory-bound kernels).
     bytes_moved: bytes read and written in device memory (host memory where op ends in `_host`).
     kind: the breakdown's label: compute, recompute, compression or optimizer.
+    of_weight: makes a weight's gradient, which nobody waits for before the step's end (see `backward_halves`).
     """
 
     op: str
@@ -32,6 +33,7 @@ class Kernel:
     flops: int = 0
     bytes_moved: int = 0
     kind: str = kinds.COMPUTE
+    of_weight: bool = False
 
     def as_recompute(self) -> Kernel:
         """The same kernel, run again in the backward pass because its result was not kept."""
@@ -47,6 +49,7 @@ class Collective:
     size_bytes: the full message, as NCCL counts it: the whole buffer of an all_reduce, the gathered result of an
         all_gather, the input of a reduce_scatter, what one rank sends to all (itself included) in an all_to_all.
     handle: None blocks the steps that follow; a name lets them run until `Wait(name)`.
+    of_weight: brings what a weight's gradient is made of.
     """
 
     op: str
@@ -54,6 +57,7 @@ class Collective:
     size_bytes: int
     kind: str = kinds.TENSOR
     handle: str | None = None
+    of_weight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +73,15 @@ Step = Kernel | Collective | Wait
 def forward_flops(steps: tuple[Step, ...]) -> int:
     """FLOPs counted in a list of steps (kernels only; lookups and collectives count nothing)."""
     return sum(step.flops for step in steps if isinstance(step, Kernel))
+
+
+def backward_halves(steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """(I, W): a backward pass without its weight gradients, and those alone; together they are the whole pass.
+
+    Nothing is left for a collective to run beside, so each is waited for where it is launched, as in the zero-bubble
+    fork of Megatron-LM (sail-sg/zero-bubble-pipeline-parallelism, megatron/core/tensor_parallel/layers.py and
+    zbpp_utils.py: `async_op=wgrad_compute`, `func(*pre_func(async_op=False))`).
+    """
+    launched = [step if isinstance(step, Kernel) else replace(step, handle=None)
+                for step in steps if not isinstance(step, Wait)]  # fmt: skip
+    return tuple(one for one in launched if not one.of_weight), tuple(one for one in launched if one.of_weight)

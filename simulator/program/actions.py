@@ -1,8 +1,9 @@
 """Action: one thing a rank does, small enough to be written on one line and read back.
 
-    1F3                             forward of stage 1, microbatch 3 (also B, and its halves I and W)
+    1F3                             forward of stage 1, microbatch 3 (1B3: its backward)
     1B3.2                           segment 2 of that backward: the piece up to a gradient bucket's boundary
-    recv 1F3 <p0 4MiB               the input of 1F3 arrives from pipeline rank 0
+    1I3, 1W3                        the backward in halves: input gradients, weight gradients
+    recv 1F3 <p0 4MiB               the input of 1F3 arrives from pipeline rank 0 (recv 1B3: that of 1B3 or 1I3)
     send 0F3 >p1 4MiB               the output of 0F3 leaves for pipeline rank 1
     reduce b7 25MiB topk            gradient bucket 7 is reduced, compressed by top-k
     encode b7 topk, decode b7 topk  what the compressor does on the compute stream before and after
@@ -46,7 +47,7 @@ class Action(NamedTuple):
 
     verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B).
 
-    segment: which piece of a split F or B. bucket: "b7", "tied" or "tables"; phase: which collective of a compressor
+    segment: which piece of a cut F, B or W. bucket: "b7", "tied" or "tables"; phase: which collective of a compressor
         that needs several.
     size_bytes: the message, as `model.work.Collective` counts it; of a compressed reduction, what one rank puts on the
         wire. peer: a pipeline rank. method: the compressor.

@@ -34,11 +34,12 @@ def make_buckets(
 
 def reduce_gradients(
     launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], last_microbatch: int, *,
-    zero: int, reduce_dtype: str, overlap: bool,
+    zero: int, reduce_dtype: str, overlap: bool, completes: str = "B",
 ) -> list[Launch]:  # fmt: skip
     """Adds one reduction per bucket on stream `data`.
 
     overlap: launched right after the backward segment that completes the bucket; else after the last compute action.
+    completes: verb of what completes a gradient, B, or W where the backward pass is split.
     """
     verb = "reduce_scatter" if zero else "reduce"
     reduced: list[Launch] = []
@@ -47,7 +48,7 @@ def reduce_gradients(
         chunk = next(chunk for chunk in chunks if chunk.stage == bucket.stage)
         index = len(chunk.segments) - 1 - chunk.segments.index((bucket.first, bucket.last)) if overlap else None
         segment = index if len(chunk.segments) > 1 else None
-        by_segment.setdefault(Action("B", bucket.stage, last_microbatch, segment).name, []).append(bucket)
+        by_segment.setdefault(Action(completes, bucket.stage, last_microbatch, segment).name, []).append(bucket)
 
     def action(bucket: Bucket, after: str) -> Launch:
         size = bucket.numel * DTYPE_BYTES[reduce_dtype]

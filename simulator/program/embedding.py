@@ -30,7 +30,7 @@ def add_tables(launches: list[Launch], chunks: tuple[Chunk, ...], traffic: Traff
             complete.append(Launch("compute", action.waiting_for(*ready)))
         else:
             complete.append(launch)
-            if action.verb == "B" and action.segment in (None, pieces - 1):
+            if action.verb in "BI" and action.segment in (None, pieces - 1):
                 complete += _backward(action, traffic)
         if launch.stream == "compute":
             previous = (complete[-1].action.name,) if complete[-1].stream == "compute" else previous

@@ -3,10 +3,10 @@
 pass                      reads                        writes
 place_units               model, plan                  chunks: which units each stage holds
 make_buckets              chunks, parameters           gradient buckets; segments at their boundaries
-compute_launches          schedule, segments           F and B of each rank, in order
-add_transfers             F, B                         send, recv
-add_tables                F, B of stage 0              exchanges and lookups
-reduce_gradients          the last B's segments        reduce or reduce_scatter
+compute_launches          schedule, segments           F and B (or F, I and W) of each rank, in order
+add_transfers             F, B, I                      send, recv
+add_tables                F, B, I of stage 0           exchanges and lookups
+reduce_gradients          the last B's or W's segments reduce or reduce_scatter
 compress_reductions       reduce                       encode, smaller reduce, decode
 reduce_tied_embedding     reduce                       reduce tied
 update_tables             -                            table_optimizer
@@ -31,7 +31,7 @@ from simulator.program.data_parallel import (
     update_parameters,
 )
 from simulator.program.embedding import add_tables, update_tables
-from simulator.program.pipeline import schedule_order
+from simulator.program.pipeline import schedule_named, schedule_order
 from simulator.program.placement import ends_meet, holder, place_units
 from simulator.program.program import Chunk, Program, RankProgram
 from simulator.program.segments import compute_launches, cut_at_buckets
@@ -98,8 +98,9 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
         launches = add_tables(launches, chunks, traffic)
     if reduces:
         launches = reduce_gradients(
-            launches, chunks, buckets, last, zero=zero, reduce_dtype=precision.reduce, overlap=overlap_reduce
-        )
+            launches, chunks, buckets, last, zero=zero, reduce_dtype=precision.reduce, overlap=overlap_reduce,
+            completes="W" if schedule_named(plan.schedule).splits else "B",
+        )  # fmt: skip
         if plan.compression.method != "none":
             spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
             launches = compress_reductions(

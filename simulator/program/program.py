@@ -20,9 +20,10 @@ from simulator.program.actions import Action
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A pipeline stage's piece of the model: units [first, last], and where F and B are cut into segments.
+    """A pipeline stage's piece of the model: units [first, last], and where F and B (or W) are cut into segments.
 
-    segments: unit ranges in forward order. F.k is segments[k]; B.k is segments[-1 - k]. One range: nothing is cut.
+    segments: unit ranges in forward order. F.k is segments[k]; B.k and W.k are segments[-1 - k]. One range: nothing is
+    cut.
     """
 
     stage: int

@@ -13,6 +13,9 @@ from simulator.scenario.schema import Software
 
 DEGREES = ("tensor", "context", "data", "pipeline")
 
+V_CHUNKS = 2
+"""Model chunks on each rank of a V: one on the way out, one on the way back."""
+
 MAX_GPUS = 2**24
 MAX_LAYERS = 10_000
 MAX_PASSES = 1_000_000
@@ -130,9 +133,21 @@ def _neighbours(value: int, step: int) -> str:
 
 
 def check_schedule(plan: Plan) -> None:
-    """Interleaving needs model chunks, and microbatches in groups of the pipeline degree."""
+    """Interleaving needs model chunks, and microbatches in groups of the pipeline degree; a V needs two chunks."""
     interleaved = plan.schedule == "interleaved_1f1b"
-    if plan.virtual_stages > 1 and not interleaved:
+    if plan.schedule == "zb_v" and plan.virtual_stages != V_CHUNKS:
+        raise ScenarioError(
+            f"zb_v holds {V_CHUNKS} chunks on each rank, and virtual_stages is {plan.virtual_stages}; "
+            f"use --set plan.virtual_stages={V_CHUNKS}",
+            key="plan.virtual_stages",
+        )
+    if plan.schedule == "zb_v" and plan.pipeline > 2 and not plan.overlap.pipeline:
+        raise ScenarioError(
+            "neighbours in a V send to each other at the same time, and where compute waits for its sends they "
+            "wait for each other for ever; use --set plan.overlap.pipeline=true",
+            key="plan.overlap.pipeline",
+        )
+    if plan.virtual_stages > 1 and not interleaved and plan.schedule != "zb_v":
         raise ScenarioError(
             f"{plan.virtual_stages} chunks for each rank belong to interleaved_1f1b, and the schedule is "
             f"{plan.schedule}; use --set plan.schedule=interleaved_1f1b or --set plan.virtual_stages=1",

@@ -53,7 +53,6 @@ NOT_YET: tuple[Line, ...] = (
     ("cluster.links", lambda f: f.cluster.links is not None, "use a preset"),
     ("network", lambda f: f.network == "fair_share", "use auto or isolated"),
     ("plan.context", lambda f: f.plan.context > 1, "use 1"),
-    ("plan.schedule", lambda f: f.plan.schedule.startswith("zb_"), "use gpipe, 1f1b or interleaved_1f1b"),
     ("plan.recompute", lambda f: f.plan.recompute == "selective_op", "use none, selective or full"),
     ("plan.zero", lambda f: f.plan.zero >= 2 and _reduces(f), "use 0 or 1"),
     ("plan.shard_group", lambda f: f.plan.shard_group is not None and f.plan.zero > 0 and _reduces(f), "leave it out"),

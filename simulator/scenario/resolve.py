@@ -9,7 +9,7 @@ from simulator.cluster import Cluster
 from simulator.errors import ProfileError, ScenarioError
 from simulator.plans import Plan
 from simulator.scenario.keys import unknown_key
-from simulator.scenario.legality import check_plan, check_software, fitting_data
+from simulator.scenario.legality import V_CHUNKS, check_plan, check_software, fitting_data
 from simulator.scenario.not_yet import check_supported
 from simulator.scenario.scenario import Scenario
 from simulator.scenario.schema import ClusterSection, Precision, ScenarioFile
@@ -73,10 +73,14 @@ def check_buckets(plan: Plan, *, bucket_is_stated: bool) -> None:
 
 
 def resolve_plan(plan: Plan, cluster: Cluster) -> Plan:
-    """The plan with `data` and `bucket_mib` as numbers (bucket_mib None with zero 3, which has no buckets)."""
+    """The plan with `data` and `bucket_mib` as numbers (bucket_mib None with zero 3, which has no buckets).
+
+    zb_v holds two chunks on each rank: the default of one says nothing about it.
+    """
     bucket_mib = None if plan.zero == 3 else plan.bucket_mib or BUCKET_MIB
     data = plan.data if plan.data is not None else fitting_data(plan, cluster)
-    return plan.model_copy(update={"data": data, "bucket_mib": bucket_mib})
+    chunks = V_CHUNKS if (plan.schedule, plan.virtual_stages) == ("zb_v", 1) else plan.virtual_stages
+    return plan.model_copy(update={"data": data, "bucket_mib": bucket_mib, "virtual_stages": chunks})
 
 
 def resolve_precision(dtype: str, precision: Precision) -> Precision:

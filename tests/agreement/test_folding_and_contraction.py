@@ -32,7 +32,7 @@ RECOMMENDER = {
 @st.composite
 def scenarios(draw):
     tensor, pipeline = draw(st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (1, 4), (8, 1)]))
-    schedule = draw(st.sampled_from(["gpipe", "1f1b", "interleaved_1f1b"]))
+    schedule = draw(st.sampled_from(["gpipe", "1f1b", "interleaved_1f1b", "zb_h1", "zb_h2", "zb_v"]))
     zero = draw(st.sampled_from([0, 1]))
     methods = ["none"] if zero else ["none", "bf16", "topk", "powersgd"]
     overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline")}

@@ -40,6 +40,13 @@ SCENARIOS = {
         "plan.pipeline=2", "plan.tensor=2", "plan.schedule=interleaved_1f1b", "plan.virtual_stages=2",
         "model.trunk.layers=4", "plan.global_batch=4",
     ),
+    "pipeline_zb_h1": (
+        "plan.pipeline=2", "plan.data=2", "plan.schedule=zb_h1", "plan.global_batch=6",
+        "model.trunk.tied_embeddings=false",
+    ),
+    "pipeline_zb_v": (
+        "plan.pipeline=2", "plan.tensor=2", "plan.schedule=zb_v", "model.trunk.layers=4", "plan.global_batch=3",
+    ),
     "zero1_gather_overlap": ("plan.zero=1", "plan.tensor=2"),
     "recommender_row_wise": (
         ITEM, "model.trunk={block: hstu, layers: 2, hidden: 64, heads: 4, seq: 16}", "model.head={kind: binary}",

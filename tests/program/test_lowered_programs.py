@@ -4,7 +4,9 @@ import pytest
 from road_scenarios import scenario
 
 from simulator.model import blocks
+from simulator.program.actions import COMPUTE_VERBS
 from simulator.program.lowering import lower
+from simulator.program.pipeline import SCHEDULES
 from simulator.program.program import Program, check_program
 
 INTERLEAVED = ("plan.schedule=interleaved_1f1b", "plan.virtual_stages=2")
@@ -29,6 +31,11 @@ PLANS = [
     ("hstu", ("plan.pipeline=2", "plan.zero=1", "plan.bucket_mib=1")),
     ("sasrec", ()),
     ("bert", ("plan.pipeline=2", "plan.tensor=2")),
+    ("gpt", ("plan.pipeline=4", "plan.tensor=1", "plan.schedule=zb_h1", "plan.bucket_mib=1")),
+    ("gpt", ("plan.pipeline=2", "plan.schedule=zb_h2", "plan.zero=1", "plan.overlap.grad_reduce=false")),
+    ("gpt", ("plan.pipeline=2", "plan.schedule=zb_v", "plan.compression={method: topk}", "plan.bucket_mib=4")),
+    ("gpt", ("plan.pipeline=4", "plan.tensor=1", "plan.schedule=zb_v", "model.trunk.layers=8", "plan.bucket_mib=1")),
+    ("hstu", ("plan.schedule=zb_v", "plan.pipeline=1", "plan.zero=1", "plan.bucket_mib=1")),
     ("cpu", ()),
     ("single", ()),
 ]
@@ -81,15 +88,16 @@ def test_every_unit_is_in_one_bucket_and_buckets_are_segments_where_cut(base, se
 def test_each_microbatch_runs_every_segment_of_each_stage_once_forward_and_backward(base, sets):
     stated = scenario(base, *sets)
     for own in lower(stated).ranks:
-        compute = [action for action in own.stream("compute") if action.verb in ("F", "B")]
+        compute = [action for action in own.stream("compute") if action.verb in COMPUTE_VERBS]
         for chunk in own.chunks:
-            for verb in "FB":
+            for verb in "FIW" if SCHEDULES[stated.plan.schedule].splits else "FB":
                 for microbatch in range(stated.microbatches):
                     pieces = [
                         action.segment for action in compute
                         if (action.verb, action.stage, action.microbatch) == (verb, chunk.stage, microbatch)
                     ]  # fmt: skip
-                    assert pieces in ([None], list(range(len(chunk.segments))))
+                    cut = [] if verb == "I" else [list(range(len(chunk.segments)))]
+                    assert pieces in ([None], *cut)
 
 
 @lowered
@@ -112,6 +120,36 @@ def test_the_optimizer_follows_every_reduction(base, sets):
         optimizer = next(launch.action for launch in own.launches if launch.action.verb == "optimizer")
         assert set(optimizer.after) == set(reductions)
         assert all(names.index(name) < names.index("optimizer") for name in reductions)
+
+
+SPLIT = [sets for _, sets in PLANS if any("zb_" in line for line in sets)]
+
+
+@pytest.mark.parametrize("base, sets", [plan for plan in PLANS if plan[1] in SPLIT], ids=lambda value: " ".join(value))
+def test_a_bucket_leaves_behind_the_last_w_that_fills_it(base, sets):
+    """Its own segment of the last microbatch; where ends meet, the head's share of a tied embedding is there before."""
+    stated = scenario(base, *sets)
+    for own in lower(stated).ranks:
+        place = {launch.action.name: index for index, launch in enumerate(own.launches)}
+        for bucket in own.buckets:
+            chunk = own.chunk(bucket.stage)
+            filling = [
+                launch.action for launch in own.launches
+                if launch.action.verb == "W" and launch.action.stage == bucket.stage
+                and chunk.span("W", launch.action.segment)[0] <= bucket.last
+                and bucket.first <= chunk.span("W", launch.action.segment)[1]
+            ]  # fmt: skip
+            assert len(filling) == stated.microbatches
+            leaves = next(
+                launch.action for launch in own.launches
+                if launch.action.bucket == bucket.name and launch.action.verb in ("reduce", "reduce_scatter", "encode")
+            )  # fmt: skip
+            assert all(place[action.name] < place[leaves.name] for action in filling)
+            if own.chunks[0].stage == 0 and len(own.chunks) > 1:
+                head = f"{own.chunks[-1].stage}W{stated.microbatches - 1}"
+                last = max(index for name, index in place.items() if name.split(".")[0] == head)
+                first = min(index for name, index in place.items() if name.startswith(f"0W{stated.microbatches - 1}"))
+                assert last < first
 
 
 @lowered

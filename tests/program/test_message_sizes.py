@@ -107,6 +107,38 @@ def test_messages_of_a_step(schedule, messages):
     assert len(found) == microbatches * (2 * messages - 1)
 
 
+V = ("plan.pipeline=4", "plan.tensor=1", "plan.schedule=zb_v", "model.trunk.layers=8", "plan.global_batch=14")
+
+
+def test_a_v_sends_each_way_over_the_same_edges_and_turns_in_memory():
+    """m microbatches, p ranks: p - 1 edges out and p - 1 back, forward and backward; rank p - 1 holds both sides of the
+    turn, rank 0 both ends."""
+    program = lower(scenario("gpt", *V))
+    microbatches = 14 // 2
+    sent = [[launch.action for launch in own.launches if launch.action.verb == "send"] for own in program.ranks]
+    assert [len(own) for own in sent] == [2 * microbatches, 4 * microbatches, 4 * microbatches, 2 * microbatches]
+    assert not any(action.stage == 3 and action.of == "F" for action in sent[3])
+    assert [own.chunks[0].stage for own in program.ranks] == [0, 1, 2, 3]
+    assert [own.chunks[1].stage for own in program.ranks] == [7, 6, 5, 4]
+
+
+def test_two_neighbours_in_one_direction_have_a_stream_each():
+    middle = lower(scenario("gpt", *V)).ranks[1]
+    for verb in ("recv", "send"):
+        for direction, of in (("forward", "F"), ("backward", "B")):
+            streams = [name for name in middle.streams if name.startswith(f"{verb}_{direction}")]
+            peers = [{action.peer for action in middle.stream(name)} for name in streams]
+            assert len(streams) == 2 and sorted(map(sorted, peers)) == [[0], [2]]
+            assert all(action.of == of for name in streams for action in middle.stream(name))
+
+
+def test_a_v_holds_a_tied_embedding_once():
+    program = lower(scenario("gpt", *V))
+    assert not any(launch.action.bucket == "tied" for own in program.ranks for launch in own.launches)
+    per_layer = 12 * HIDDEN**2 + 13 * HIDDEN
+    assert sum(bucket.numel for own in program.ranks for bucket in own.buckets) == GPT_PARAMETERS + 4 * per_layer
+
+
 def test_exchanges_of_a_row_wise_table():
     """hstu: 8 samples of 1024 positions and one user id; ids of 8 B, item and user vectors of 128 fp32 numbers."""
     ids = 8 * 1024 + 8

@@ -111,6 +111,7 @@ def sets(key: str, value: str, both: str) -> tuple[str, ...]:
 
 
 PIPE = "plan.tensor=1; plan.pipeline=4; plan.data=2"
+DEEP = "plan.tensor=1; plan.pipeline=4; plan.data=2; plan.global_batch=32; model.trunk.layers=16; model.trunk.vocab=500"
 BIG = "model.trunk.hidden=4096; model.trunk.heads=32; model.trunk.seq=1024"
 LAYER_22B = ("model.trunk.hidden=6144; model.trunk.heads=64; model.trunk.seq=2048; plan.microbatch=4;"
              "plan.global_batch=4; plan.tensor=8")  # fmt: skip
@@ -139,6 +140,16 @@ PLAN = [
     Knob("gpt", "plan.schedule", "1f1b", "gpipe", peak, "<", PIPE),
     Knob("gpt", "plan.schedule", "gpipe", "1f1b", step, "="),  # one stage: another order of the same work
     Knob("gpt", "plan.schedule", "1f1b", "interleaved_1f1b", timeline, "="),
+    Knob("gpt", "plan.schedule", "zb_h1", "1f1b", step, "<", DEEP),
+    Knob("gpt", "plan.schedule", "zb_h1", "1f1b", time_of("bubble"), "<", DEEP),
+    Knob("gpt", "plan.schedule", "zb_h1", "1f1b", model_flops, "=", DEEP),
+    Knob("gpt", "plan.schedule", "zb_h1", "1f1b", step, ">", "plan.tensor=8"),  # nothing to fill; collectives show
+    Knob("gpt", "plan.schedule", "zb_h2", "zb_h1", step, "<", DEEP),
+    Knob("gpt", "plan.schedule", "zb_h2", "zb_h1", memory("activations"), ">", DEEP),
+    Knob("gpt", "plan.schedule", "zb_v", "1f1b", time_of("bubble"), "<", DEEP),
+    Knob("gpt", "plan.schedule", "zb_v", "zb_h2", memory("activations"), "<", DEEP),
+    Knob("gpt", "plan.schedule", "zb_v", "zb_h1", sent("send"), ">", DEEP),
+    Knob("gpt", "plan.schedule", "zb_v", "zb_v; plan.virtual_stages=2", timeline, "=", DEEP),
     Knob("llama", "plan.virtual_stages", "2; plan.schedule=interleaved_1f1b", "1", time_of("bubble"), "<",
          "plan.global_batch=16; model.trunk.hidden=4096"),
     Knob("llama", "plan.virtual_stages", "2; plan.schedule=interleaved_1f1b", "1", sent("send"), ">",

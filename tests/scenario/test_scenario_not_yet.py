@@ -23,7 +23,6 @@ ASKS = {
     "cluster.links": "cluster.links=[{ends: [a, b], gbit_per_s: 100}]",
     "network": "network=fair_share",
     "plan.context": "plan.context=2",
-    "plan.schedule": "plan.schedule=zb_h1",
     "plan.recompute": "plan.recompute=selective_op",
     "plan.zero": "plan.zero=2",
     "plan.shard_group": "plan={zero: 1, shard_group: 8, microbatch: 32, global_batch: 512}",

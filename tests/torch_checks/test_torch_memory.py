@@ -29,6 +29,12 @@ PLANS = [
     ("gpt", {"tensor": 2, "sequence_parallel": True}),
     ("bert", {"pipeline": 2, "microbatch": 4, "rank": 0}),
     ("bert", {"pipeline": 2, "microbatch": 4, "rank": 1}),
+    ("gpt", {"pipeline": 4, "microbatch": 2, "schedule": "zb_h1", "rank": 0}),
+    ("gpt", {"pipeline": 4, "microbatch": 2, "schedule": "zb_h1", "rank": 3}),
+    ("gpt", {"pipeline": 4, "microbatch": 2, "schedule": "zb_h2", "rank": 1, "dtype": "bf16"}),
+    ("gpt", {"pipeline": 2, "microbatch": 4, "schedule": "zb_h2", "rank": 1, "recompute": "full"}),
+    ("bert", {"pipeline": 2, "microbatch": 4, "schedule": "zb_v", "rank": 0}),
+    ("llama", {"pipeline": 2, "microbatch": 4, "schedule": "zb_v", "rank": 1}),
 ]
 WITHIN = 0.10
 

@@ -113,6 +113,23 @@ def test_what_a_unit_keeps(name, unit, attention, dtype):
     assert slack < 0.1 * boundary * (4 if dtype == "fp32" else 8), "the slack hides nothing of an activation's size"
 
 
+@pytest.mark.parametrize(("name", "unit"), KINDS, ids=[f"{name}-{unit.kind}" for name, unit in KINDS])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_what_waits_for_the_weights_half(name, unit, dtype):
+    """Of a backward pass in halves, I leaves the operands of the weights' products, and W multiplies as many."""
+    model = MODEL[name]
+    cut = Cut(BATCH, model.trunk.seq, dtype=dtype)
+    alone = Alone.of(model, dtype, BATCH, "flash")
+    out = alone.run(unit, alone.input_of(unit))
+    with alone.env.tensor.weights.put_off() as waiting:
+        out.backward(torch.ones_like(out))
+    operands = {storage(x): x.untyped_storage().nbytes() for _, *pair, _ in waiting for x in pair}
+    assert sum(operands.values()) == blocks.weight_bytes(model, unit, cut)
+    with FlopCounterMode(display=False, custom_mapping=COUNTS_TOO) as counter:
+        alone.env.tensor.weights.run(waiting)
+    assert counter.get_total_flops() == gemm_flops(model, unit, blocks.backward_weights(model, unit, cut))
+
+
 def held(tracker: MemTracker) -> int:
     return sum(device["Total"] for device in tracker.get_tracker_snapshot("current").values())
 

@@ -2,9 +2,11 @@
 
     for unit in units(model):
         forward(model, unit, cut), backward(model, unit, cut)     tuples of steps (model/work.py), one tensor rank's
+        backward_inputs, backward_weights                         its halves I and W, where they run apart
         recompute(model, unit, cut, mode)                         what runs again before that backward
         parameters(model, unit)                                   dense weights and how they are sharded
         kept_bytes(model, unit, cut, mode)                        activations from forward to backward
+        weight_bytes(model, unit, cut)                            what is kept from I to W
     working_bytes(model, unit, cut)                           gradients of activations, alive inside its backward
 
 A block family is one file and one line in STYLES.
@@ -20,11 +22,11 @@ from simulator.model.blocks.cut import MODES, Cut, Parameter, Unit
 from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.blocks.head import tied_parameter
 from simulator.model.spec import ModelSpec
-from simulator.model.work import Kernel, Step, forward_flops
+from simulator.model.work import Kernel, Step, backward_halves, forward_flops
 
-__all__ = ["MODES", "Cut", "Parameter", "Unit", "backward", "boundary_bytes", "forward", "kept_bytes", "model_flops",
-           "num_parameters", "parameters", "recompute", "sparse_tables", "tied_parameter", "transient_bytes",
-           "units", "working_bytes"]  # fmt: skip
+__all__ = ["MODES", "Cut", "Parameter", "Unit", "backward", "backward_inputs", "backward_weights", "boundary_bytes",
+           "forward", "kept_bytes", "model_flops", "num_parameters", "parameters", "recompute", "sparse_tables",
+           "tied_parameter", "transient_bytes", "units", "weight_bytes", "working_bytes"]  # fmt: skip
 
 STYLES = {"gpt": gpt.STYLE, "llama": llama.STYLE, "bert": bert.STYLE, "sasrec": sasrec.STYLE, "hstu": hstu.STYLE}
 
@@ -75,6 +77,17 @@ def backward(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
     return STYLES[model.trunk.block].backward(model.trunk, unit, cut)
 
 
+def backward_inputs(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    """I, the half of `backward` that the stage before waits for: input gradients, and the small gradients (of norms,
+    biases, embeddings) that fall out of the same kernels."""
+    return backward_halves(backward(model, unit, cut))[0]
+
+
+def backward_weights(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    """W, the rest of `backward`: the weight gradients of linear layers."""
+    return backward_halves(backward(model, unit, cut))[1]
+
+
 def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, ...]:
     """What runs again before the unit's backward: nothing, the attention core (selective), or its forward (full).
 
@@ -98,6 +111,16 @@ def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> in
     if mode == "full":  # the layer's input, once for the layer
         return boundary_bytes(model, cut) if unit.kind in ("attention", "hstu") else 0
     return STYLES[model.trunk.block].kept_bytes(model.trunk, unit, cut, core=mode == "none")
+
+
+def weight_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
+    """Bytes that a rank keeps from this unit's I to its W, for one microbatch: each linear layer's input and the
+    gradient of its output, as the products read them."""
+    if unit.kind == "embedding":
+        return embedding.weight_bytes(model, cut)
+    if unit.kind == "head":
+        return head.weight_bytes(model, cut)
+    return STYLES[model.trunk.block].weight_bytes(model.trunk, unit, cut)
 
 
 def transient_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> int:

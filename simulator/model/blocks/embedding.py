@@ -118,6 +118,14 @@ def kept_bytes(model: ModelSpec, cut: Cut) -> int:
     return kept + sum(_vectors(table, cut) * table.dim * cut.bytes for table in _projected(model))
 
 
+def weight_bytes(model: ModelSpec, cut: Cut) -> int:
+    """The vectors that projections read, and the gradient of their sum. Rows and positions are done with in I."""
+    held = sum(_vectors(table, cut) * table.dim for table in _projected(model))
+    return cut.bytes * (
+        held + max((_vectors(table, cut) for table in _projected(model)), default=0) * model.trunk.hidden
+    )
+
+
 def _projected(model: ModelSpec) -> tuple[Table, ...]:
     """Tables whose vectors are not as wide as the trunk: a linear layer brings them there."""
     return tuple(table for table in model.tables if table.dim != model.trunk.hidden)

@@ -18,7 +18,7 @@ from simulator.model.blocks.kernels import (
     norm_forward,
     tensor_collective,
 )
-from simulator.model.blocks.linear import column_backward, column_forward
+from simulator.model.blocks.linear import column_backward, column_forward, column_weight_bytes
 from simulator.model.spec import ModelSpec
 from simulator.model.work import Kernel, Step
 
@@ -155,6 +155,19 @@ def kept_bytes(model: ModelSpec, cut: Cut) -> int:
         return kept + tokens * scored * (cut.bytes * model.table(model.head.table).dim + LOSS_BYTES)
     # a ReLU's backward reads its output, which the next GEMM keeps as its input; the last one's is the logits
     return kept + sum(cut.bytes * tokens * width for width, _ in _mlp(model))
+
+
+def weight_bytes(model: ModelSpec, cut: Cut) -> int:
+    """Input and output gradient of every linear layer of the head, whole ones on this rank's share of positions."""
+    trunk, tokens, held = model.trunk, cut.shard_tokens, 0
+    if rows := output_rows(model):
+        held += column_weight_bytes(rows[1], rows[0], cut)
+    pairs = [(before, width) for width, before in _mlp(model)]
+    if _out_width(model) != trunk.hidden:
+        pairs.append((trunk.hidden, _out_width(model)))
+    if trunk.block == "bert" and rows:
+        pairs.append((trunk.hidden, trunk.hidden))
+    return held + sum(cut.bytes * tokens * (before + width) for before, width in pairs)
 
 
 def _out_width(model: ModelSpec) -> int:

@@ -11,7 +11,14 @@ from __future__ import annotations
 from simulator.model.blocks.attention import product_flops
 from simulator.model.blocks.cut import Cut, Parameter, Unit
 from simulator.model.blocks.kernels import memory_bound, tensor_collective
-from simulator.model.blocks.linear import column_backward, column_forward, row_backward, row_forward
+from simulator.model.blocks.linear import (
+    column_backward,
+    column_forward,
+    column_weight_bytes,
+    row_backward,
+    row_forward,
+    row_weight_bytes,
+)
 from simulator.model.spec import Trunk
 from simulator.model.work import Kernel, Step
 
@@ -75,6 +82,11 @@ class Hstu:
         """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input."""
         inside = cut.tokens * cut.share(trunk.query_width)
         return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside)
+
+    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:
+        """Bytes from I to W: inputs and output gradients of both linear layers."""
+        width = trunk.query_width
+        return column_weight_bytes(trunk.hidden, PARTS * width, cut) + row_weight_bytes(width, trunk.hidden, cut)
 
 
 def _attention(op: str, trunk: Trunk, cut: Cut, flops: int, bytes_moved: int) -> Kernel:

@@ -6,6 +6,8 @@ counts bytes for one element: fp16 or bf16 in, the same out is 4.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simulator.model.blocks.cut import Cut
 from simulator.model.work import Collective, Kernel, Step
 from simulator.units import DTYPE_BYTES
@@ -17,11 +19,12 @@ def gemm(m: int, n: int, k: int, cut: Cut, out_bytes: int | None = None) -> Kern
     return Kernel("gemm", (m, n, k), cut.dtype, 2 * m * n * k, size * (m * k + k * n) + out * m * n)
 
 
-def weight_gradient(out_width: int, in_width: int, tokens: int, cut: Cut) -> tuple[Step, ...]:
+def weight_gradient(out_width: int, in_width: int, tokens: int, cut: Cut) -> tuple[Kernel, ...]:
     """dW[out, in] = dY^T X, summed over microbatches by the GEMM (reads and writes C) or in a pass of its own."""
-    if cut.fused_accumulation:
-        return (gemm(out_width, in_width, tokens, cut, 2 * cut.gradient_bytes),)
-    return (gemm(out_width, in_width, tokens, cut), *accumulate(out_width * in_width, cut))
+    kernels = (gemm(out_width, in_width, tokens, cut, 2 * cut.gradient_bytes),)
+    if not cut.fused_accumulation:
+        kernels = (gemm(out_width, in_width, tokens, cut), *accumulate(out_width * in_width, cut))
+    return tuple(replace(kernel, of_weight=True) for kernel in kernels)
 
 
 def batched_gemm(batch: int, m: int, n: int, k: int, cut: Cut, flops: int | None = None) -> Kernel:
@@ -47,11 +50,13 @@ def norm_backward(elements: int, width: int, cut: Cut) -> Kernel:
     return norm_forward(elements, width, cut, 3 if cut.norm == "persistent" else 5)
 
 
-def accumulate(count: int, cut: Cut) -> tuple[Step, ...]:
+def accumulate(count: int, cut: Cut) -> tuple[Kernel, ...]:
     """Megatron-LM's `main_grad.add_`: reads the fresh gradient, reads and writes the accumulated one."""
     return (memory_bound("elementwise", count, cut.bytes + 2 * cut.gradient_bytes, cut),)
 
 
-def tensor_collective(op: str, size_bytes: int, cut: Cut, handle: str | None = None) -> tuple[Step, ...]:
+def tensor_collective(
+    op: str, size_bytes: int, cut: Cut, handle: str | None = None, *, of_weight: bool = False
+) -> tuple[Step, ...]:
     """A collective over the tensor group; none where the group is this rank alone."""
-    return (Collective(op, "tensor", size_bytes, handle=handle),) if cut.tensor > 1 else ()
+    return (Collective(op, "tensor", size_bytes, handle=handle, of_weight=of_weight),) if cut.tensor > 1 else ()

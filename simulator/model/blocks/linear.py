@@ -2,7 +2,8 @@
 
 Backward order is that of Megatron-LM's LinearWithGradAccumulationAndAsyncCommunication: the input's all-gather (under
 sequence parallelism) runs beside the input-gradient GEMM, the input gradient's reduction beside the weight gradient's.
-Older code reduces after both, and waits (`model/stacks.py`).
+Older code reduces after both, and waits (`model/stacks.py`). The weight gradient and the gather of the input that it
+alone needs are marked as `of_weight`: where the backward pass is split they are W, and all else is I.
 `in_width` and `out_width` are the whole layer's; the GEMM shapes are one tensor rank's.
 """
 
@@ -32,7 +33,7 @@ def column_backward(in_width: int, out_width: int, cut: Cut, bias: bool = True) 
     if bias:  # sum over positions: reads dY once
         steps.append(memory_bound("elementwise", tokens * out, cut.bytes, cut))
     if overlapped and cut.sequence_parallel:
-        steps += tensor_collective("all_gather", size, cut, handle="input")
+        steps += tensor_collective("all_gather", size, cut, handle="input", of_weight=True)
     steps.append(gemm(tokens, in_width, out, cut))
     if overlapped and cut.sequence_parallel:
         steps.append(Wait("input"))
@@ -63,6 +64,16 @@ def row_backward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
     if cut.sequence_parallel:
         steps += tensor_collective("all_gather", tokens * out_width * cut.bytes, cut)
     return (*steps, gemm(tokens, width, out_width, cut), *weight_gradient(out_width, width, tokens, cut))
+
+
+def column_weight_bytes(in_width: int, out_width: int, cut: Cut) -> int:
+    """What the weight gradient reads: X (its share of positions under sequence parallelism, gathered again), dY."""
+    return cut.bytes * (cut.shard_tokens * in_width + cut.tokens * cut.share(out_width))
+
+
+def row_weight_bytes(in_width: int, out_width: int, cut: Cut) -> int:
+    """What the weight gradient reads: X and all positions of dY, which I has gathered."""
+    return cut.bytes * cut.tokens * (cut.share(in_width) + out_width)
 
 
 def _reduction(cut: Cut) -> str:

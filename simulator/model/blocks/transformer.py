@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from simulator.model.blocks import attention
 from simulator.model.blocks.cut import Cut, Parameter, Unit
 from simulator.model.blocks.kernels import memory_bound, norm_backward, norm_forward
-from simulator.model.blocks.linear import column_backward, column_forward, row_backward, row_forward
+from simulator.model.blocks.linear import (
+    column_backward,
+    column_forward,
+    column_weight_bytes,
+    row_backward,
+    row_forward,
+    row_weight_bytes,
+)
 from simulator.model.spec import Trunk
 from simulator.model.work import Kernel, Step
 
@@ -127,6 +134,14 @@ class Style:
             widths = (4 if cut.separate_kernels else 3) if self.gated else 1 if self.relu else 2
             inside = size * tokens * cut.share(trunk.ffn) * widths
         return outside + inside
+
+    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:
+        """Bytes from I to W: inputs and output gradients of both linear layers."""
+        if unit.kind == "attention":
+            width, inner = trunk.query_width + 2 * trunk.kv_width, trunk.query_width
+        else:
+            width, inner = (2 if self.gated else 1) * trunk.ffn, trunk.ffn
+        return column_weight_bytes(trunk.hidden, width, cut) + row_weight_bytes(inner, trunk.hidden, cut)
 
     def norm_forward(self, trunk: Trunk, cut: Cut) -> Kernel:
         """Reads and writes each element of its share of positions."""
