@@ -134,7 +134,7 @@ class _Expansion:
         return self.templates[key, whole]
 
     def _spans(self, own: RankProgram):
-        return lambda group: self.cluster.span(self.program.layout.group(group, own.rank))
+        return lambda group: self.cluster.crowded_span(self.program.layout.group(group, own.rank))
 
     def _message(self, own: RankProgram, launch: Launch) -> tuple:
         action = launch.action
@@ -143,14 +143,14 @@ class _Expansion:
     def _communication(self, own: RankProgram, launch: Launch) -> Template:
         action = launch.action
         if action.verb in ("send", "recv"):
-            span = self.cluster.span(tuple(sorted((own.rank, self._peer(own.rank, action)))))
+            span = self.cluster.crowded_span(tuple(sorted((own.rank, self._peer(own.rank, action)))))
             price = self.pricer.transfer(action.size_bytes, span)
             compute_rate, own_rate = self.pricer.rates(kinds.PIPELINE)
             return Template((Op(launch.stream, kinds.PIPELINE, price, action.verb, group="pipeline",
                                 compute_rate=compute_rate, own_rate=own_rate),))  # fmt: skip
         kind = _KIND_OF_STREAM[launch.stream]
         group = "tensor" if action.verb == "gather vectors" else _GROUP_OF_STREAM[launch.stream]
-        span = self.cluster.span(self.program.layout.group(group, own.rank))
+        span = self.cluster.crowded_span(self.program.layout.group(group, own.rank))
         op, size = _OP_OF_VERB[action.verb], action.size_bytes
         if action.method not in (None, "none"):
             op, size = self.steps.wire(action, span.size)

@@ -1,0 +1,110 @@
+"""A link or an end by its name, without listing a million of them: the name itself says where to look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from simulator.cluster import wires
+from simulator.cluster.parts import Link
+
+if TYPE_CHECKING:
+    from simulator.cluster.cluster import Cluster
+
+_GPU = re.compile(r"gpu(\d+)")
+_NODE = re.compile(r"node(\d+)(?:/|$)")
+_LEAF = re.compile(r"(?:leaf|pod)(\d+)(?:/|$)")
+
+
+def find_link(cluster: Cluster, name: str) -> Link:
+    """The link of this name, as the rules give it. Raises ValueError where there is none."""
+    ends = name.split(">")
+    for end in sorted(ends, key=_breadth):
+        for link in _around(cluster, end):
+            if link.name == name:
+                return link
+    raise ValueError(f"there is no link {name!r} in this cluster")
+
+
+def links_at(cluster: Cluster, end: str) -> tuple[Link, ...]:
+    """Every link that begins or ends there, in both directions. `node3/port1` stands for both of its ends, `node3` for
+    all that begin so. Empty where nothing is called that."""
+
+    def is_there(name: str) -> bool:
+        return name == end or name.startswith(f"{end}/")
+
+    return tuple(link for link in _around(cluster, end) if is_there(link.source) or is_there(link.target))
+
+
+def alike(cluster: Cluster, name: str) -> tuple[str, ...]:
+    """Names of links and ends to choose the nearest from: those around the ranks, nodes and leaves that a misspelt name
+    seems to speak of, and around the first and last node."""
+    numbers = [int(number) for number in re.findall(r"\d+", name)[:4]]
+    nodes = {min(number, cluster.nodes - 1): None for number in numbers}
+    nodes |= {cluster.node_of(min(number, cluster.gpus - 1)): None for number in numbers}
+    found: dict[str, None] = {}
+    for index in (*nodes, 0, cluster.nodes - 1):
+        for link in _of_node(cluster, index):
+            found |= dict.fromkeys((link.name, link.source, link.target))
+    return tuple(found)
+
+
+def all_links(cluster: Cluster) -> Iterator[Link]:
+    """Every link once."""
+    return _unique(cluster, range(cluster.nodes))
+
+
+def _breadth(end: str) -> int:
+    """How many nodes must be looked at: one for a device or node, a leaf's, all for what joins them."""
+    return 0 if _GPU.fullmatch(end) or _NODE.match(end) else 1 if _LEAF.match(end) else 2
+
+
+def _around(cluster: Cluster, end: str) -> Iterator[Link]:
+    """Links among which all those of an end are."""
+    indices: range | tuple[int, ...] = range(cluster.nodes)
+    if match := _GPU.fullmatch(end):
+        rank = int(match[1])
+        indices = (cluster.node_of(rank),) if rank < cluster.gpus else ()
+    elif match := _NODE.match(end):
+        indices = (int(match[1]),) if int(match[1]) < cluster.nodes else ()
+    elif (match := _LEAF.match(end)) and cluster.fabric.has_leaves:
+        below = cluster.fabric.nodes_per_leaf
+        first = int(match[1]) * below
+        indices = range(first, min(first + below, cluster.nodes))
+    elif _breadth(end) < 2 or not end.startswith(("fabric", "core", "spine")):
+        indices = ()
+    return _unique(cluster, indices)
+
+
+def _unique(cluster: Cluster, indices: Iterable[int]) -> Iterator[Link]:
+    """The links of these nodes, each once: nodes below one leaf name it each."""
+    seen: set[str] = set()
+    for index in indices:
+        for link in _of_node(cluster, index):
+            if link.name not in seen:
+                seen.add(link.name)
+                yield link
+
+
+def _of_node(cluster: Cluster, index: int) -> Iterator[Link]:
+    """The links of a node, and those of the leaves above it."""
+    node, first_rank = cluster.node_at(index)
+    for local_rank in range(node.gpus):
+        rank = first_rank + local_rank
+        if wires.has_hub(node):
+            yield from wires.hub_links(node, index, local_rank, rank)
+        if node.ports and not node.fabric.carries_nics:
+            yield from wires.host_links(node, index, node.port_of(local_rank), rank)
+    if node.fabric.carries_nics:
+        for socket in range(node.fabric.sockets):
+            for other in range(socket + 1, node.fabric.sockets):
+                yield from wires.bridge_links(node, index, socket, other)
+    fabric = cluster.fabric
+    for port in range(node.ports):
+        if node.fabric.carries_nics:
+            yield from wires.slot_links(node, index, port)
+        yield from wires.wire_links(cluster, node, index, port)
+        if fabric.has_leaves:
+            for spine in range(max(fabric.spines, 1)):
+                yield from wires.trunk_links(cluster, index, port, spine)
