@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
+
 from simulator.errors import ScenarioError
 from simulator.model import blocks
+from simulator.model.blocks import Cut
+from simulator.model.work import forward_flops
+from simulator.policies.partition import balanced_partition
 from simulator.program.pipeline import schedule_named
 from simulator.program.program import Chunk
 
@@ -24,23 +30,49 @@ def ends_meet(plan) -> bool:
 
 
 def place_units(scenario) -> tuple[Chunk, ...]:
-    """The units of each stage: equal numbers of layers; embedding and head join the first and the last stage."""
+    """The units of each stage: whole layers by `stage_layers`; embedding and head join the first and the last stage."""
     units = blocks.units(scenario.model)
-    stages = num_stages(scenario.plan)
-    num_layers = scenario.model.trunk.num_layers
+    layers = stage_layers(scenario)
+    ends = list(accumulate(layers))
+    last = len(layers) - 1
+    members: list[list[int]] = [[] for _ in layers]
+    for index, unit in enumerate(units):
+        if unit.layer >= 0:
+            members[bisect_right(ends, unit.layer)].append(index)
+        else:
+            members[0 if unit.kind == "embedding" else last].append(index)
+    return tuple(Chunk(stage, ((own[0], own[-1]),)) for stage, own in enumerate(members))
+
+
+def stage_layers(scenario) -> tuple[int, ...]:
+    """Layers of each global stage, by `plan.partition`: as many each, the stated numbers, or balanced.
+
+    Balanced counts FLOPs, of forward, backward and recomputation: a program must not depend on what a profile says.
+    Lookups and other kernels that only move memory weigh nothing.
+    """
+    plan, num_layers, stages = scenario.plan, scenario.model.trunk.num_layers, num_stages(scenario.plan)
+    if isinstance(plan.partition, tuple):
+        return plan.partition
+    if plan.partition == "balanced":
+        return balanced_partition(*_costs(scenario, num_layers, stages))
     if num_layers % stages:
         raise ScenarioError(
-            f"{num_layers} layers do not divide into pipeline * virtual_stages = {stages} equal stages",
+            f"{num_layers} layers do not divide into pipeline * virtual_stages = {stages} equal stages; use "
+            "--set plan.partition=balanced",
             key="plan.pipeline",
         )
-    per_stage = num_layers // stages
+    return (num_layers // stages,) * stages
 
-    def stage_of(index: int) -> int:
-        if units[index].layer >= 0:
-            return units[index].layer // per_stage
-        return 0 if units[index].kind == "embedding" else stages - 1
 
-    members: dict[int, list[int]] = {stage: [] for stage in range(stages)}
-    for index in range(len(units)):
-        members[stage_of(index)].append(index)
-    return tuple(Chunk(stage, ((own[0], own[-1]),)) for stage, own in members.items())
+def _costs(scenario, num_layers: int, stages: int) -> tuple[list[int], int, int, int]:
+    """(FLOPs of each layer, stages, FLOPs of the embedding, FLOPs of the head) of one microbatch."""
+    model, plan = scenario.model, scenario.plan
+    cut = Cut(plan.microbatch, model.trunk.seq, attention=scenario.software.attention or "unfused")
+    layers, ends = [0] * num_layers, {"embedding": 0, "head": 0}
+    for unit in blocks.units(model):
+        flops = 3 * forward_flops(blocks.forward(model, unit, cut))
+        if unit.layer < 0:
+            ends[unit.kind] += flops
+        else:
+            layers[unit.layer] += flops + forward_flops(blocks.recompute(model, unit, cut, plan.recompute))
+    return layers, stages, ends["embedding"], ends["head"]

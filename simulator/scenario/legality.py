@@ -171,9 +171,14 @@ def check_schedule(plan: Plan) -> None:
 
 
 def check_layers(model: ModelSpec, plan: Plan) -> None:
-    """Uniform stages hold the same number of layers."""
+    """Every stage has something to run: uniform stages the same number of layers, others at least one."""
     layers, stages = model.trunk.num_layers, plan.pipeline * plan.virtual_stages
-    if stages > 1 and (layers == 0 or layers % stages):
+    product = f"pipeline {plan.pipeline} * virtual_stages {plan.virtual_stages} = {stages}"
+    if isinstance(plan.partition, tuple):
+        _check_stated_layers(plan.partition, layers, stages, product)
+    elif stages > max(layers, 1):
+        raise ScenarioError(f"{layers} layers cannot fill {product} stages; use fewer", key="plan.pipeline")
+    elif plan.partition == "uniform" and stages > 1 and layers % stages:
         working = [p for p in range(1, layers + 1) if layers % (p * plan.virtual_stages) == 0]
         near = sorted(working, key=lambda p: abs(p - plan.pipeline))[:2]
         advice = (
@@ -182,9 +187,27 @@ def check_layers(model: ModelSpec, plan: Plan) -> None:
             else "use --set plan.virtual_stages=1"
         )
         raise ScenarioError(
-            f"{layers} layers do not divide into pipeline {plan.pipeline} * virtual_stages {plan.virtual_stages} = "
-            f"{stages} equal stages; {advice}",
+            f"{layers} layers do not divide into {product} equal stages; {advice}, or use "
+            "--set plan.partition=balanced",
             key="plan.pipeline",
+        )
+
+
+def _check_stated_layers(stated: tuple[int, ...], layers: int, stages: int, product: str) -> None:
+    said, key, way_out = list(stated), "plan.partition", "or use --set plan.partition=balanced"
+    if len(stated) != stages:
+        raise ScenarioError(
+            f"{said} names {len(stated)} stages, and the plan has {product}; give {stages} numbers, {way_out}", key=key
+        )
+    if sum(stated) != layers:
+        raise ScenarioError(
+            f"{said} deals out {sum(stated)} layers, and the model has {layers}; change the numbers, {way_out}", key=key
+        )
+    if 0 in stated[1:-1]:
+        raise ScenarioError(
+            f"{said} leaves stage {stated.index(0, 1)} without a layer, which only the first and the last can be, with "
+            f"the embedding and the head; change the numbers, {way_out}",
+            key=key,
         )
 
 

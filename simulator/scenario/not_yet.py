@@ -56,7 +56,6 @@ NOT_YET: tuple[Line, ...] = (
     ("plan.recompute", lambda f: f.plan.recompute == "selective_op", "use none, selective or full"),
     ("plan.zero", lambda f: f.plan.zero >= 2 and _reduces(f), "use 0 or 1"),
     ("plan.shard_group", lambda f: f.plan.shard_group is not None and f.plan.zero > 0 and _reduces(f), "leave it out"),
-    ("plan.partition", lambda f: f.plan.partition != "uniform", "use uniform"),
     ("plan.overlap.tensor", lambda f: f.plan.overlap.tensor and f.plan.tensor > 1, "use false"),
     ("plan.aggregation.algorithm",
      lambda f: f.plan.aggregation.algorithm in ("hierarchical", "in_switch") and _reduces(f), "use auto, ring or tree"),

@@ -87,6 +87,7 @@ plan:
   # data: {_gpus(start) // (start.tensor * start.pipeline):<20} # replicas; left out: gpus / (tensor * pipeline)
   sequence_parallel: {str(start.sequence_parallel).lower():<10}# norms and dropout split over the sequence
   schedule: 1f1b               # gpipe | 1f1b | interleaved_1f1b (virtual_stages: 2) | zb_h1 | zb_h2 | zb_v
+  # partition: uniform         # uniform | balanced (in FLOPs) | [layers of each stage]
   microbatch: {start.microbatch:<17}# samples of one replica that are in flight together
   global_batch: {start.global_batch:<15}# samples in a step over all replicas
   recompute: {start.recompute:<18}# none | selective (attention core) | full

@@ -55,6 +55,8 @@ PLANS = {
         ("hstu", {"tensor": 2, "schedule": "zb_h1", "sequence_parallel": True}),
         ("gpt", {"pipeline": 1, "data": 2, "schedule": "zb_v", **SMALL_BUCKETS}),
         ("gpt", {"data": 2, "schedule": "interleaved_1f1b", "virtual_stages": 2}),
+        ("gpt", {"pipeline": 2, "partition": (3, 1)}),
+        ("bert", {"pipeline": 2, "schedule": "zb_v", "partition": (0, 1, 3, 0), "microbatch": 1}),
     ],
     4: [
         ("llama", {"tensor": 2, "pipeline": 2}),
@@ -77,6 +79,8 @@ PLANS = {
         ("bert", {"pipeline": 4, "schedule": "zb_h1", "microbatch": 1, "overlap": {"pipeline": False}}),
         ("llama", {"tensor": 2, "pipeline": 2, "schedule": "zb_h1", "microbatch": 1, "sequence_parallel": True}),
         ("llama", {"tensor": 2, "pipeline": 2, "schedule": "zb_v", "microbatch": 1}),
+        ("llama", {"pipeline": 4, "partition": "balanced", "microbatch": 1, "sets": ("model.trunk.layers=7",)}),
+        ("gpt", {"pipeline": 2, "data": 2, "partition": (4, 0), "zero": 1, **SMALL_BUCKETS}),
         ("gpt", {"pipeline": 2, "data": 2, "schedule": "zb_v", "zero": 1, "optimizer": "adam", "microbatch": 1,
                  **SMALL_BUCKETS}),
         ("bert", {"pipeline": 2, "data": 2, "schedule": "zb_h2", "recompute": "full", "microbatch": 1,

@@ -35,6 +35,8 @@ PLANS = [
     ("gpt", ("plan.pipeline=2", "plan.schedule=zb_h2", "plan.zero=1", "plan.overlap.grad_reduce=false")),
     ("gpt", ("plan.pipeline=2", "plan.schedule=zb_v", "plan.compression={method: topk}", "plan.bucket_mib=4")),
     ("gpt", ("plan.pipeline=4", "plan.tensor=1", "plan.schedule=zb_v", "model.trunk.layers=8", "plan.bucket_mib=1")),
+    ("gpt", ("plan.pipeline=4", "plan.tensor=1", "plan.partition=[0, 1, 3, 0]", "plan.bucket_mib=1")),
+    ("gpt", ("plan.pipeline=2", "plan.schedule=zb_v", "model.trunk.layers=7", "plan.partition=balanced")),
     ("hstu", ("plan.schedule=zb_v", "plan.pipeline=1", "plan.zero=1", "plan.bucket_mib=1")),
     ("cpu", ()),
     ("single", ()),

@@ -365,6 +365,13 @@ NUMBERS = [
     Knob("gpt", "plan.sync", "{mode: synchronous}", "-", timeline, "="),
     Knob("gpt", "plan.balancer", "{kind: none}", "-", timeline, "="),
     Knob("gpt", "plan.partition", "uniform", "-", timeline, "="),
+    Knob("gpt", "plan.partition", "balanced", "uniform", timeline, "=", DEEP),  # a small vocabulary: layers alike
+    Knob("gpt", "plan.partition", "balanced", "uniform", step, "<", DEEP + "; model.trunk.vocab=50000"),
+    Knob("gpt", "plan.partition", "balanced", "uniform", step, "<",
+         DEEP + "; model.trunk.vocab=50000; plan.schedule=zb_h1"),
+    Knob("gpt", "plan.partition", "[4, 4, 4, 4]", "uniform", timeline, "=", DEEP),
+    Knob("gpt", "plan.partition", "[2, 6, 4, 4]", "uniform", step, ">", DEEP),
+    Knob("gpt", "plan.partition", "[2, 6, 4, 4]", "uniform", memory("parameters"), ">", DEEP),
 ]  # fmt: skip
 
 KNOBS = [*PLAN, *COMPRESSION, *MODEL, *CLUSTER, *NUMBERS]

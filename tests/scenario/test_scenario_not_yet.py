@@ -26,7 +26,6 @@ ASKS = {
     "plan.recompute": "plan.recompute=selective_op",
     "plan.zero": "plan.zero=2",
     "plan.shard_group": "plan={zero: 1, shard_group: 8, microbatch: 32, global_batch: 512}",
-    "plan.partition": "plan.partition=[4, 4]",
     "plan.overlap.tensor": "plan={tensor: 2, overlap: {tensor: true}, microbatch: 32, global_batch: 512}",
     "plan.aggregation.algorithm": "plan.aggregation.algorithm=hierarchical",
     "plan.aggregation.order": "plan.aggregation.order=priority",
