@@ -22,7 +22,7 @@ from simulator.executor.tensor_parallel import Tensor
 from simulator.memory import measure_memory
 from simulator.model import blocks
 from simulator.model.tables import ids_per_sample
-from simulator.policies.compression import make_compressor
+from simulator.policies.compression import compressor_of
 from simulator.program.lowering import local_shapes, lower
 from simulator.scenario.loader import scenario_from
 
@@ -212,7 +212,7 @@ def _optimizer(rank: Rank, which: str) -> PieceJob:
 
 def _bucket(rank: Rank, which: str) -> PieceJob:
     """Encoding and decoding of one gradient bucket, phase by phase, as the interpreter does it."""
-    bucket, compressor = rank.dense.buckets[which], make_compressor(rank.scenario.plan.compression)
+    bucket, compressor = rank.dense.buckets[which], compressor_of(rank.scenario.plan)
     span = rank.own.bucket(which)
     shapes = local_shapes(rank.scenario, span.first, span.last)
     reduce, ranks = rank.numerics.reduce, rank.dense.data.size
@@ -240,6 +240,8 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
             yield phase, lambda phase=phase: encode(phase)
             if op == "all_gather":
                 held["payload"] = held["payload"].repeat(ranks)
+            elif op == "all_to_all":  # what all ranks send to the first one
+                held["payload"] = held["payload"].view(ranks, -1)[0].repeat(ranks)
             elif held["payload"] is bucket.gradients:
                 held["payload"] = held["payload"].clone()
         yield len(compressor.collectives), decode

@@ -21,7 +21,7 @@ from simulator.executor.spans import Recorder, Span
 from simulator.executor.stages import Stages, Step
 from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
-from simulator.policies.compression import make_compressor
+from simulator.policies.compression import compressor_of
 from simulator.program.actions import Action
 from simulator.program.lowering import local_shapes
 from simulator.program.program import Program
@@ -42,7 +42,7 @@ class Interpreter:
         self.scenario, self.program, self.env, self.dense, self.tables = scenario, program, env, dense, tables
         self.layout, self.plan, self.rank, self.device = scenario.layout, scenario.plan, rank, device
         self.groups, self.transfers, self.recorder, self.streams = groups, transfers, recorder, streams
-        self.compressor = make_compressor(self.plan.compression)
+        self.compressor = compressor_of(self.plan)
         self.payloads: dict[str, torch.Tensor] = {}
         tensor = groups["compute", "tensor"]
         self.stages = Stages(scenario, own, env, dense, tables, tensor, recorder, streams.keep)
@@ -194,8 +194,12 @@ class Interpreter:
         each = payload.element_size()
         if payload.dtype is torch.float64:  # counted as the scenario would send it
             each = self.env.numerics.reduce_bytes
-        if self.compressor.collectives[action.phase] == "all_gather":
+        op = self.compressor.collectives[action.phase]
+        if op == "all_gather":
             self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_gather(payload, each))
+        elif op == "all_to_all":
+            parts = [payload.numel() // self.dense.data.size] * self.dense.data.size
+            self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_to_all(payload, parts, parts))
         else:
             self.dense.data.all_reduce(payload, each)
         return payload.numel() * each, payload.numel() * each

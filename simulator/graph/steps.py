@@ -11,7 +11,7 @@ from functools import lru_cache
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.work import Collective, Step
-from simulator.policies.compression import make_compressor
+from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.lowering import local_shapes
 from simulator.program.placement import holder, num_stages
@@ -26,7 +26,7 @@ class StepSource:
         self.scenario, self.cut = scenario, cut
         self.model, self.plan = scenario.model, scenario.plan
         self.units = blocks.units(scenario.model)
-        self.compressor = make_compressor(scenario.plan.compression)
+        self.compressor = compressor_of(scenario.plan)
         self._kinds = lru_cache(maxsize=None)(
             lambda first, last: tuple(unit.kind for unit in self.units[first : last + 1])
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulator.policies.compression import Compressor
+from simulator.policies.compressor import Compressor
 from simulator.program.actions import Action
 from simulator.program.program import Launch
 

@@ -21,7 +21,7 @@ from math import prod
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.stacks import TORCH, Stack
-from simulator.policies.compression import make_compressor
+from simulator.policies.compression import compressor_of
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
     gather_parameters,
@@ -105,7 +105,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
             spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
             launches = compress_reductions(
                 launches,
-                make_compressor(plan.compression),
+                compressor_of(plan),
                 lambda name: local_shapes(scenario, *spans[name]),
                 precision.reduce,
             )

@@ -11,6 +11,16 @@ COMPRESSED = [
     ("gpt", {"data": 2, "compression": {"method": "topk", "density": 1.0}}),
     ("llama", {"data": 2, "compression": {"method": "powersgd", "rank": 2}}),
     ("hstu", {"data": 2, "compression": {"method": "powersgd", "rank": 2, "error_feedback": False}}),
+    (
+        "llama",
+        {
+            "data": 2,
+            "compression": {"method": "topk", "density": 0.1},
+            "aggregation": {"sparse": "balanced"},
+            **SMALL_BUCKETS,
+        },
+    ),
+    ("gpt", {"data": 2, "compression": {"method": "topk", "density": 1.0}, "aggregation": {"sparse": "balanced"}}),
 ]
 
 PLANS = {
@@ -71,6 +81,9 @@ PLANS = {
         ("hstu", {"tensor": 2, "data": 2, "embedding_sharding": {"item": "table_wise", "action": "data_parallel"}}),
         ("sasrec_binary", {"tensor": 2, "data": 2, "sequence_parallel": True}),
         ("hstu_sampled", {"data": 4}),
+        ("llama", {"data": 4, "microbatch": 1, "compression": {"method": "topk", "density": 0.05},
+                   "aggregation": {"sparse": "balanced"}, "bucket_mib": 0.003}),
+        ("gpt", {"data": 4, "microbatch": 1, "aggregation": {"algorithm": "halving_doubling"}, **SMALL_BUCKETS}),
         ("llama", {"tensor": 2, "data": 2, "recompute": "full", "bucket_mib": 0.002}),
         ("gpt", {"tensor": 2, "data": 2, "recompute": "full", "sequence_parallel": True, **SMALL_BUCKETS}),
         ("llama", {"pipeline": 4, "schedule": "zb_h1", "microbatch": 1}),

@@ -16,21 +16,24 @@ SHAPES = ((64, 48), (48,), (32, 80), (3, 3))
 RANKS = 3
 
 
-def reduced(compressor, gradients, states):
+def reduced(compressor, gradients, states, shapes=SHAPES):
     """What every rank has after all phases, with the collectives done here by hand."""
     received = [None] * len(gradients)
-    for number, phase in enumerate(compressor.phases(SHAPES, "fp32")):
+    for number, phase in enumerate(compressor.phases(shapes, "fp32")):
         payloads = [
-            compressor.pack(number, gradient, SHAPES, state, before)
+            compressor.pack(number, gradient, shapes, state, before)
             for gradient, state, before in zip(gradients, states, received, strict=True)
         ]
-        assert payloads[0].numel() * payloads[0].element_size() == phase.wire_bytes
+        assert {payload.numel() * payload.element_size() for payload in payloads} == {phase.wire_bytes}
         if phase.op == "all_gather":
             received = [torch.cat(payloads)] * len(gradients)
+        elif phase.op == "all_to_all":
+            parts = torch.stack([payload.view(len(gradients), -1) for payload in payloads])
+            received = list(parts.transpose(0, 1).reshape(len(gradients), -1))
         else:
             received = [torch.stack(payloads).sum(0) for _ in gradients]
     for gradient, state, last in zip(gradients, states, received, strict=True):
-        compressor.unpack(gradient, SHAPES, state, last, len(gradients))
+        compressor.unpack(gradient, shapes, state, last, len(gradients))
     for gradient in gradients[1:]:
         assert torch.equal(gradient, gradients[0]), "all ranks decode the same"
     return gradients[0]
@@ -43,10 +46,13 @@ def fresh_gradients(seed: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("stated", [
     {"method": "topk", "density": 0.05}, {"method": "powersgd", "rank": 2}, {"method": "none"},
-], ids=lambda stated: stated["method"])  # fmt: skip
+    {"method": "topk", "density": 0.05, "sparse": "balanced"}, {"method": "topk", "density": 1.0, "sparse": "balanced"},
+    {"method": "topk", "density": 1e-6, "sparse": "balanced"},
+], ids=str)  # fmt: skip
 def test_error_feedback_loses_nothing(stated):
     """Over all steps, what was applied plus what is still remembered is the sum of all gradients."""
-    compressor = make_compressor(Compression(**stated))
+    plan = Compression(**{key: value for key, value in stated.items() if key != "sparse"})
+    compressor = make_compressor(plan, stated.get("sparse", "allgather"), RANKS)
     states = [{} for _ in range(RANKS)]
     applied, true = 0, 0
     for step in range(5):
@@ -73,6 +79,47 @@ def test_topk_keeps_the_largest():
     kept = compressor.kept(gradient.numel())
     expected[gradient.abs().argsort()[:-kept]] = 0
     torch.testing.assert_close(reduced(compressor, [gradient], [{}]), expected)
+
+
+@pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
+def test_balanced_topk_applies_the_largest_sums_of_what_was_sent_region_by_region(density):
+    """By hand: each rank's largest of every third of the bucket, added up, the largest sums of each third kept."""
+    compressor = make_compressor(Compression(method="topk", density=density, error_feedback=False), "balanced", RANKS)
+    gradients = fresh_gradients(3)
+    count = gradients[0].numel()
+    region, kept = -(-count // RANKS), max(1, round(density * count / RANKS))
+    expected = torch.zeros(count)
+    for first in range(0, count, region):
+        parts = [gradient[first : first + region] for gradient in gradients]
+        number = min(kept, len(parts[0]))
+        sums = torch.zeros(len(parts[0]))
+        for part in parts:
+            largest = part.abs().argsort(descending=True)[:number]
+            sums[largest] += part[largest]
+        best = sums.abs().argsort(descending=True)[:number]
+        expected[first + best] = sums[best]
+    torch.testing.assert_close(reduced(compressor, gradients, [{} for _ in gradients]), expected)
+
+
+def test_an_entry_that_no_owner_picked_stays_with_who_sent_it():
+    """Two ranks, two regions of two entries, one kept of each: rank 0's 3 loses to rank 1's 4 in the first region."""
+    compressor = make_compressor(Compression(method="topk", density=0.5), "balanced", 2)
+    gradients = [torch.tensor([3.0, 0.0, 1.0, 2.0]), torch.tensor([0.0, 4.0, 0.0, 5.0])]
+    states = [{}, {}]
+    result = reduced(compressor, gradients, states, ((4,),))
+    assert result.tolist() == [0.0, 4.0, 0.0, 7.0]
+    assert [state["residual"].tolist() for state in states] == [[3.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 7])
+def test_buckets_smaller_than_the_group_lose_nothing(count):
+    compressor = make_compressor(Compression(method="topk", density=0.4), "balanced", RANKS)
+    states, applied, true = [{} for _ in range(RANKS)], 0, 0
+    for step in range(4):
+        gradients = [torch.arange(1.0, count + 1) * (rank + 1) * (-1) ** step for rank in range(RANKS)]
+        true = true + torch.stack(gradients).sum(0)
+        applied = applied + reduced(compressor, gradients, states, ((count,),))
+    torch.testing.assert_close(applied + sum(state["residual"] for state in states), true)
 
 
 def test_powersgd_finds_a_matrix_of_its_rank_exactly():

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from simulator import kinds
 from simulator.errors import NotSupportedYet
 from simulator.model.work import Kernel
-from simulator.policies.compression import COMPRESSORS, Bf16, NoCompression, PowerSgd, TopK, elements, make_compressor
+from simulator.policies.compression import COMPRESSORS, Bf16, NoCompression, make_compressor
+from simulator.policies.compressor import elements
+from simulator.policies.low_rank import PowerSgd
+from simulator.policies.sparse import BalancedTopK, TopK
 
 LAYER = ((4096, 1024), (4096,), (1024, 4096), (1024,))
 COUNT = 2 * 4096 * 1024 + 4096 + 1024
@@ -18,7 +21,15 @@ SHAPES = st.lists(
     min_size=1,
     max_size=5,
 ).map(tuple)
-ALL = [NoCompression(), Bf16(), TopK(0.01), TopK(0.3, error_feedback=False), PowerSgd(4), PowerSgd(1, False)]
+ALL = [
+    NoCompression(),
+    Bf16(),
+    TopK(0.01),
+    TopK(0.3, error_feedback=False),
+    BalancedTopK(0.02, 8),
+    PowerSgd(4),
+    PowerSgd(1, False),
+]
 
 
 def sent(compressor, shapes=LAYER, dtype="fp32"):
@@ -52,6 +63,39 @@ def test_topk_gathers_2_k_numbers_from_every_other_rank(ranks, density):
     received = (ranks - 1) * payload / 4  # in 4-byte numbers
     assert received == 2 * kept * (ranks - 1)
     assert not compressor.all_reducible
+
+
+@pytest.mark.parametrize("density", [0.001, 0.01, 0.5])
+def test_balanced_topk_sends_4_k_numbers_whatever_the_ranks(density):
+    """Two exchanges of 2k(P-1)/P numbers each: within Ok-Topk's 6k(P-1)/P, and flat where gathering grows with P."""
+    numbers = {}
+    for ranks in (2, 8, 64, 512):
+        compressor = BalancedTopK(density, ranks)
+        to_all, own = sent(compressor)
+        kept = ranks * compressor.kept(COUNT)
+        assert kept == pytest.approx(density * COUNT, rel=0.5 * ranks / (density * COUNT) + 1e-12)
+        numbers[ranks] = (to_all * (ranks - 1) / ranks + own * (ranks - 1)) / 4
+        assert numbers[ranks] == 4 * kept * (ranks - 1) / ranks < 6 * kept * (ranks - 1) / ranks
+        gathered = sent(TopK(density))[0] * (ranks - 1) / 4
+        assert (numbers[ranks] < gathered) == (ranks > 2)
+    assert numbers[512] < 2.1 * numbers[2]
+    assert not compressor.all_reducible
+
+
+def test_balanced_topk_passes_over_memory():
+    first, second = BalancedTopK(0.25, 4).phases(((1000,),), "fp32")
+    # residual added 12 n, magnitudes 8 n, selection 4 n, 4 x 62 pairs gathered, the residual's copy 8 n
+    assert [(kernel.op, kernel.bytes_moved) for kernel in first.encode] == [
+        ("elementwise", 12_000), ("elementwise", 8_000), ("topk", 4_000), ("scatter_add", 248 * 16), ("copy", 8_000),
+    ]  # fmt: skip
+    # 250 sums zeroed, 248 pairs added, magnitudes and selection of 250, 62 pairs gathered
+    assert [(kernel.op, kernel.bytes_moved) for kernel in second.encode] == [
+        ("elementwise", 1_000), ("scatter_add", 248 * 16), ("elementwise", 2_000), ("topk", 1_000),
+        ("scatter_add", 62 * 16),
+    ]  # fmt: skip
+    decoded = BalancedTopK(0.25, 4).decode(((1000,),), "fp32", 4)
+    assert [kernel.bytes_moved for kernel in decoded] == [4_000, 248 * 8, 248 * 12, 248 * 12]
+    assert len(BalancedTopK(0.25, 4, error_feedback=False).decode(((1000,),), "fp32", 4)) == 2
 
 
 def test_topk_keeps_at_least_one_entry():
@@ -111,6 +155,7 @@ def test_payloads_that_can_be_summed_are_no_larger_than_the_gradient(compressor,
 def test_the_plan_names_the_compressor():
     plan = SimpleNamespace(method="topk", density=0.01, rank=None, error_feedback=True)
     assert make_compressor(plan) == TopK(0.01)
+    assert make_compressor(plan, "balanced", 16) == BalancedTopK(0.01, 16)
     for name in COMPRESSORS:
         plan = SimpleNamespace(method=name, density=0.01, rank=4, error_feedback=True)
         assert make_compressor(plan).name == name
