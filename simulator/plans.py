@@ -18,8 +18,9 @@ from simulator.values import MAX_INTEGER, Natural, Positive, PositiveReal, Value
 class Aggregation(Value):
     """How gradients are summed over their group."""
 
-    algorithm: Literal["auto", "ring", "tree", "hierarchical", "in_switch"] = Field(
-        "auto", description="all-reduce algorithm; auto takes the fastest that the profile knows"
+    algorithm: Literal["auto", "ring", "tree", "hierarchical", "halving_doubling", "in_switch"] = Field(
+        "auto",
+        description="of all-reduces; auto: what NCCL chose inside a node, the faster of its ring and tree out",
     )
     order: Literal["backward", "priority"] = Field(
         "backward", description="buckets leave as backward fills them, or those the next forward needs first"

@@ -15,13 +15,16 @@ import numpy as np
 
 from calibration.published import constants, crossval, fits
 from calibration.published.raw import citation, column, microseconds_as_ns, rows
-from simulator.costs.profile import SCHEMA_VERSION, profile_from_record, sealed
+from simulator.costs.profile import SCHEMA_VERSION, SWITCH_CURVE, profile_from_record, sealed
 from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
 from topologies.devices import A100_SXM4_80GB, H100_SXM5_80GB
 
 ACCIDENT = 1.5
 COMMAND = "python -m calibration.published.build"
 MIB = 2**20
+IN_SWITCH = ("h100_sxm", "all_reduce", 8)
+"""The curve that NCCL's NVLS made: its bus bandwidth is 1.32 times that of all-gathers over the same 8 GPUs (A100's, by
+rings: 1.08; over 4 H100: 1.10), and it meets a log with "NVLS on" (tests)."""
 DEVICES = {
     "a100_sxm4_80gb": (A100_SXM4_80GB, "a100_sxm", 40 * MIB, 300e9, "megatron_2022", constants.A100),
     "h100_sxm5_80gb": (H100_SXM5_80GB, "h100_sxm", 50 * MIB, 450e9, "current", constants.H100),
@@ -55,7 +58,12 @@ def build(name: str) -> dict:
             **fits.wide_rows("llmcompass"),
             **fits.attention_curves("fa3", ampere),
         },
-        "constants": {**constants.COMMON, **own_constants, **fits.inter_node_constants()},
+        "constants": {
+            **constants.COMMON,
+            **own_constants,
+            **fits.inter_node_constants(),
+            **({} if ampere else fits.switch_constants()),
+        },
         "overlap": {
             **{kind: _measured_overlap() for kind in (TENSOR, CONTEXT, EMBEDDING, DATA)},
             PIPELINE: {"compute": 1.0, "own": 1.0, "source": "no_slowdown"},
@@ -154,7 +162,8 @@ def _collectives(system: str) -> list[dict]:
             points.sort(key=lambda row: int(row["message_size"]))
             found.append({"op": op, "group_size": ranks, "tier": "intra_node", "source": "nccl",
                           "size_bytes": [2 * size for size in column(points, "message_size")],
-                          "median_ns": microseconds_as_ns(points, "latency_us")})  # fmt: skip
+                          "median_ns": microseconds_as_ns(points, "latency_us"),
+                          **({"algorithm": SWITCH_CURVE} if (system, op, ranks) == IN_SWITCH else {})})  # fmt: skip
     return found
 
 

@@ -36,6 +36,16 @@ COMMON = {
     "tree_hop_inter_s": constant(
         5.0e-6, "s", "published", f"{NCCL_TUNER}, network, tree, LL; the cluster's wire latency is added to it"
     ),
+    "sharp_base_low_latency_s": constant(4.4e-6, "s", "published", f"{NCCL_TUNER}, CollNet, LL base 4.4 us"),
+    "sharp_hop_intra_low_latency_s": constant(0.5e-6, "s", "published", f"{NCCL_TUNER}, NVLink, CollNet, LL"),
+    "sharp_hop_inter_low_latency_s": constant(
+        5.0e-6, "s", "published", f"{NCCL_TUNER}, network, CollNet, LL; the cluster's wire latency is added to it"
+    ),
+    "sharp_hop_intra_s": constant(4.0e-6, "s", "published", f"{NCCL_TUNER}, NVLink, CollNet, Simple"),
+    "sharp_hop_inter_s": constant(
+        10.7e-6, "s", "published", f"{NCCL_TUNER}, network, CollNet, Simple; the cluster's wire latency is added to it"
+    ),
+    "sharp_efficiency": constant(0.9, "1", "published", f"{NCCL_TUNER}: CollNet's bandwidth over a ring's"),
     "topk_passes": constant(
         6.0, "1", "assumed",
         "exact top-k is a radix select: four 8-bit digits read the keys once each, then a gather and a sort",
@@ -112,7 +122,16 @@ A100 = {
     ),
 }
 
+NEWER_TUNER = "NCCL source since 2.18, src/graph/tuning.cc: the tuner's latency table"
+
 H100 = {
+    "nvls_hop_s": constant(25e-6, "s", "published", f"{NEWER_TUNER}, NVLink, NVLS and NVLSTree"),
+    "nvls_tree_hop_s": constant(
+        20.9e-6, "s", "published", f"{NEWER_TUNER}, network, NVLSTree; the cluster's wire latency is added to it"
+    ),
+    "nvls_sharp_hop_s": constant(
+        18e-6, "s", "published", f"{NEWER_TUNER}, network, NVLS; the cluster's wire latency is added to it"
+    ),
     "tree_limit_two_nodes_bytes_per_s": constant(
         331e9, "bytes/s", "published", "NCCL 2.28 tuner, Hopper, trees on 2 nodes: 41.4e9 a channel, 16 assumed, halved"
     ),

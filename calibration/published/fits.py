@@ -153,6 +153,17 @@ def inter_node_constants() -> dict:
     }
 
 
+NVLS_LOG, NVLS_RANKS, NVLINK4_BYTES_PER_S = "1x DGX H100 (NVLS on)", 8, 450e9
+
+
+def switch_constants() -> dict:
+    """What sums in a node's switches reach of a GPU's link, which carries the message and an n-th of it out."""
+    seconds = {int(row["size_B"]): float(row["time_us"]) * 1e-6 for row in rows("nccl_allreduce_logs", system=NVLS_LOG)}
+    best = max(size * (1 + 1 / NVLS_RANKS) / time for size, time in seconds.items()) / NVLINK4_BYTES_PER_S
+    cited = f"{citation('nccl_allreduce_logs')} {NVLS_LOG}: (1 + 1/8) S over time, of 450e9 bytes/s, at best"
+    return {"nvls_efficiency": constant(digits(best, 3), "1", "published", cited)}
+
+
 def _log_error(points: list[tuple[int, float]], wire: float, efficiency: float, hops: float, half: float) -> float:
     size = np.array([point[0] for point in points], dtype=np.float64)
     seconds = np.array([point[1] for point in points])

@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from simulator.cluster import Cluster, GroupSpan
+from simulator.costs.algorithm_rules import switches_of
 from simulator.costs.collectives import CollectiveCosts, CollectiveTime
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
 from simulator.costs.kernels import KernelCosts, KernelTime
@@ -55,7 +56,7 @@ class Pricer:
         self._pieces = MeasuredPieces(
             self.profile, lambda kernel: self._kernels.price(kernel).seconds, alone=cluster.gpus == 1
         )
-        self._collectives = CollectiveCosts(self.profile)
+        self._collectives = CollectiveCosts(self.profile, switches_of(cluster))
         self._draw: tuple[int, int] | None = None
         self._prices: dict[tuple, Price] = {}
         self._warnings: dict[str, str] = {}
@@ -103,7 +104,7 @@ class Pricer:
 
     def link_efficiency(self, tier: str) -> float:
         """What share of a link's datasheet rate large messages reach. tier: gpu (inside a node), port or leaf."""
-        return self._collectives.link_efficiency(tier)
+        return self._collectives.tiers.link_efficiency(tier)
 
     def rates(self, kind: str) -> tuple[int, int]:
         """(rate of a compute op while this kind of communication runs beside it, its own rate then), of FULL_RATE."""

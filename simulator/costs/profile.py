@@ -6,7 +6,7 @@
      "defaults": {"stack"?: name in `model/stacks.py`, "attention"?: "unfused" | "flash"},
      "sources":   {key: {kind, citation, date, command}},
      "kernels":   [{op, dtype, source, columns {axis: [...]}, median_ns [...], spread_ns?, count?, quantiles_ns?}],
-     "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...], quantiles_ns?}],
+     "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...], quantiles_ns?, algorithm?}],
      "pieces"?:   [{name, source, kernels [[op, [shape], dtype, bytes_moved], ...], median_ns, count, quantiles_ns}],
      "curves":    {name: {unit, source, columns {axis: [...]}, value [...]}},
      "constants": {name: {value, unit, kind, citation, fitted_on [...]}},
@@ -35,6 +35,7 @@ from simulator.model.work import Kernel
 SCHEMA_VERSION = 1
 SOURCE_KINDS = ("measured", "published", "transferred", "assumed")
 INTRA_NODE, INTER_NODE = "intra_node", "inter_node"
+RING_CURVE, SWITCH_CURVE = "ring", "in_switch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class CollectiveCurve:
     """Time of one collective against message size (as `model.work.Collective` counts it), one group size and tier.
 
     op: a collective, or `send` for one message of a pair. quantiles_s[n, q]: whole samples, None where unpublished.
+    algorithm: how large messages went, RING_CURVE or SWITCH_CURVE (the node's switch added them up).
     """
 
     op: str
@@ -102,6 +104,7 @@ class CollectiveCurve:
     size_bytes: np.ndarray
     median_s: np.ndarray
     quantiles_s: np.ndarray | None = None
+    algorithm: str = RING_CURVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +287,12 @@ def _collective(row: dict, sources: dict[str, SourceGroup]) -> CollectiveCurve:
         raise ValueError(f"sizes of {row['op']} over {row['group_size']} do not rise")
     median = _positive(row["median_ns"], row["op"]) * 1e-9
     quantiles = np.array(row["quantiles_ns"], dtype=np.float64) * 1e-9 if "quantiles_ns" in row else None
-    return CollectiveCurve(row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median, quantiles)
+    algorithm = row.get("algorithm", RING_CURVE)
+    if algorithm not in (RING_CURVE, SWITCH_CURVE):
+        raise ValueError(f"{row['op']} over {row['group_size']} went by {algorithm!r}")
+    return CollectiveCurve(
+        row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median, quantiles, algorithm
+    )  # fmt: skip
 
 
 def _piece(row: dict) -> MeasuredPiece:

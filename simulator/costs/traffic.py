@@ -1,17 +1,19 @@
 """Traffic: what a collective puts on the links of its members and of their nodes, in closed form.
 
 The one place that knows how many bytes an algorithm sends. Isolated times (`collectives.py`) are worked out from these
-volumes, and so are the loads of links that several groups share. Sources: `algorithms.py`; a ring enters and leaves
-each node once per channel, whatever the members there (NCCL), so a node sends what one member sends.
+volumes, and so are the loads of links that several groups share. A ring enters and leaves each node once per channel,
+whatever the members there (NCCL), so a node sends what one member sends. Sources: `algorithms.py`; BlueConnect (Cho et
+al., SysML 2019) and NCCL's CollNet for the hierarchy; Thakur, Rabenseifner and Gropp 2005 for halving and doubling;
+Klenk et al., ISCA 2020 (NVLink), and Graham et al., COMHPC 2016 (SHARP) for sums in switches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from simulator.cluster import GroupSpan
+from simulator.costs.algorithm_rules import Switches
 from simulator.costs.algorithms import ring_volume, tree_volume
 
 RING, DIRECT, PAIR = "ring", "direct", "pair"
@@ -68,12 +70,33 @@ def pair_traffic(span: GroupSpan) -> Volume:
     return Volume(PAIR, 1.0, _between(1.0, span))
 
 
-VOLUMES: dict[str, Callable[[str, GroupSpan], Volume]] = {
-    "ring": ring_traffic,
-    "tree": tree_traffic,
-    "direct": direct_traffic,
-}
-"""Algorithm -> its volume for (collective, group)."""
+def hierarchical_traffic(op: str, span: GroupSpan) -> Volume:
+    """Rings inside the nodes, then one through the nodes for each place in them, with a per_node-th of the message.
+
+    A member sends as much as in one ring of all ((p - 1)/p + (k - 1)/k/p = (n - 1)/n, p members on each of k nodes),
+    but a node only what its own sum must: (k - 1)/k of the message each way.
+    """
+    return Volume(RING, ring_volume(op, span.size), ring_volume(op, span.nodes))
+
+
+def halving_doubling_traffic(op: str, span: GroupSpan) -> Volume:
+    """Exchanges of half the message with the neighbour, a quarter with the next but one, ...: the same bytes as
+    `hierarchical_traffic`, because the members of a node are the near ones."""
+    return hierarchical_traffic(op, span)
+
+
+def in_switch_traffic(op: str, span: GroupSpan, switches: Switches) -> Volume:
+    """Sums made by switches.
+
+    Inside a node (NVLS): the owner of each n-th of the message lets the switch read it from all and add, then writes
+    it once for all: a member sends the message once and its own part once more. Without: rings, as `hierarchical`.
+    Between nodes (SHARP): each node's sum enters the fabric once. Without: a double binary tree of nodes.
+    """
+    inside = span.per_node
+    own = {"all_reduce": 1.0 + 1.0 / inside, "reduce_scatter": 1.0, "all_gather": 1.0}[op] if inside > 1 else 0.0
+    sent = own if switches.in_node else ring_volume(op, inside)
+    node = _between(1.0 if switches.in_fabric else tree_volume(span.nodes), span)
+    return Volume(RING, sent + node / inside, node)
 
 
 def _between(volume: float, span: GroupSpan) -> float:

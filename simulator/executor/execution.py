@@ -177,6 +177,8 @@ def execute(
             check_memory(scenario, job.program)
         if progress is not None:
             progress(f"{scenario.layout.ranks} processes, {warmup} + {steps} steps")
+            if (named := scenario.plan.aggregation.algorithm) != "auto" and backend == "gloo":
+                progress(f"Gloo chooses its own algorithm; plan.aggregation.algorithm {named} prices the run only")
         records = launch([job], scenario.layout.ranks, timeout_s=timeout_s)[0]
     return Execution(scenario, job.program, backend, warmup, tuple(records))
 

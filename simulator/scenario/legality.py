@@ -5,10 +5,12 @@ from __future__ import annotations
 from math import gcd, prod
 
 from simulator.cluster import Cluster
+from simulator.costs.algorithm_rules import check_algorithm, switches_of
 from simulator.errors import ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
+from simulator.policies.compression import compressor_of
 from simulator.scenario.schema import Software
 
 DEGREES = ("tensor", "context", "data", "pipeline")
@@ -31,6 +33,7 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_layers(model, plan)
     check_tensor(model, plan)
     check_gradients(plan)
+    check_aggregation(plan, cluster)
     check_tables(model, plan)
 
 
@@ -255,6 +258,18 @@ def check_gradients(plan: Plan) -> None:
             f"{gcd(plan.shard_group, replicas)} or leave it out",
             key="plan.shard_group",
         )
+
+
+def check_aggregation(plan: Plan, cluster: Cluster) -> None:
+    """The algorithm that is named can run every collective of the gradients, on every group of them."""
+    algorithm, layout = plan.aggregation.algorithm, plan.layout
+    if algorithm == "auto" or layout.data * layout.context == 1:
+        return
+    ops = ("reduce_scatter", "all_gather") if plan.zero else compressor_of(plan).collectives
+    for pipeline_rank in range(layout.pipeline):
+        span = cluster.span(layout.group("data", layout.rank(pipeline_rank)))
+        for op in ops:
+            check_algorithm(op, algorithm, span, switches_of(cluster))
 
 
 def check_tables(model: ModelSpec, plan: Plan) -> None:

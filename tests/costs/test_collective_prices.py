@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from calibration.published.raw import rows
 from simulator.cluster import GroupSpan
 from simulator.costs.algorithms import ring_volume
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 from simulator.registry import topology
 from simulator.units import FULL_RATE, GIB, MIB
 
@@ -95,12 +95,10 @@ def test_algorithms_can_be_forced_and_auto_takes_the_faster(pricers):
     assert small[1] < small[0]
 
 
-def test_algorithms_that_are_not_built_are_refused(pricers):
+def test_names_that_nobody_knows_are_refused(pricers):
     pricer = pricers["a100_sxm4_80gb"]
     span = pricer.cluster.span(range(8))
-    with pytest.raises(NotSupportedYet, match="hierarchical is not supported yet"):
-        pricer.collective("all_reduce", MIB, span, "hierarchical")
-    with pytest.raises(ScenarioError, match="use one of auto, ring, tree"):
+    with pytest.raises(ScenarioError, match="use one of auto, ring, tree, hierarchical, halving_doubling, in_switch"):
         pricer.collective("all_reduce", MIB, span, "butterfly")
     with pytest.raises(ValueError, match="no cost for collective 'gather'"):
         pricer.collective("gather", MIB, span)

@@ -4,6 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.cluster import GroupSpan
+from simulator.costs.algorithm_rules import Switches
+from simulator.costs.traffic import halving_doubling_traffic, hierarchical_traffic, in_switch_traffic
 from simulator.model.work import Kernel
 from simulator.units import MIB
 
@@ -45,7 +48,72 @@ def test_a_message_is_sent_once(pricers):
     assert (far.pattern, far.member_bytes, far.node_bytes) == ("pair", MIB, MIB)
 
 
-@given(OPS, st.integers(1, 2**35), GROUPS, MACHINES, st.sampled_from(["auto", "ring", "tree"]))
+@pytest.mark.parametrize("algorithm", ["hierarchical", "halving_doubling"])
+@pytest.mark.parametrize("op", RING_SHARE)
+@pytest.mark.parametrize("ranks", [range(8), range(32), range(64), range(0, 128, 8), range(0, 64, 4)])
+def test_a_hierarchy_sends_what_a_ring_does_but_only_its_sum_out_of_a_node(pricers, op, ranks, algorithm):
+    pricer = pricers["a100_sxm4_80gb"]
+    n, span = len(ranks), pricer.cluster.span(ranks)
+    traffic = pricer.collective(op, 512 * MIB, span, algorithm).traffic
+    assert traffic.member_bytes == RING_SHARE[op] * (n - 1) * 512 * MIB // n
+    assert traffic.node_bytes == RING_SHARE[op] * (span.nodes - 1) * 512 * MIB // span.nodes
+
+
+def test_a_hierarchy_is_its_stages_byte_by_byte():
+    """Stage by stage, what one member sends: inside its node, and out of it."""
+    for members, nodes in ((8, 4), (4, 16), (2, 2)):
+        size = members * nodes * MIB
+        inside = 2 * (members - 1) * size // members  # reduce-scatter and all-gather
+        out = 2 * (nodes - 1) * (size // members) // nodes  # a ring of one member from each node
+        span = GroupSpan(members * nodes, nodes, members, 300 * 10**9, 0.0, 200 * 10**9, 5e-6)
+        volume = hierarchical_traffic("all_reduce", span)
+        assert round(volume.member * size) == inside + out
+        assert round(volume.node * size) == members * out
+
+
+def test_halving_sends_half_to_the_neighbour_a_quarter_to_the_next_and_so_on():
+    """Messages of one rank of 32 on 4 nodes, one by one: those over 8 places or more leave the node."""
+    size, members, nodes = 2**30, 8, 4
+    messages = [(2**step, size // 2 ** (step + 1)) for step in range(5)]
+    out = sum(part for distance, part in messages if distance >= members)
+    span = GroupSpan(members * nodes, nodes, members, 300 * 10**9, 0.0, 200 * 10**9, 5e-6)
+    for op, both in (("reduce_scatter", 1), ("all_reduce", 2)):
+        volume = halving_doubling_traffic(op, span)
+        assert round(volume.member * size) == both * sum(part for _, part in messages)
+        assert round(volume.node * size) == both * members * out
+
+
+@pytest.mark.parametrize(
+    ("switches", "member", "node"),
+    [
+        (Switches(True, False), 9 / 8 + 2 / 8, 2.0),  # NVLS inside, a double tree of four nodes between
+        (Switches(False, True), 14 / 8 + 1 / 8, 1.0),  # rings inside, the fabric adds up: once up
+        (Switches(True, True), 9 / 8 + 1 / 8, 1.0),
+    ],
+)
+def test_switches_that_add_take_the_message_once(switches, member, node):
+    span = GroupSpan(32, 4, 8, 450 * 10**9, 0.0, 400 * 10**9, 5e-6)
+    volume = in_switch_traffic("all_reduce", span, switches)
+    assert (volume.member, volume.node) == pytest.approx((member, node))
+    alone = GroupSpan(32, 32, 1, 450 * 10**9, 0.0, 50 * 10**9, 5e-6)
+    if switches.in_fabric:
+        assert in_switch_traffic("all_reduce", alone, switches)[1:] == (1.0, 1.0)
+
+
+def test_in_a_node_a_switch_takes_nine_eighths_where_a_ring_takes_fourteen(pricers):
+    pricer = pricers["h100_sxm5_80gb"]
+    span = pricer.cluster.span(range(8))
+    sent = {name: pricer.collective("all_reduce", 8 * MIB, span, name).traffic.member_bytes
+            for name in ("in_switch", "ring", "auto")}  # fmt: skip
+    assert sent == {"in_switch": 9 * MIB, "ring": 14 * MIB, "auto": 9 * MIB}  # NCCL's NVLS made the curve over 8
+    four = pricer.collective("all_reduce", 8 * MIB, pricer.cluster.span(range(4)))
+    assert four.traffic.member_bytes == 12 * MIB
+    gathered = pricer.collective("all_gather", 8 * MIB, span, "in_switch").traffic
+    assert (gathered.member_bytes, gathered.node_bytes) == (8 * MIB, 0)
+
+
+@given(OPS, st.integers(1, 2**35), GROUPS, MACHINES,
+       st.sampled_from(["auto", "ring", "tree", "hierarchical", "halving_doubling"]))  # fmt: skip
 def test_no_op_alone_needs_more_than_its_links_reach(pricers, op, size, ranks, machine, algorithm):
     """The bytes fit into what the latency leaves of the time, at the rates that `link_efficiency` states."""
     pricer = pricers[machine]

@@ -118,6 +118,9 @@ LAYER_22B = ("model.trunk.hidden=6144; model.trunk.heads=64; model.trunk.seq=204
 SLOW_NET = "cluster.nodes=2; cluster.nic_gbit_per_s=1; plan.tensor=8; plan.data=2"
 NVLINK = "plan.tensor=1; plan.data=8"
 TWO_NODES = "cluster.nodes=2; plan.tensor=1"
+SLOW_NODES = TWO_NODES + "; cluster.nic_gbit_per_s=10"
+ONE_H100 = "cluster.nodes=1; plan.tensor=1; plan.pipeline=1; plan.sequence_parallel=false"
+TWO_H100 = ONE_H100 + "; cluster.nodes=2; plan.data=16; plan.global_batch=16"
 
 PLAN = [
     Knob("gpt", "plan.tensor", "4", "2", memory("parameters"), "<"),
@@ -189,8 +192,28 @@ PLAN = [
     Knob("gpt", "plan.aggregation.algorithm", "auto", "ring", step, "<=", "cluster.nodes=4; plan.global_batch=32"),
     Knob("gpt", "plan.aggregation.algorithm", "auto", "tree", step, "<=", "cluster.nodes=4; plan.global_batch=32"),
     Knob("gpt", "plan.aggregation.algorithm", "tree", "auto", timeline, "=", "plan.tensor=8"),
+    # half of a ring's bytes leave each of two nodes; on fast NICs the stages inside nodes cost more than that saves
+    Knob("gpt", "plan.aggregation.algorithm", "hierarchical", "ring", step, "<", SLOW_NODES),
+    Knob("gpt", "plan.aggregation.algorithm", "hierarchical", "ring", step, ">", "cluster.nodes=4; plan.tensor=1;"
+         "plan.global_batch=32"),
+    Knob("gpt", "plan.aggregation.algorithm", "hierarchical", "ring", running("data_comm"), "<", SLOW_NODES
+         + "; plan.zero=1"),
+    Knob("gpt", "plan.aggregation.algorithm", "hierarchical", "ring", timeline, "=", SLOW_NET),  # one rank a node
+    Knob("gpt", "plan.aggregation.algorithm", "halving_doubling", "ring", step, "<", SLOW_NODES),
+    Knob("gpt", "plan.aggregation.algorithm", "halving_doubling", "ring", time_of("data_comm"), "<",
+         "cluster.nodes=64; plan.tensor=8; plan.global_batch=64; plan.bucket_mib=1; plan.overlap.grad_reduce=false"),
+    Knob("llama", "plan.aggregation.algorithm", "in_switch", "ring", step, "<", ONE_H100 + "; plan.data=8"),
+    Knob("llama", "plan.aggregation.algorithm", "in_switch", "auto", step, ">=", ONE_H100 + "; plan.data=8"),
+    Knob("llama", "plan.aggregation.algorithm", "in_switch", "tree", step, "<", TWO_H100),
+    Knob("gpt", "plan.aggregation.algorithm", "in_switch", "auto", timeline, "=", "plan.tensor=8"),
     Knob("gpt", "plan.aggregation.order", "priority", "backward", timeline, "=", "plan.tensor=8"),
     Knob("gpt", "plan.aggregation.sparse", "balanced", "allgather", timeline, "=", "plan.tensor=8"),
+    Knob("gpt", "plan.aggregation.sparse", "balanced", "allgather", timeline, "="),  # nothing is sparse
+    Knob("gpt", "plan.aggregation.sparse", "balanced", "allgather", step, "<", SLOW_NODES
+         + "; plan.compression.method=topk"),
+    # two ranks: two exchanges instead of one, and nothing saved
+    Knob("gpt", "plan.aggregation.sparse", "balanced", "allgather", step, ">",
+         "plan.tensor=4; plan.compression.method=topk"),
     Knob("gpt", "plan.overlap.grad_reduce", "false", "true", step, ">=", TWO_NODES),
     Knob("gpt", "plan.overlap.grad_reduce", "false", "true", time_of("data_comm"), ">", TWO_NODES),
     Knob("gpt", "plan.overlap.grad_reduce", "false", "true", timeline, "=", "plan.tensor=8"),
