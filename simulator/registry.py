@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from simulator.cluster import Cluster
-from simulator.errors import NotSupportedYet, ProfileError, ScenarioError
+from simulator.cluster import Cluster, Device
+from simulator.errors import ProfileError, ScenarioError
 
 if TYPE_CHECKING:
     from simulator.costs.profile import Profile
@@ -24,18 +24,24 @@ if TYPE_CHECKING:
 
 
 def topology_names() -> tuple[str, ...]:
-    """Topologies that can be used."""
+    """Names of topologies, in the order of the table."""
     return tuple(import_module("topologies").TOPOLOGIES)
-
-
-def topology_names_not_built() -> tuple[str, ...]:
-    """Topologies that this version knows by name only."""
-    return tuple(import_module("topologies").NOT_BUILT_YET)
 
 
 def topology_keywords(name: str) -> tuple[str, ...]:
     """The keywords that a topology takes, in its own order. Raises as `topology` does."""
-    return tuple(inspect.signature(_topology_function(name)).parameters)
+    return tuple(topology_defaults(name))
+
+
+def topology_defaults(name: str) -> dict[str, object]:
+    """The keywords of a topology with what each is when left out; None: it follows from the others."""
+    parameters = inspect.signature(_topology_function(name)).parameters
+    return {keyword: getattr(stated.default, "name", stated.default) for keyword, stated in parameters.items()}
+
+
+def device(name: str) -> Device:
+    """The device of this name. Raises ScenarioError with the nearest name."""
+    return import_module("topologies.devices").find_device(name)
 
 
 def topology_summary(name: str) -> str:
@@ -46,8 +52,7 @@ def topology_summary(name: str) -> str:
 def topology(name: str, **keywords: object) -> Cluster:
     """The cluster that a topology builds from its keywords.
 
-    Raises ScenarioError for an unknown name or keyword, with the nearest valid one; NotSupportedYet for a topology that
-    this version only knows by name.
+    Raises ScenarioError for an unknown name or keyword, with the nearest valid one.
     """
     known = topology_keywords(name)
     for keyword in keywords:
@@ -60,14 +65,9 @@ def topology(name: str, **keywords: object) -> Cluster:
 
 def _topology_function(name: str) -> Callable[..., Cluster]:
     package = import_module("topologies")
-    if name in package.NOT_BUILT_YET:
-        raise NotSupportedYet(
-            f"topology {name!r} is not supported yet; use one of {', '.join(package.TOPOLOGIES)}", key="cluster.preset"
-        )
     if name not in package.TOPOLOGIES:
         raise ScenarioError(
-            f"{name!r} is not a topology; {_nearest(str(name), (*package.TOPOLOGIES, *package.NOT_BUILT_YET))}",
-            key="cluster.preset",
+            f"{name!r} is not a topology; {_nearest(str(name), tuple(package.TOPOLOGIES))}", key="cluster.preset"
         )
     return getattr(import_module(package.TOPOLOGIES[name]), name)
 
@@ -90,15 +90,16 @@ def profile_path(name: str) -> Path:
     raise ProfileError(f"profile: {name!r} is not a profile; {_nearest(name, names)}, or give a path ending in .json")
 
 
-def load_profile_for(scenario: Scenario) -> Profile | None:
-    """The cost profile that a scenario names, or its device's own; None: the device has none (datasheet prices).
+def load_profile_for(scenario: Scenario, device: Device | None = None) -> Profile | None:
+    """The cost profile that a scenario names for a device, or the device's own; None: it has none (datasheet prices).
 
-    Raises ProfileError for a profile that cannot be found or read.
+    device: one of the cluster's; default its first. Raises ProfileError for a profile that cannot be found or read.
     """
-    if scenario.profile is not None:
-        return _load(profile_path(scenario.profile))
-    own = scenario.cluster.node_type.device.profile
-    return _load(profile_path(own)) if own in profile_names() else None
+    device = device or scenario.cluster.groups[0][0].device
+    stated = scenario.profile_of(device.name)
+    if stated is not None:
+        return _load(profile_path(stated))
+    return _load(profile_path(device.profile)) if device.profile in profile_names() else None
 
 
 def _load(path: Path) -> Profile:

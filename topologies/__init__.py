@@ -11,8 +11,8 @@ TOPOLOGIES = {
     "p5": "topologies.p5",
     "dgx_b200": "topologies.dgx_b200",
     "dgx2_v100": "topologies.dgx2_v100",
+    "pcie_box": "topologies.pcie_box",
+    "fat_tree": "topologies.fat_tree",
+    "rail_optimized": "topologies.rail_optimized",
 }
 """Name of a function -> the module that holds it; imported when asked for."""
-
-NOT_BUILT_YET = ("rail_optimized", "fat_tree")
-"""Named so that they are refused as not supported yet rather than as misspelt."""

@@ -39,6 +39,18 @@ A100_SXM4_40GB = Device(
 )
 """The same datasheet, SXM 40GB column: 1,555 GB/s. Priced from its 80GB sibling, memory scaled."""
 
+A100_PCIE_80GB = Device(
+    name="a100_pcie_80gb",
+    memory_bytes=80 * GIB,
+    memory_bandwidth_bytes_per_s=1935 * GIGA,
+    peak_flops_per_s=_AMPERE_PEAKS,
+    host_link_bytes_per_s=32 * GIGA,
+    profile="a100_sxm4_80gb",
+    profile_bandwidth_bytes_per_s=2039 * GIGA,
+)
+"""The same datasheet, PCIe 80GB column: 1,935 GB/s, 300 W. Priced from its SXM sibling, memory scaled; that 300 W hold
+its clock down under load is not in the price."""
+
 H100_SXM5_80GB = Device(
     name="h100_sxm5_80gb",
     memory_bytes=80 * GIB,
@@ -49,6 +61,17 @@ H100_SXM5_80GB = Device(
 )
 """NVIDIA H100 Tensor Core GPU datasheet (2023), SXM column: 1,979 TFLOPS bf16 with sparsity (989 dense), 3.35 TB/s,
 PCIe Gen5 128 GB/s."""
+
+H100_PCIE_80GB = Device(
+    name="h100_pcie_80gb",
+    memory_bytes=80 * GIB,
+    memory_bandwidth_bytes_per_s=2000 * GIGA,
+    peak_flops_per_s=(("bf16", 756 * TERA), ("fp16", 756 * TERA), ("fp8", 1513 * TERA), ("tf32", 378 * TERA),
+                      ("fp32", 51 * TERA)),
+    host_link_bytes_per_s=64 * GIGA,
+)  # fmt: skip
+"""NVIDIA H100 Tensor Core GPU datasheet (2023), PCIe column: 1,513 TFLOPS bf16 with sparsity (756 dense), 2 TB/s. Fewer
+multiprocessors than the SXM part (114 of 132), so that part's profile is not its own: priced from the datasheet."""
 
 H200_SXM_141GB = Device(
     name="h200_sxm_141gb",
@@ -84,7 +107,8 @@ V100_SXM3_32GB = Device(
 DEVICES = {
     device.name: device
     for device in (
-        A100_SXM4_80GB, A100_SXM4_40GB, H100_SXM5_80GB, H200_SXM_141GB, B200_SXM_180GB, V100_SXM3_32GB,
+        A100_SXM4_80GB, A100_SXM4_40GB, A100_PCIE_80GB, H100_SXM5_80GB, H100_PCIE_80GB, H200_SXM_141GB,
+        B200_SXM_180GB, V100_SXM3_32GB,
     )
 }  # fmt: skip
 

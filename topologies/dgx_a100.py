@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from simulator.cluster import Cluster, Device, Fabric, NodeFabric
 from topologies.devices import A100_SXM4_40GB, A100_SXM4_80GB, find_device
-from topologies.keywords import node_type, whole
+from topologies.keywords import flag, node_type, whole
 
 NVLINK3_BYTES_PER_S = 300 * 10**9
 """12 links of 25 GB/s in each direction."""
@@ -28,6 +28,7 @@ def dgx_a100(
     nic_gbit_per_s: float | None = None,
     nics_per_node: int | None = None,
     device: str | Device = A100_SXM4_80GB,
+    in_network_reduction: bool = False,
 ) -> Cluster:
     """DGX A100: 8x A100-SXM4-80GB, NVSwitch, 8x HDR200 a node; see `topologies.keywords.node_type` for the NICs."""
     node = node_type(
@@ -38,7 +39,8 @@ def dgx_a100(
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=HDR_GBIT_PER_S,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="dgx_a100")
+    fabric = Fabric(FABRIC_LATENCY_S, in_network_reduction=flag("in_network_reduction", in_network_reduction))
+    return Cluster(((node, whole("nodes", nodes)),), fabric, name="dgx_a100")
 
 
 def dgx_a100_40gb(
@@ -47,7 +49,8 @@ def dgx_a100_40gb(
     nic_gbit_per_s: float | None = None,
     nics_per_node: int | None = None,
     device: str | Device = A100_SXM4_40GB,
+    in_network_reduction: bool = False,
 ) -> Cluster:
     """DGX A100 of 2020: the same box with 8x A100-SXM4-40GB (NVIDIA DGX A100 datasheet, 2020)."""
-    box = dgx_a100(nodes, gpus_per_node, nic_gbit_per_s, nics_per_node, device)
+    box = dgx_a100(nodes, gpus_per_node, nic_gbit_per_s, nics_per_node, device, in_network_reduction)
     return Cluster(box.groups, box.fabric, name="dgx_a100_40gb")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from simulator.cluster import Cluster, Device, Fabric, NodeFabric
 from topologies.devices import B200_SXM_180GB, find_device
 from topologies.dgx_h100 import FABRIC_LATENCY_S, NDR_GBIT_PER_S, NVSWITCH_LATENCY_S
-from topologies.keywords import node_type, whole
+from topologies.keywords import flag, node_type, whole
 
 NVLINK5_BYTES_PER_S = 900 * 10**9
 """18 links of 50 GB/s in each direction."""
@@ -21,14 +21,19 @@ def dgx_b200(
     nic_gbit_per_s: float | None = None,
     nics_per_node: int | None = None,
     device: str | Device = B200_SXM_180GB,
+    in_switch_reduction: bool = True,
+    in_network_reduction: bool = False,
 ) -> Cluster:
     """DGX B200: 8x B200-SXM-180GB, NVSwitch, 8x NDR400 a node; priced from the datasheet, with a warning."""
     node = node_type(
         find_device(device),
-        NodeFabric("nvswitch", NVLINK5_BYTES_PER_S, NVSWITCH_LATENCY_S, in_switch_reduction=True),
+        NodeFabric(
+            "nvswitch", NVLINK5_BYTES_PER_S, NVSWITCH_LATENCY_S, flag("in_switch_reduction", in_switch_reduction)
+        ),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=NDR_GBIT_PER_S,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="dgx_b200")
+    fabric = Fabric(FABRIC_LATENCY_S, in_network_reduction=flag("in_network_reduction", in_network_reduction))
+    return Cluster(((node, whole("nodes", nodes)),), fabric, name="dgx_b200")

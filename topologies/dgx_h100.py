@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from simulator.cluster import Cluster, Device, Fabric, NodeFabric
 from topologies.devices import H100_SXM5_80GB, find_device
-from topologies.keywords import node_type, whole
+from topologies.keywords import flag, node_type, whole
 
 NVLINK4_BYTES_PER_S = 450 * 10**9
 """18 links of 25 GB/s in each direction."""
@@ -28,17 +28,23 @@ def dgx_h100(
     nic_gbit_per_s: float | None = None,
     nics_per_node: int | None = None,
     device: str | Device = H100_SXM5_80GB,
+    in_switch_reduction: bool = True,
+    in_network_reduction: bool = False,
 ) -> Cluster:
     """DGX H100: 8x H100-SXM5-80GB, NVSwitch, 8x NDR400 a node; see `topologies.keywords.node_type` for the NICs.
 
-    NVLS in-switch reduction is there (third-generation NVSwitch) but not modelled yet.
+    in_switch_reduction: NVLS, which third-generation NVSwitch has. in_network_reduction: SHARP in the InfiniBand
+    switches, which Quantum-2 has and a site must set up.
     """
     node = node_type(
         find_device(device),
-        NodeFabric("nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, in_switch_reduction=True),
+        NodeFabric(
+            "nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, flag("in_switch_reduction", in_switch_reduction)
+        ),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=NDR_GBIT_PER_S,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="dgx_h100")
+    fabric = Fabric(FABRIC_LATENCY_S, in_network_reduction=flag("in_network_reduction", in_network_reduction))
+    return Cluster(((node, whole("nodes", nodes)),), fabric, name="dgx_h100")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from simulator.cluster import Cluster, Device, Fabric, NodeFabric
 from topologies.devices import H200_SXM_141GB, find_device
 from topologies.dgx_h100 import FABRIC_LATENCY_S, NDR_GBIT_PER_S, NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S
-from topologies.keywords import node_type, whole
+from topologies.keywords import flag, node_type, whole
 
 
 def dgx_h200(
@@ -18,14 +18,19 @@ def dgx_h200(
     nic_gbit_per_s: float | None = None,
     nics_per_node: int | None = None,
     device: str | Device = H200_SXM_141GB,
+    in_switch_reduction: bool = True,
+    in_network_reduction: bool = False,
 ) -> Cluster:
     """DGX H200: 8x H200-SXM-141GB, NVSwitch, 8x NDR400 a node; priced from the H100's profile, memory scaled."""
     node = node_type(
         find_device(device),
-        NodeFabric("nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, in_switch_reduction=True),
+        NodeFabric(
+            "nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, flag("in_switch_reduction", in_switch_reduction)
+        ),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=NDR_GBIT_PER_S,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="dgx_h200")
+    fabric = Fabric(FABRIC_LATENCY_S, in_network_reduction=flag("in_network_reduction", in_network_reduction))
+    return Cluster(((node, whole("nodes", nodes)),), fabric, name="dgx_h200")

@@ -29,6 +29,31 @@ def whole(key: str, value: object, *, least: int = 1) -> int:
     return value
 
 
+def real(key: str, value: object, *, least: float, example: float) -> float:
+    """A number the user gave. Raises ScenarioError when it is not a finite number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= least):
+        raise ScenarioError(
+            f"{value!r} is not a number of at least {least:g}; write for example {example:g}", key=f"cluster.{key}"
+        )
+    return float(value)
+
+
+def rate(key: str, value: object, *, example: float) -> float:
+    """A rate in Gb/s that the user gave. Raises ScenarioError when it is not a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+        raise ScenarioError(
+            f"{value!r} is not a rate in Gb/s above 0; write for example {example:g}", key=f"cluster.{key}"
+        )
+    return float(value)
+
+
+def flag(key: str, value: object) -> bool:
+    """True or false as the user gave it. Raises ScenarioError for anything else."""
+    if not isinstance(value, bool):
+        raise ScenarioError(f"{value!r} is neither true nor false; write one of them", key=f"cluster.{key}")
+    return value
+
+
 def node_type(
     device: Device,
     fabric: NodeFabric,
@@ -46,12 +71,9 @@ def node_type(
     """
     gpus = whole("gpus_per_node", gpus_per_node)
     nics = whole("nics_per_node", max(1, int(gpus * nics_per_gpu)) if nics_per_node is None else nics_per_node)
-    total = nics * nic_gbit_each if nic_gbit_per_s is None else nic_gbit_per_s
-    if isinstance(total, bool) or not isinstance(total, int | float) or not (math.isfinite(total) and total > 0):
-        raise ScenarioError(
-            f"{total!r} is not a rate in Gb/s above 0; write for example {nics * nic_gbit_each:g}",
-            key="cluster.nic_gbit_per_s",
-        )
+    total = nics * nic_gbit_each
+    if nic_gbit_per_s is not None:
+        total = rate("nic_gbit_per_s", nic_gbit_per_s, example=total)
     if gpus % nics and nics % gpus:
         raise ScenarioError(
             f"{nics} NICs cannot be dealt evenly to {gpus} GPUs; use {math.gcd(gpus, nics)} or {gpus}",

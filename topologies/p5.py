@@ -9,7 +9,7 @@ from __future__ import annotations
 from simulator.cluster import Cluster, Device, Fabric, NodeFabric
 from topologies.devices import H100_SXM5_80GB, find_device
 from topologies.dgx_h100 import NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S
-from topologies.keywords import node_type, whole
+from topologies.keywords import flag, node_type, whole
 from topologies.p4d import EFA_GBIT_PER_S, EFA_LATENCY_S
 
 
@@ -19,11 +19,14 @@ def p5(
     nic_gbit_per_s: float | None = None,
     nics_per_node: int | None = None,
     device: str | Device = H100_SXM5_80GB,
+    in_switch_reduction: bool = True,
 ) -> Cluster:
     """AWS p5.48xlarge: 8x H100-SXM5-80GB, NVSwitch, 32x EFA100 a node, four a GPU."""
     node = node_type(
         find_device(device),
-        NodeFabric("nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, in_switch_reduction=True),
+        NodeFabric(
+            "nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, flag("in_switch_reduction", in_switch_reduction)
+        ),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,

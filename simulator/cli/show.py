@@ -40,7 +40,7 @@ def topologies() -> None:
     rows = []
     for name in registry.topology_names():
         rows.append((name, f"{registry.topology_summary(name)} ({', '.join(registry.topology_keywords(name))})"))
-    _columns(rows + [(name, NOT_YET) for name in registry.topology_names_not_built()])
+    _columns(rows)
 
 
 def profiles() -> None:

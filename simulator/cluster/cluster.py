@@ -10,9 +10,8 @@ from itertools import accumulate
 from math import lcm
 from typing import TYPE_CHECKING
 
-from simulator.cluster import spans, wires
+from simulator.cluster import names, spans, wires
 from simulator.cluster.crowded import crowded_span
-from simulator.cluster.names import find_link
 from simulator.cluster.parts import Device, Fabric, Link, NodeType, Ranks
 from simulator.errors import NotSupportedYet
 
@@ -68,6 +67,11 @@ class Cluster:
         elif fabric.kind == "rail_optimized" and fabric.spines:
             nodes = fabric.spines  # rails of one pod meet at the spine of the destination
         return nodes * self.groups[0][0].gpus if self.nodes % nodes == 0 else self.gpus
+
+    @property
+    def group_ends(self) -> tuple[int, ...]:
+        """The ranks at which a listed group ends and the next begins, ascending."""
+        return self._first_ranks[1:-1]
 
     @property
     def node_type(self) -> NodeType:
@@ -154,8 +158,20 @@ class Cluster:
     def link_capacity(self, name: str) -> int:
         """bytes/s of a link, degraded where it is. Raises ValueError for a link that is not there."""
         if name not in self._capacities:
-            self._capacities[name] = self.capacity(find_link(self, name))
+            self._capacities[name] = self.capacity(self.find_link(name))
         return self._capacities[name]
+
+    def find_link(self, name: str) -> Link:
+        """The link of this name as the rules give it. Raises ValueError where there is none."""
+        return names.find_link(self, name)
+
+    def links_at(self, end: str) -> tuple[Link, ...]:
+        """Every link that begins or ends there (`names.links_at`); empty where nothing is called that."""
+        return names.links_at(self, end)
+
+    def names_like(self, name: str) -> tuple[str, ...]:
+        """Names of links and ends that this one may have been meant to be."""
+        return names.alike(self, name)
 
     def capacity(self, link: Link) -> int:
         """bytes/s of a link that a rule gave, degraded where it is."""
@@ -171,7 +187,7 @@ class Cluster:
             return self
         slow = {link.name: link for link in self.links}
         for name, factor in factors.items():
-            link = self.current(find_link(self, name))
+            link = self.current(self.find_link(name))
             rate = link.capacity_bytes_per_s * factor if factor < 1 else link.capacity_bytes_per_s / factor
             slow[name] = replace(link, capacity_bytes_per_s=max(1, int(rate)))
         return replace(self, links=tuple(slow.values()))

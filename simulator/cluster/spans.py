@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from simulator.cluster import wires
 from simulator.cluster.parts import NodeType, Ranks
 
 if TYPE_CHECKING:
     from simulator.cluster.cluster import Cluster
+
+T = TypeVar("T")
 
 OUT, INTO = 0, 1
 """Directions of a `wires.Pair`."""
@@ -85,14 +87,14 @@ def _looked_at(cluster: Cluster, ranks: Ranks) -> tuple[list[_Share], list[tuple
     gpus = cluster.groups[0][0].gpus
     if not (isinstance(ranks, range) and cluster.is_uniform and _leaves_are_alike(cluster)):
         shares = list(_shares(cluster, ranks))
-        return shares, _ring(shares)
+        return shares, ring(shares)
     enough = (gpus + 1) * (ranks.step + 1) if ranks.step < gpus else gpus + 1
     if len(ranks) <= 3 * enough:
         shares = list(_shares(cluster, ranks))
-        return shares, _ring(shares)
+        return shares, ring(shares)
     head, tail = list(_shares(cluster, ranks[:enough])), list(_shares(cluster, ranks[-enough:]))
     head, tail = head[:-1], tail[1:]  # nodes that the cut went through
-    return head + tail, [*_ring(head)[:-1], *_ring(tail)[:-1], (tail[-1], head[0])]
+    return head + tail, [*ring(head)[:-1], *ring(tail)[:-1], (tail[-1], head[0])]
 
 
 def _leaves_are_alike(cluster: Cluster) -> bool:
@@ -114,9 +116,9 @@ def _shares(cluster: Cluster, ranks: Sequence[int]) -> Iterator[_Share]:
         yield _Share(node, index, tuple(own), first_rank)
 
 
-def _ring(shares: list[_Share]) -> list[tuple[_Share, _Share]]:
+def ring(items: list[T]) -> list[tuple[T, T]]:
     """Each with the next, and the last with the first."""
-    return list(zip(shares, [*shares[1:], *shares[:1]], strict=True))
+    return list(zip(items, [*items[1:], *items[:1]], strict=True))
 
 
 def _num_nodes(cluster: Cluster, ranks: Ranks, shares: list[_Share]) -> int:
@@ -136,7 +138,7 @@ def _ring_inside(cluster: Cluster, share: _Share) -> int:
         for link in wires.hub_links(node, share.index, place, rank)
     ]  # fmt: skip
     sockets = [node.socket_of(place) for _, place in share.places]
-    for socket, other in zip(sockets, [*sockets[1:], *sockets[:1]], strict=True):
+    for socket, other in ring(sockets):
         if socket != other:
             rates.append(cluster.capacity(wires.bridge_links(node, share.index, socket, other)[OUT]))
     return min(rates)

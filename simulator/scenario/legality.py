@@ -32,6 +32,7 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_schedule(plan)
     check_layers(model, plan)
     check_tensor(model, plan)
+    check_groups(plan, cluster)
     check_gradients(plan)
     check_aggregation(plan, cluster)
     check_tables(model, plan)
@@ -234,6 +235,22 @@ def check_tensor(model: ModelSpec, plan: Plan) -> None:
             "--set plan.sequence_parallel=false",
             key="plan.sequence_parallel",
         )
+
+
+def check_groups(plan: Plan, cluster: Cluster) -> None:
+    """A tensor group may span nodes, not groups of nodes: its members run one kernel each and wait for the slowest."""
+    for end in cluster.group_ends:
+        if end % plan.tensor:
+            common = gcd(*cluster.group_ends)
+            working = [degree for degree in range(1, common + 1) if common % degree == 0]
+            near = sorted(sorted(working, key=lambda degree: abs(degree - plan.tensor))[:2])
+            first, words = end - end % plan.tensor, " and ".join(map(str, near))
+            raise ScenarioError(
+                f"ranks {first} to {first + plan.tensor - 1} would be one tensor group, and a group of nodes ends at "
+                f"rank {end - 1}; the nearest tensor degrees that work are {words}, or let the groups before that "
+                f"hold a multiple of {plan.tensor} GPUs",
+                key="plan.tensor",
+            )
 
 
 def _nearest_divisors(trunk, tensor: int) -> str:

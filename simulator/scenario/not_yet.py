@@ -11,7 +11,7 @@ from typing import Any
 
 from simulator.errors import NotSupportedYet
 from simulator.scenario.messages import shown
-from simulator.scenario.schema import Faults, ScenarioFile, Serving
+from simulator.scenario.schema import ScenarioFile, Serving
 from simulator.values import Value
 
 Line = tuple[str, Callable[[ScenarioFile], bool], str]
@@ -66,7 +66,11 @@ NOT_YET: tuple[Line, ...] = (
      f"use {', '.join(BUILT_COMPRESSORS[:-1])} or {BUILT_COMPRESSORS[-1]}"),
     ("plan.balancer.kind", lambda f: f.plan.balancer.kind != "none", "use none"),
     ("data.lengths.kind", lambda f: f.data.lengths.kind != "fixed", "use fixed"),
-    ("faults", lambda f: f.faults != Faults(), "leave it empty"),
+    ("faults.stragglers", lambda f: bool(f.faults.stragglers), "leave it out"),
+    ("faults.links", lambda f: bool(f.faults.links), "leave it out"),
+    ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),
+    ("faults.checkpoint", lambda f: f.faults.checkpoint is not None, "leave it out"),
+    ("faults.spares", lambda f: f.faults.spares > 0, "use 0"),
     ("serving", lambda f: f.serving != Serving(), "leave it empty"),
     ("prices", lambda f: f.prices is not None, "use null"),
 )  # fmt: skip
@@ -107,7 +111,7 @@ def _first_value(file: ScenarioFile, key: str) -> tuple[str, Any]:
         else:
             value = getattr(value, part)
         path.append(part)
-    if isinstance(value, Faults | Serving):  # say which of its keys
+    if isinstance(value, Serving):  # say which of its keys
         part = next(key for key, held in value if held != type(value).model_fields[key].default)
         return f"{key}.{part}", getattr(value, part)
     return ".".join(path), value

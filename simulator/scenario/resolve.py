@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from simulator import registry
 from simulator.cluster import Cluster
 from simulator.errors import ProfileError, ScenarioError
 from simulator.plans import Plan
-from simulator.scenario.keys import unknown_key
+from simulator.scenario.clusters import build_cluster, with_keywords
+from simulator.scenario.faults import degraded, straggler_factors
 from simulator.scenario.legality import V_CHUNKS, check_plan, check_software, fitting_data
 from simulator.scenario.not_yet import check_supported
 from simulator.scenario.scenario import Scenario
-from simulator.scenario.schema import ClusterSection, Precision, ScenarioFile
+from simulator.scenario.schema import Precision, Profiles, ScenarioFile
 from simulator.scenario.source import Source
 
 BUCKET_MIB = 25.0
@@ -32,35 +33,16 @@ def resolve(stated: ScenarioFile, source: Source) -> Scenario:
         update={
             "plan": plan,
             "precision": resolve_precision(stated.dtype, stated.precision),
-            "cluster": _resolve_keywords(stated.cluster, cluster),
-            "profile": _profile(stated, cluster),
+            "cluster": with_keywords(stated.cluster, cluster),
+            "profile": resolve_profile(stated.profile, cluster),
         }
     )
     check_supported(resolved)
     scenario = Scenario(resolved, cluster, source)
     check_plan(scenario.model, plan, cluster)
     check_software(stated.software, plan)
-    return scenario
-
-
-def build_cluster(section: ClusterSection, source: Source) -> Cluster:
-    """The cluster that a `cluster` section describes. Raises ScenarioError with the nearest name or keyword."""
-    if section.preset is None:
-        for key in section.model_extra or {}:
-            raise source.error(("cluster", key), unknown_key(("cluster", key)))
-        names = ", ".join(registry.topology_names())
-        raise ScenarioError(f"preset is required; add `preset: dgx_a100` (one of {names})", key="cluster")
-    keywords = {
-        key: value
-        for key, value in section
-        if value is not None and key not in ("preset", "groups", "devices", "links")
-    }
-    if section.model_extra and section.preset in registry.topology_names():
-        known = registry.topology_keywords(section.preset)
-        for key in section.model_extra:
-            if key not in known:
-                raise source.error(("cluster", key), unknown_key(("cluster", key), known))
-    return registry.topology(section.preset, **keywords)
+    straggling = straggler_factors(stated.faults, cluster.gpus)
+    return replace(scenario, cluster=degraded(cluster, stated.faults), straggling=straggling)
 
 
 def check_buckets(plan: Plan, *, bucket_is_stated: bool) -> None:
@@ -98,37 +80,29 @@ def resolve_precision(dtype: str, precision: Precision) -> Precision:
     )
 
 
-def _resolve_keywords(section: ClusterSection, cluster: Cluster) -> ClusterSection:
-    """The section with the keywords that the topology filled in itself, as far as it takes them."""
-    node = cluster.node_type
-    filled: dict[str, Any] = {
-        "nodes": cluster.nodes,
-        "gpus_per_node": node.gpus,
-        "nics_per_node": node.nics,
-        "nic_gbit_per_s": node.node_bytes_per_s * 8 / 1e9,
-        "device": node.device.name,
-    }
-    takes = registry.topology_keywords(section.preset)
-    return section.model_copy(
-        update={key: value for key, value in filled.items() if key in takes and getattr(section, key) is None and value}
-    )
+def resolve_profile(profile: Profiles, cluster: Cluster) -> Profiles:
+    """What is stated, as one name, or as (device, profile) pairs where devices differ. What is not there is said here.
 
-
-def _profile(stated: ScenarioFile, cluster: Cluster) -> str | None:
-    """The profile of a cluster of one device; a mapping is looked up. What is not there is said here, with its line."""
-    profile, key = stated.profile, "profile"
+    One name for devices that differ would price one from the other's measurements: it is refused.
+    """
+    devices = tuple(dict.fromkeys(node.device.name for node, _ in cluster.groups))
+    several = " and ".join(devices)
+    if isinstance(profile, str) and len(devices) > 1:
+        pairs = ", ".join(f"{device}: {profile}" for device in devices)
+        raise ScenarioError(f"{profile} would price {several} alike; give each its own: profile: {{{pairs}}}",
+                            key="profile")  # fmt: skip
     if isinstance(profile, tuple):
-        device = cluster.node_type.device.name
         for name, _ in profile:
-            if name != device:
-                raise ScenarioError(f"the cluster has no device {name!r}; its device is {device}", key=f"{key}.{name}")
-        profile, key = profile[0][1], f"{key}.{device}"
-    if profile is not None:
+            if name not in devices:
+                its = f"its device is {devices[0]}" if len(devices) == 1 else f"its devices are {several}"
+                raise ScenarioError(f"the cluster has no device {name!r}; {its}", key=f"profile.{name}")
+    named = {"profile": profile} if isinstance(profile, str) else {f"profile.{key}": one for key, one in profile or ()}
+    for key, one in named.items():
         try:
-            registry.profile_path(profile)
+            registry.profile_path(one)
         except ProfileError as error:
             raise ScenarioError(str(error).removeprefix("profile: "), key=key) from None
-    return profile
+    return profile[0][1] if isinstance(profile, tuple) and len(devices) == 1 else profile
 
 
 def _stated(source: Source, *path: str) -> bool:

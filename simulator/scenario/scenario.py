@@ -11,13 +11,14 @@ from simulator.errors import ScenarioError
 from simulator.layout import Layout
 from simulator.model.spec import ModelSpec
 from simulator.plans import Plan
-from simulator.scenario.schema import Data, Faults, Precision, ScenarioFile, Serving, Software
+from simulator.scenario.schema import Data, Faults, Precision, Profiles, ScenarioFile, Serving, Software
 from simulator.scenario.source import Source
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """stated: the file with presets expanded and every default written out. cluster: what its `cluster` builds.
+    """stated: the file with presets expanded and every default written out. cluster: what its `cluster` builds, its
+    links as slow as `faults` makes them. straggling: (rank, how many times slower it computes), ascending.
     source: where each key was written, for errors that show only later (`located`).
 
     Two scenarios are equal when they state the same thing. Degrees, precision and microbatches are resolved.
@@ -26,6 +27,7 @@ class Scenario:
     stated: ScenarioFile
     cluster: Cluster = field(compare=False)
     source: Source | None = field(default=None, compare=False, repr=False)
+    straggling: tuple[tuple[int, float], ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -74,9 +76,13 @@ class Scenario:
         return self.stated.data
 
     @property
-    def profile(self) -> str | None:
-        """The profile's name or path; None: each device's own."""
+    def profile(self) -> Profiles:
+        """The profile's name or path; (device, profile) pairs where devices differ; None: each device's own."""
         return self.stated.profile
+
+    def profile_of(self, device: str) -> str | None:
+        """The profile that is stated for a device of this name; None: its own."""
+        return dict(self.profile).get(device) if isinstance(self.profile, tuple) else self.profile
 
     @property
     def network(self) -> str:
@@ -85,6 +91,14 @@ class Scenario:
     @property
     def faults(self) -> Faults:
         return self.stated.faults
+
+    def straggler_factor(self, rank: int) -> float:
+        """How many times slower a rank computes in the simulated step; 1.0 for all but `straggling`."""
+        return self._factors.get(rank, 1.0)
+
+    @cached_property
+    def _factors(self) -> dict[int, float]:
+        return dict(self.straggling)
 
     @property
     def serving(self) -> Serving:

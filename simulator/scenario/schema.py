@@ -51,18 +51,18 @@ class Software(Value):
 
 
 class InlineDevice(Value):
-    """Accelerators of one kind, for a cluster without a preset."""
+    """A node of accelerators of one kind, for a cluster without a preset. Ranks follow the order of the list."""
 
-    name: Text
+    name: Text = Field(description="what links call it; of several, name0, name1, ... or name for all of them")
     count: Positive = 1
-    device: Text | None = Field(None, description="a device that a profile or topology knows")
+    device: Text | None = Field(None, description="a device that a topology knows; default: the one called `name`")
 
 
 class InlineLink(Value):
-    """A link between two named ends, each direction, for a cluster without a preset."""
+    """A link between two named ends, for a cluster without a preset. An end that is no device is a switch."""
 
-    ends: tuple[Text, Text]
-    gbit_per_s: PositiveReal
+    ends: tuple[Text, Text] = Field(description="a link for each device where one stands for several")
+    gbit_per_s: PositiveReal = Field(description="Gb/s in each direction")
     latency_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
@@ -112,21 +112,21 @@ class Data(Value):
 
 
 class Straggler(Value):
-    """A rank whose compute is slower for some steps."""
+    """A rank whose compute is slower for some steps. The simulated step is step 0."""
 
     rank: Natural
-    factor: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(description="how many times slower")
     from_step: Natural = 0
-    to_step: Natural | None = None
+    to_step: Natural | None = Field(None, description="the first step without it; null: it stays")
 
 
 class SlowLink(Value):
-    """A link that is slower for some steps."""
+    """A link that is slower for some steps. The simulated step is step 0."""
 
-    link: Text
-    factor: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    link: Text = Field(description="gpu0>node0/switch for one direction of one link, node0/port0 for all at that end")
+    factor: PositiveReal = Field(description="how many times slower; below 1: the share of the capacity that is left")
     from_step: Natural = 0
-    to_step: Natural | None = None
+    to_step: Natural | None = Field(None, description="the first step without it; null: it stays")
 
 
 class Checkpoint(Value):

@@ -62,7 +62,7 @@ def test_a_scenarios_profile_is_its_own_or_its_devices():
     """A100 40GB borrows the profile of its 80GB sibling; a B200 has none and is priced from its datasheet."""
 
     def scenario(device, profile=None):
-        return SimpleNamespace(profile=profile, cluster=registry.topology("single_gpu", device=device))
+        return SimpleNamespace(profile_of=lambda name: profile, cluster=registry.topology("single_gpu", device=device))
 
     own = registry.load_profile_for(scenario("a100_sxm4_40gb"))
     assert own.name == "a100_sxm4_80gb"

@@ -34,7 +34,11 @@ ASKS = {
     "plan.compression.method": "plan.compression.method=int8",
     "plan.balancer.kind": "plan.balancer.kind=length",
     "data.lengths.kind": "data.lengths={kind: zipf, alpha: 1.2, max: 100}",
-    "faults": "faults.mtbf_hours=100",
+    "faults.stragglers": "faults.stragglers=[{rank: 0, factor: 2}]",
+    "faults.links": "faults.links=[{link: fabric, factor: 2}]",
+    "faults.mtbf_hours": "faults.mtbf_hours=100",
+    "faults.checkpoint": "faults.checkpoint={every_steps: 10, write_bytes_per_s: 1e9}",
+    "faults.spares": "faults.spares=1",
     "serving": "serving.replicas=2",
     "prices": "prices=prices.csv",
 }
@@ -66,8 +70,3 @@ def test_compression_with_sharded_optimizers_is_not_built(refused, load, method)
 )
 def test_presets_that_are_only_named_are_not_called_misspelt(refused, preset):
     assert f"preset {preset} is not supported yet" in refused(HSTU, f"model={{preset: {preset}}}", kind=NotSupportedYet)
-
-
-@pytest.mark.parametrize("topology", ["rail_optimized", "fat_tree"])
-def test_topologies_that_are_only_named_are_not_called_misspelt(refused, topology):
-    assert "is not supported yet" in refused(HSTU, f"cluster={{preset: {topology}}}", kind=NotSupportedYet)
