@@ -14,7 +14,7 @@ from simulator.validation.sources import describe
 CASES = [case for source in SOURCES for case in load_cases(source)]
 ROWS = {
     "sc21_table1": 5, "sc21_table2": 6, "korthikanti_table5": 4, "korthikanti_table4": 4, "vtrain_multi": 73,
-    "dgxc_h100": 16,
+    "dgxc_h100": 16, "zero_bubble": 24,
 }  # fmt: skip
 
 
@@ -38,7 +38,11 @@ def test_degrees_fill_the_cluster_and_microbatches_are_whole(case):
     microbatches, rest = divmod(plan["global_batch"], plan["microbatch"] * plan["data"])
     assert rest == 0 and microbatches >= 1
     if case.quantity == STEP:
-        assert trunk["layers"] % (plan["pipeline"] * plan["virtual_stages"]) == 0
+        if "partition" in plan:
+            assert sum(plan["partition"]) == trunk["layers"]
+            assert len(plan["partition"]) == plan["pipeline"] * plan["virtual_stages"]
+        else:
+            assert trunk["layers"] % (plan["pipeline"] * plan["virtual_stages"]) == 0
         if plan["virtual_stages"] > 1:
             assert microbatches % plan["pipeline"] == 0, "Megatron's interleaving needs it"
     assert trunk["hidden"] % trunk["heads"] == 0
@@ -108,6 +112,7 @@ def test_settings_of_each_source():
     assert stacks == {
         "sc21_table1": "megatron_2021", "sc21_table2": "megatron_2021", "vtrain_multi": "megatron_2021",
         "korthikanti_table4": "megatron_2022", "korthikanti_table5": "megatron_2022", "dgxc_h100": "current",
+        "zero_bubble": "current",
     }  # fmt: skip
     assert first["vtrain_multi"]["cluster"] == {
         "preset": "dgx_a100", "nodes": 8, "nic_gbit_per_s": 800, "nics_per_node": 4,
@@ -116,6 +121,9 @@ def test_settings_of_each_source():
     assert load_cases("korthikanti_table5")[1].scenario["plan"]["sequence_parallel"] is True
     assert first["dgxc_h100"]["plan"]["overlap"]["tensor"] is True
     assert load_cases("dgxc_h100")[1].stand_in == "without tensor overlap"
+    plans = [case.scenario["plan"] for case in load_cases("zero_bubble")]
+    assert plans[0]["partition"] == [2, 3, 3, 3, 3, 3, 3, 2]
+    assert plans[1]["partition"] == [0, *[1] * 22, 0] and plans[1]["virtual_stages"] == 3
 
 
 def test_unknown_sources_name_the_valid_ones():

@@ -17,9 +17,10 @@ REACHED_PERCENT = {
     "sc21_table1": 2.08,
     "sc21_table2": 1.33,
     "vtrain_multi": 7.90,
+    "zero_bubble": 12.24,
 }
 """Mean absolute error of all rows that count, %."""
-STAND_INS_REACHED_PERCENT = {"dgxc_h100": 0.62}
+STAND_INS_REACHED_PERCENT = {"dgxc_h100": 0.62, "zero_bubble": 7.77}
 
 QUICK_REACHED_PERCENT = {
     ("korthikanti_table5", "22B full recompute"): 2.5,
@@ -28,6 +29,7 @@ QUICK_REACHED_PERCENT = {
     ("sc21_table1", "39B on 512 A100"): 0.5,
     ("vtrain_multi", "39.1B t8 d32 p2 b4"): 0.5,
     ("vtrain_multi", "3.6B t4 d16 p1 b16"): 2.7,
+    ("zero_bubble", "1.5B p8 m24 1F1B"): 5.0,
 }
 """Absolute error of single rows, %; not less than 0.5, so that rounding elsewhere does not trip it."""
 
@@ -44,12 +46,12 @@ def test_a_layer_is_predicted_as_well_as_before():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("source", [*REACHED_PERCENT, *STAND_INS_REACHED_PERCENT])
+@pytest.mark.parametrize("source", dict.fromkeys([*REACHED_PERCENT, *STAND_INS_REACHED_PERCENT]))
 def test_a_source_is_predicted_as_well_as_before(source):
     found = validate(source).sources[0]
     if source in REACHED_PERCENT:
         assert found.mean_absolute_error_percent <= SLACK * REACHED_PERCENT[source]
-    else:
+    if source in STAND_INS_REACHED_PERCENT:
         assert found.stand_in_mean_absolute_error_percent <= SLACK * STAND_INS_REACHED_PERCENT[source]
 
 
