@@ -30,36 +30,31 @@ def one_forward_one_backward(stages: int, microbatches: int, virtual_stages: int
 def interleaved(stages: int, microbatches: int, virtual_stages: int = 1) -> Order:
     """Megatron-LM's interleaved 1F1B: each rank holds `virtual_stages` chunks, microbatches run in groups of `stages`.
 
-    Rank r warms up with 2 (p-1-r) + (v-1) p forwards (p-1-r where v is 1), then alternates, then drains.
+    Rank r warms up with 2 (p-1-r) + (v-1) p forwards (p-1-r where v is 1), then alternates, then drains. Microbatches
+    that are no multiple of p run in m // p groups (at least one) whose sizes differ by one at most, the larger ones
+    first: torch.distributed.pipelining's rounds, which it wants equal. Megatron-LM wants multiples.
     """
-    if virtual_stages > 1 and microbatches % stages:
-        raise ScenarioError(
-            f"interleaved_1f1b runs microbatches in groups of pipeline = {stages}, and {microbatches} is not a "
-            f"multiple of it; use {max(1, microbatches // stages) * stages} or "
-            f"{(microbatches // stages + 1) * stages} microbatches",
-            key="plan.schedule",
-        )
     total = microbatches * virtual_stages
+    groups = max(1, microbatches // stages)
+    places = []  # (chunk, microbatch) of each forward, in order
+    for group in range(groups):
+        first = group * (microbatches // groups) + min(group, microbatches % groups)
+        size = microbatches // groups + (group < microbatches % groups)
+        places += [(chunk, first + offset) for chunk in range(virtual_stages) for offset in range(size)]
 
     def forward(rank: int, index: int) -> Action:
-        chunk, microbatch = _place(index)
+        chunk, microbatch = places[index]
         return Action("F", stage=chunk * stages + rank, microbatch=microbatch)
 
     def backward(rank: int, index: int) -> Action:
-        chunk, microbatch = _place(index)
+        chunk, microbatch = places[index]
         return Action("B", stage=(virtual_stages - 1 - chunk) * stages + rank, microbatch=microbatch)
-
-    def _place(index: int) -> tuple[int, int]:
-        if virtual_stages == 1:
-            return 0, index
-        round_, place = divmod(index, stages * virtual_stages)
-        chunk, offset = divmod(place, stages)
-        return chunk, round_ * stages + offset
 
     order = []
     for rank in range(stages):
         ahead = stages - 1 - rank
-        warmup = min(total, ahead if virtual_stages == 1 else 2 * ahead + (virtual_stages - 1) * stages)
+        warmup = ahead if virtual_stages == 1 else 2 * ahead + (virtual_stages - 1) * -(-microbatches // groups)
+        warmup = min(total, warmup)
         actions = [forward(rank, index) for index in range(warmup)]
         for index in range(warmup, total):
             actions += [forward(rank, index), backward(rank, index - warmup)]

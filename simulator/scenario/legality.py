@@ -137,7 +137,7 @@ def _neighbours(value: int, step: int) -> str:
 
 
 def check_schedule(plan: Plan) -> None:
-    """Interleaving needs model chunks, and microbatches in groups of the pipeline degree; a V needs two chunks."""
+    """Interleaving needs model chunks, a V two of them; where compute waits for its sends, none may wait in a ring."""
     interleaved = plan.schedule == "interleaved_1f1b"
     if plan.schedule == "zb_v" and plan.virtual_stages != V_CHUNKS:
         raise ScenarioError(
@@ -165,11 +165,12 @@ def check_schedule(plan: Plan) -> None:
             "--set plan.schedule=1f1b",
             key="plan.virtual_stages",
         )
-    if plan.microbatches % plan.pipeline:
+    if plan.microbatches % plan.pipeline and not plan.overlap.pipeline:
         step = plan.microbatch * plan.data * plan.pipeline
         raise ScenarioError(
-            f"{plan.microbatches} microbatches are not a multiple of pipeline {plan.pipeline}, which interleaved_1f1b "
-            f"runs them in groups of; the nearest global_batch that work are {_neighbours(plan.global_batch, step)}",
+            f"{plan.microbatches} microbatches are not a multiple of pipeline {plan.pipeline}, and without overlap "
+            "interleaved ranks whose groups differ wait for each other for ever; use --set plan.overlap.pipeline=true; "
+            f"the nearest global_batch that work are {_neighbours(plan.global_batch, step)}",
             key="plan.global_batch",
         )
 

@@ -36,9 +36,10 @@ def scenarios(draw):
     zero = draw(st.sampled_from([0, 1]))
     methods = ["none"] if zero else ["none", "bf16", "topk", "powersgd"]
     overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline")}
+    data = 8 // (tensor * pipeline) or 1
     plan = {
-        "tensor": tensor, "pipeline": pipeline, "data": 8 // (tensor * pipeline) or 1, "microbatch": 1,
-        "global_batch": 8 * draw(st.sampled_from([1, 2])), "schedule": schedule, "zero": zero, "overlap": overlap,
+        "tensor": tensor, "pipeline": pipeline, "data": data, "microbatch": 1,
+        "global_batch": data * draw(st.integers(1, 12)), "schedule": schedule, "zero": zero, "overlap": overlap,
         "virtual_stages": 2 if schedule == "interleaved_1f1b" and pipeline > 1 else 1,
         "sequence_parallel": draw(st.booleans()), "recompute": draw(st.sampled_from(["none", "selective", "full"])),
         "bucket_mib": draw(st.sampled_from([1, 25, 1000])),

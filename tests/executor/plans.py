@@ -68,6 +68,11 @@ PLANS = {
         ("gpt", {"pipeline": 2, "partition": (3, 1)}),
         ("bert", {"pipeline": 2, "schedule": "zb_v", "partition": (0, 1, 3, 0), "microbatch": 1}),
     ],
+    3: [
+        ("gpt", {"pipeline": 3, "schedule": "interleaved_1f1b", "virtual_stages": 2, "microbatch": 1,
+                 "sets": ("model.trunk.layers=6",)}),
+        ("llama", {"pipeline": 3, "schedule": "zb_v", "microbatch": 1, "partition": (0, 1, 1, 1, 1, 0)}),
+    ],
     4: [
         ("llama", {"tensor": 2, "pipeline": 2}),
         ("llama", {"tensor": 2, "pipeline": 2, "sequence_parallel": True}),

@@ -48,6 +48,11 @@ def test_messages_of_2_ranks(number):
     check(2, number)
 
 
+@each_plan(3)
+def test_messages_of_3_ranks(number):
+    check(3, number)
+
+
 @each_plan(4)
 def test_messages_of_4_ranks(number):
     check(4, number)

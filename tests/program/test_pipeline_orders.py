@@ -63,8 +63,6 @@ def test_zb_v_of_two_stages_written_out():
 @given(st.sampled_from(sorted(SCHEDULES)), st.integers(1, 6), st.integers(1, 20))
 def test_every_stage_runs_every_microbatch_once_forward_before_backward(name, stages, microbatches):
     chunks, schedule = CHUNKS.get(name, 1), SCHEDULES[name]
-    if name == "interleaved_1f1b":
-        microbatches = -(-microbatches // stages) * stages
     verbs = "FIW" if schedule.splits else "FB"
     for rank, actions in enumerate(schedule_order(name, stages, microbatches, chunks)):
         place = {action.name: index for index, action in enumerate(actions)}
@@ -106,9 +104,14 @@ def test_zb_v_keeps_as_much_alive_as_1f1b(stages, microbatches):
             assert peak_alive(actions) == 2 * stages
 
 
-def test_interleaving_needs_whole_groups():
-    with pytest.raises(ScenarioError, match="groups of pipeline = 4, and 6 is not a multiple of it; use 4 or 8"):
-        pipeline_schedule("interleaved_1f1b", 4, 6, 2)
+def test_interleaved_groups_of_uneven_microbatches():
+    """Seven microbatches on three ranks: a group of four and one of three, each through chunk 0 and then chunk 1."""
+    last = schedule_order("interleaved_1f1b", 3, 7, 2)[-1]
+    forwards = [(action.stage, action.microbatch) for action in last if action.verb == "F"]
+    assert forwards == [
+        *((stage, index) for stage in (2, 5) for index in range(4)),
+        *((stage, index) for stage in (2, 5) for index in range(4, 7)),
+    ]
 
 
 def test_a_schedule_of_two_chunks_needs_no_word_of_it():

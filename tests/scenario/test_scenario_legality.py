@@ -9,7 +9,7 @@ from scenario_texts import GPT3, HSTU, TINY
 
 from simulator import registry
 from simulator.errors import ScenarioError
-from simulator.plans import Plan
+from simulator.plans import Overlap, Plan
 from simulator.scenario.legality import check_degrees, check_schedule, fitting_data
 from simulator.scenario.loader import scenario_from
 
@@ -40,8 +40,9 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (GPT3, ["plan.schedule=zb_v", "plan.virtual_stages=3"], ["zb_v holds 2 chunks", "--set plan.virtual_stages=2"]),
         (GPT3, ["plan.schedule=zb_v", "plan.overlap.pipeline=false"],
          ["wait for each other for ever", "--set plan.overlap.pipeline=true"]),
-        (GPT3, ["plan.schedule=interleaved_1f1b", "plan.virtual_stages=3", "plan.global_batch=63"],
-         ["63 microbatches", "56 and 64"]),
+        (GPT3, ["plan.schedule=interleaved_1f1b", "plan.virtual_stages=3", "plan.global_batch=63",
+                "plan.overlap.pipeline=false"],
+         ["63 microbatches", "56 and 64", "--set plan.overlap.pipeline=true"]),
         (GPT3, ["plan.schedule=interleaved_1f1b", "plan.virtual_stages=5"], ["pipeline 8 * virtual_stages 5 = 40"]),
         (GPT3, ["plan.aggregation.algorithm=in_switch", *REPLICAS],
          ["none lies between the 2 ranks", "2 nodes, 1 on each", "use auto, ring, tree or hierarchical"]),
@@ -147,8 +148,10 @@ def test_the_batches_that_a_refusal_names_do_work(global_batch, microbatch, data
         load_with(low), load_with(high)
 
 
-def test_interleaving_needs_microbatches_in_groups_of_the_pipeline_only():
-    plan = Plan(pipeline=4, data=1, schedule="interleaved_1f1b", virtual_stages=2, microbatch=2, global_batch=16)
+def test_interleaving_without_overlap_needs_microbatches_in_groups_of_the_pipeline():
+    plan = Plan(pipeline=4, data=1, schedule="interleaved_1f1b", virtual_stages=2, microbatch=2, global_batch=16,
+                overlap={"pipeline": False})  # fmt: skip
     check_schedule(plan)
     with pytest.raises(ScenarioError, match="nearest global_batch that work are 16 and 24"):
         check_schedule(plan.model_copy(update={"global_batch": 18}))
+    check_schedule(plan.model_copy(update={"global_batch": 18, "overlap": Overlap()}))

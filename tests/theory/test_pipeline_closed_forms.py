@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from simulator import pipeline_step
 from simulator.errors import ScenarioError
+from simulator.program.pipeline import SCHEDULES
 from simulator.validation.cases import read_rows
 
 
@@ -38,6 +39,22 @@ def test_interleaving_divides_the_bubble_by_the_chunks(stages, groups, chunks, f
     f, b = forward * chunks, backward * chunks
     step = pipeline_step("interleaved_1f1b", stages, stages * groups, f, b, 0, 0, chunks)
     assert step.total == stages * groups * (f + b) + (stages - 1) * (f + b) // chunks
+
+
+@given(st.sampled_from(sorted(SCHEDULES)), st.integers(1, 6), st.integers(1, 20), st.integers(2, 4),
+       st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))  # fmt: skip
+def test_any_schedule_runs_any_number_of_microbatches(
+    name, stages, microbatches, chunks, forward, inputs, weights, comm
+):
+    """It ends, not before the longest chain of one microbatch nor before a rank has done its work."""
+    chunks = SCHEDULES[name].chunks or chunks
+    times = [chunks * time for time in (forward, inputs, weights)]
+    step = pipeline_step(name, stages, microbatches, *times, comm, chunks)
+    edges = sum(SCHEDULES[name].holder(s, stages) != SCHEDULES[name].holder(s + 1, stages)
+                for s in range(stages * chunks - 1))  # fmt: skip
+    last = inputs if SCHEDULES[name].splits else inputs + weights
+    assert step.total >= stages * chunks * (forward + last) + 2 * edges * comm
+    assert step.total >= step.span >= microbatches * sum(times)
 
 
 @pytest.mark.parametrize("row", published("1F1B"), ids=lambda row: f"{row['model']}-m{row['m']}")
