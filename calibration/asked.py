@@ -10,7 +10,8 @@ from simulator.graph.event_graph import FULL_RATE
 from simulator.graph.expand import expand
 from simulator.graph.steps import StepSource
 from simulator.model.work import Kernel
-from simulator.simulation import run_alone
+from simulator.program.fold import Folding
+from simulator.road import run_alone
 
 ANY = Price(1, "measured", "asked")
 
@@ -48,5 +49,5 @@ class Asked:
 def collectives_of(scenario, program, steps: StepSource) -> list[tuple[str, int, int]]:
     """(op, ranks, bytes) of every collective and transfer of one step of a scenario, each once."""
     asked = Asked()
-    expand(program, steps, asked, scenario, run_alone)
+    expand(Folding(program), steps, lambda rank: asked, scenario, run_alone, shared=False)
     return [one for one in asked.collectives if one[2] > 0]

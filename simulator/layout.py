@@ -35,6 +35,10 @@ class Layout:
         """The rank at these coordinates."""
         return ((pipeline_rank * self.data + data_rank) * self.context + context_rank) * self.tensor + tensor_rank
 
+    def is_next(self, rank: int, peer: int) -> bool:
+        """Whether a peer of another stage is of the one that follows (the first one follows the last)."""
+        return self.coordinates(peer)[0] == (self.coordinates(rank)[0] + 1) % self.pipeline
+
     def group(self, kind: str, rank: int) -> range | tuple[int, ...]:
         """The members, in order, of the group of this kind that holds `rank`.
 

@@ -12,28 +12,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simulator import registry
-from simulator.costs.pricer import Pricer
 from simulator.costs.sampling import repeat_factors
-from simulator.engine.simpy_engine import run
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.feasibility import shortage
 from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
-from simulator.graph.expand import Expanded, expand
-from simulator.graph.steps import StepSource
+from simulator.graph.expand import Expanded, LinkUse
 from simulator.memory import Memory, measure_memory
 from simulator.metrics import Utilization, breakdown_ns, utilization
-from simulator.model.blocks import Cut
-from simulator.model.stacks import software_stack
-from simulator.program.lowering import cut_of, lower
+from simulator.program.lowering import lower
 from simulator.program.program import Program
+from simulator.road import Prices, Road
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
 from simulator.version import __version__
 
 ENGINES = ("simpy", "auto")
 NOT_BUILT = ("compiled", "both")
+
+BUSIEST = 8
+"""Links that `to_dict` names."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,13 @@ class Result:
     @property
     def provenance(self) -> dict[str, float]:
         return self.expanded.provenance
+
+    @property
+    def busiest_links(self) -> tuple[LinkUse, ...]:
+        """One link of each class of alike ones that carries anything, the busiest first."""
+        step_ns = self.timeline.step_ns
+        used = [use for use in self.expanded.link_use if use.size_bytes]
+        return tuple(sorted(used, key=lambda use: (-use.share(step_ns), use.link)))
 
     @property
     def feasible(self) -> bool:
@@ -113,6 +118,10 @@ class Result:
             "ranks_simulated": len(self.graph.ranks),
             "wall_s": self.wall_s,
             "provenance": self.provenance,
+            "busiest_links": [
+                {"link": use.link, "bytes": use.size_bytes, "utilization": use.share(self.timeline.step_ns)}
+                for use in self.busiest_links[:BUSIEST]
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -134,51 +143,37 @@ def simulate(
     if samples < 0:
         raise ScenarioError(f"{samples} is not a number of samples; give 0 or more", key="--samples")
     started = time.perf_counter()
-    prices = Prices.of(scenario)
-    program = lower(scenario)
-    cut = prices.cut
-    steps = StepSource(scenario, cut)
-    digest = program.digest()
-
-    def expanded_with(pricer: Pricer, whole: bool) -> Expanded:
-        return expand(
-            program.unfolded() if whole else program, steps, pricer, scenario, run_alone, contracted=not whole
-        )
-
-    def timeline_of(expanded: Expanded) -> Timeline:
-        graph = expanded.graph
-        return Timeline.of(
-            graph, run(graph), members=expanded.members, program_digest=digest, actions=expanded.actions
-        )  # fmt: skip
-
-    expanded = expanded_with(prices.pricer, False)
+    road = Road(scenario)
+    prices = road.prices
+    expanded = road.expanded(prices)
     scatters = bool(expanded.repeat_error.any())
 
     def drawn(sample: int) -> Expanded:
-        return _repeated(expanded_with(prices.pricer.sampled(scenario.seed, sample), scatters), scenario.seed, sample)
+        priced = road.expanded(prices.sampled(scenario.seed, sample), whole=scatters, contracted=not scatters)
+        return _repeated(priced, scenario.seed, sample)
 
     makespans = []
     for sample in range(samples):
-        timeline = timeline_of(drawn(sample))
+        timeline = road.timeline(drawn(sample))
         makespans.append(timeline.step_ns)
         if watch is not None:
             watch(timeline)
     if samples:
         expanded = drawn(sorted(range(samples), key=lambda sample: (makespans[sample], sample))[(samples - 1) // 2])
-    timeline = timeline_of(expanded)
-    memory = measure_memory(program, scenario, cut)
+    timeline = road.timeline(expanded)
+    memory = measure_memory(road.program, scenario, prices.cut)
     return Result(
         scenario=scenario,
-        run_id=run_id(scenario, prices.profile_digest),
-        program=program,
+        run_id=run_id(scenario, prices.digest()),
+        program=road.program,
         expanded=expanded,
         timeline=timeline,
         memory=memory,
         flops=flops_per_step(scenario),
         engine="simpy",
         samples_ns=tuple(makespans) if samples else (timeline.step_ns,),
-        reason=shortage(scenario, memory, cut),
-        warnings=tuple(prices.pricer.warnings),
+        reason=shortage(scenario, memory, prices.cut),
+        warnings=prices.warnings,
         breakdown=breakdown_ns(timeline),
         utilization=utilization(timeline),
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
@@ -190,35 +185,15 @@ def memory_of(scenario) -> Memory:
     return measure_memory(lower(scenario), scenario, Prices.of(scenario).cut)
 
 
-@dataclass(frozen=True)
-class Prices:
-    """The pricer of a scenario's devices, and the cut of the work that its software generation implies."""
-
-    pricer: Pricer
-    cut: Cut
-    profile_digest: str
-
-    @classmethod
-    def of(cls, scenario) -> Prices:
-        profile = registry.load_profile_for(scenario)
-        pricer = Pricer(profile, scenario.cluster)
-        stack = software_stack(scenario.software, pricer.profile.defaults)
-        return cls(pricer, cut_of(scenario, stack=stack), pricer.digest())
-
-
 def _repeated(expanded: Expanded, seed: int, sample: int) -> Expanded:
     """The same graph with every op's time drawn from the spread of its repeats; parts of contracted ops stay shares."""
     if not expanded.repeat_error.any():
         return expanded
     factors = repeat_factors(seed, sample, expanded.repeat_error, expanded.draw)
-    duration_ns = np.rint(expanded.graph.duration_ns * factors).astype(np.int64)
-    return replace(expanded, graph=replace(expanded.graph, duration_ns=duration_ns))
-
-
-def run_alone(graph: EventGraph) -> tuple[int, tuple[tuple[str, int], ...]]:
-    """Makespan of a small graph and how many ns of it each kind takes: how blocks are contracted."""
-    timeline = Timeline.of(graph, run(graph))
-    return timeline.step_ns, tuple((label, ns) for label, ns in breakdown_ns(timeline).items() if ns)
+    duration_ns, latency_ns = (
+        np.rint(column * factors).astype(np.int64) for column in (expanded.graph.duration_ns, expanded.graph.latency_ns)
+    )
+    return replace(expanded, graph=replace(expanded.graph, duration_ns=duration_ns, latency_ns=latency_ns))
 
 
 def run_id(scenario, profile_digest: str) -> str:

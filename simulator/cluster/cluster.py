@@ -11,7 +11,6 @@ from math import lcm
 from typing import TYPE_CHECKING
 
 from simulator.cluster import names, spans, wires
-from simulator.cluster.crowded import crowded_span
 from simulator.cluster.parts import Device, Fabric, Link, NodeType, Ranks
 from simulator.errors import NotSupportedYet
 
@@ -118,10 +117,6 @@ class Cluster:
         if ranks not in self._spans:
             self._spans[ranks] = spans.group_span(self, ranks)
         return self._spans[ranks]
-
-    def crowded_span(self, ranks: Ranks) -> spans.GroupSpan:
-        """The span when every group of this kind sends at once; raises NotSupportedYet (`cluster/crowded.py`)."""
-        return crowded_span(self, ranks)
 
     def rank_links(self, rank: int) -> wires.RankLinks:
         """Names of the links that a rank's own traffic crosses."""

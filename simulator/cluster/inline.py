@@ -57,10 +57,6 @@ class InlineCluster(Cluster):
             self._spans[ranks] = _route_span(self, ranks)
         return self._spans[ranks]
 
-    def crowded_span(self, ranks: Ranks) -> GroupSpan:
-        """Shares of stated links depend on the traffic."""
-        raise NotSupportedYet("stated links are not supported yet; use a preset", key="cluster.links")
-
     def rank_links(self, rank: int) -> RankLinks:
         """None: which links a rank's traffic crosses depends on its peer (`sender_links`)."""
         return RankLinks(None, None, None, None, None, None, (), ())

@@ -58,6 +58,7 @@ class Pricer:
         )
         self._collectives = CollectiveCosts(self.profile, switches_of(cluster))
         self._draw: tuple[int, int] | None = None
+        self._pace = 1.0
         self._prices: dict[tuple, Price] = {}
         self._warnings: dict[str, str] = {}
         if self._from_datasheet:
@@ -69,7 +70,7 @@ class Pricer:
     def kernel(self, kernel: Kernel) -> Price:
         """The price of one kernel, without the host's launch."""
         key = (kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved)
-        return self._prices.get(key) or self._remember(key, self._kernels.price(kernel), _shape(kernel))
+        return self._prices.get(key) or self._remember(key, self._paced(self._kernels.price(kernel)), _shape(kernel))
 
     def piece(self, kernels: Sequence[Kernel]) -> tuple[Price, ...]:
         """The prices of kernels that run one after another; they sum to what the piece takes, where the profile knows
@@ -83,7 +84,7 @@ class Pricer:
             key = ("piece", kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved, factor, op_class)
             price = self._prices.get(key)
             if price is None:
-                seconds = factor * self._kernels.price(kernel).seconds
+                seconds = factor * self._paced(self._kernels.price(kernel)).seconds
                 price = self._remember(key, KernelTime(seconds, source, op_class, repeat_error), _shape(kernel))
             found.append(price)
         return tuple(found)
@@ -129,6 +130,15 @@ class Pricer:
         other._draw, other._prices = (seed, sample), {}
         return other
 
+    def slowed(self, pace: float) -> Pricer:
+        """The same prices on a device whose kernels take `pace` times as long; messages and launches do not."""
+        other = copy(self)
+        other._pace, other._prices = pace, {}
+        return other
+
+    def _paced(self, time: KernelTime) -> KernelTime:
+        return time if self._pace == 1.0 else time._replace(seconds=time.seconds * self._pace)
+
     def digest(self) -> str:
         """sha256 of the profile (or datasheet) that prices come from."""
         if self._from_datasheet:
@@ -140,7 +150,8 @@ class Pricer:
         share = found.latency_s / found.time.seconds if price.duration_ns else 0.0
         latency_ns = min(price.duration_ns, seconds_to_ns(ns_to_seconds(price.duration_ns) * share))
         pattern, member, node = found.volume
-        traffic = Traffic(latency_ns, pattern, round(member * size_bytes), round(node * size_bytes))
+        moving_s = found.time.seconds - found.latency_s
+        traffic = Traffic(latency_ns, moving_s, pattern, round(member * size_bytes), round(node * size_bytes))
         self._prices[key] = price = replace(price, traffic=traffic)
         return price
 

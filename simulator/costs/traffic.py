@@ -26,11 +26,13 @@ class Traffic:
     """Bytes of one collective, or of one message.
 
     latency_ns: the part of the op's duration that no link's bandwidth explains (start-up, hops, filling a tree); the
-    bytes move in the rest. pattern: RING, DIRECT or PAIR. member_bytes: what one member sends in all, inside its node
-    and out of it. node_bytes: what the group sends out of each of its nodes, 0 where it stays inside one.
+    bytes move in the rest. moving_s: that rest at the profile's median, which a sample's draw leaves alone. pattern:
+    RING, DIRECT or PAIR. member_bytes: what one member sends in all, inside its node and out of it. node_bytes: what
+    the group sends out of each of its nodes, 0 where it stays inside one.
     """
 
     latency_ns: int
+    moving_s: float
     pattern: str
     member_bytes: int
     node_bytes: int

@@ -6,7 +6,7 @@ and which ops meet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,18 @@ from simulator import kinds
 from simulator.costs.price import SOURCE_CODE
 from simulator.graph.event_graph import EventGraph, Stream
 from simulator.graph.templates import Template
+from simulator.network.loads import Slot
+
+
+@dataclass(frozen=True)
+class Links:
+    """names, capacity_bytes_per_s: of each link. of_slot[rank, slot]: the link in a slot of a rank, and how many ranks
+    alike, which this one stands for, load that very link at the same time.
+    """
+
+    names: tuple[str, ...] = ()
+    capacity_bytes_per_s: tuple[int, ...] = ()
+    of_slot: Mapping[tuple[int, Slot], tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -54,29 +66,18 @@ class Tiling:
         """Op joins the rendezvous of this key."""
         self._meetings.append((op, len(self._meetings), key))
 
-    def build(self, multiplicity: dict[int, int], actions: tuple[str, ...]) -> EventGraph:
-        """The whole graph."""
+    def build(self, multiplicity: dict[int, int], actions: tuple[str, ...], links: Links | None = None) -> EventGraph:
+        """The whole graph. links: those that the demands of templates name by slot; None: they name none."""
         columns = _Columns(self.templates)
         placed = np.array(self._placed, dtype=np.int64)
         offsets, owner, source_op = self._copies(columns)
         streams, stream = self._streams(columns, owner, source_op)
         edges = np.array(self._edges, dtype=np.int64).reshape(-1, 2)
-        inner_count = columns.edge_count[placed]
-        inner_owner = np.repeat(np.arange(len(placed)), inner_count)
-        inner = (
-            np.arange(len(inner_owner))
-            - (np.cumsum(inner_count) - inner_count)[inner_owner]
-            + columns.edge_first[placed][inner_owner]
-        )
+        inner, inner_owner = _spread(columns.edge_count[placed], columns.edge_first[placed])
         edges = np.concatenate([edges, columns.edges[inner] + offsets[inner_owner, None], _program_order(stream)])
         first_successor, successor = _csr(edges, self._op_count)
         part_count = columns.part_count[source_op]
-        part_owner = np.repeat(np.arange(self._op_count), part_count)
-        part = (
-            np.arange(len(part_owner))
-            - (np.cumsum(part_count) - part_count)[part_owner]
-            + columns.part_first[source_op][part_owner]
-        )
+        part, _ = _spread(part_count, columns.part_first[source_op])
         names = columns.names
         return EventGraph(
             duration_ns=columns.duration[source_op],
@@ -97,6 +98,7 @@ class Tiling:
             multiplicity=tuple(multiplicity.values()),
             actions=actions,
             op_names=tuple(names[index] for index in columns.name[source_op].tolist()),
+            **self._demands(columns, owner, source_op, links or Links()),
         )
 
     def repeats(self) -> tuple[np.ndarray, np.ndarray]:
@@ -138,6 +140,31 @@ class Tiling:
         streams = tuple(Stream(int(key) // len(lanes), lanes[int(key) % len(lanes)]) for key in found)
         return streams, stream.astype(np.int32)
 
+    def _demands(self, columns: _Columns, owner: np.ndarray, source_op: np.ndarray, links: Links) -> dict:
+        """The graph's columns about links; none where no template asks anything of them."""
+        if not len(columns.slot):
+            return {}
+        ranks = {rank: index for index, rank in enumerate(dict.fromkeys(self._rank))}
+        link = np.full((len(ranks), len(columns.slots)), -1, dtype=np.int64)
+        times = np.zeros_like(link)
+        code = {slot: index for index, slot in enumerate(columns.slots)}
+        for (rank, slot), (number, count) in links.of_slot.items():
+            if slot in code and rank in ranks:
+                link[ranks[rank], code[slot]], times[ranks[rank], code[slot]] = number, count
+        row, op = _spread(columns.demand_count[source_op], columns.demand_first[source_op])
+        rank_row = np.array([ranks[rank] for rank in self._rank], dtype=np.int64)[owner][op]
+        slot = columns.slot[row]
+        repeats = times[rank_row, slot]
+        return {
+            "latency_ns": columns.latency[source_op],
+            "flow_bytes_per_s": columns.flow[source_op],
+            "demand_first": np.concatenate([[0], np.cumsum(np.bincount(op, repeats, self._op_count))]).astype(np.int64),
+            "demand_link": np.repeat(link[rank_row, slot], repeats).astype(np.int32),
+            "demand_bytes_per_s": np.repeat(columns.slot_rate[row], repeats),
+            "link_capacity": np.array(links.capacity_bytes_per_s, dtype=np.int64),
+            "link_names": links.names,
+        }
+
     def _meeting_ids(self) -> np.ndarray:
         meeting = np.full(self._op_count, -1, dtype=np.int32)
         numbers: dict[tuple, int] = {}
@@ -171,11 +198,26 @@ class _Columns:
         self.edge_count = np.array([len(own) for own in edges], dtype=np.int64)
         self.edge_first = np.cumsum(self.edge_count) - self.edge_count
         self.edges = np.array([edge for own in edges for edge in own], dtype=np.int64).reshape(-1, 2)
+        self.latency = np.array([op.demand.latency_ns for op in ops], dtype=np.int64)
+        self.flow = np.array([op.demand.flow_bytes_per_s for op in ops], dtype=np.int64)
+        asked = [row for op in ops for row in op.demand.slots]
+        self.demand_count = np.array([len(op.demand.slots) for op in ops], dtype=np.int64)
+        self.demand_first = np.cumsum(self.demand_count) - self.demand_count
+        self.slots = tuple(dict.fromkeys(slot for slot, _ in asked))
+        code = {slot: index for index, slot in enumerate(self.slots)}
+        self.slot = np.array([code[slot] for slot, _ in asked], dtype=np.int64)
+        self.slot_rate = np.array([rate for _, rate in asked], dtype=np.int64)
         parts = [part for op in ops for part in op.parts]
         self.part_count = np.array([len(op.parts) for op in ops], dtype=np.int64)
         self.part_first = np.cumsum(self.part_count) - self.part_count
         self.part_kind = np.array([kinds.CODE[kind] for kind, _ in parts], dtype=np.uint8)
         self.part_ns = np.array([ns for _, ns in parts], dtype=np.int64)
+
+
+def _spread(count: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64, int64: for each owner its `count` rows from `first` on, one after another, and whose each is."""
+    owner = np.repeat(np.arange(len(count)), count)
+    return np.arange(len(owner)) - (np.cumsum(count) - count)[owner] + first[owner], owner
 
 
 def _program_order(stream: np.ndarray) -> np.ndarray:

@@ -1,29 +1,36 @@
 """expand: Program + prices -> EventGraph.
 
 Each action becomes its steps (kernels and the collectives inside it), laid out and priced once as a template and placed
-wherever the action occurs. An action that no interacting stream can overlap is placed contracted, as one op; the others
-op by op, so that what overlaps is slowed for just as long as it overlaps.
+wherever the action occurs: as one op where nothing can disturb it (`whole_actions.py`), else op by op, so that what
+overlaps is slowed for just as long as it overlaps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from simulator import kinds
 from simulator.costs.price import SOURCES
-from simulator.graph.assemble import Tiling
+from simulator.graph.assemble import Links, Tiling
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.steps import StepSource
-from simulator.graph.templates import Op, Solve, Template, contract, in_turn, lay_out, source_shares
+from simulator.graph.surroundings import Surroundings
+from simulator.graph.templates import Op, Solve, Template, bytes_by_slot, contract, in_turn, lay_out, source_shares
+from simulator.graph.whole_actions import GROUP_OF_STREAM, KIND_OF_STREAM, WholeActions
+from simulator.network.loads import Slot
 from simulator.program.actions import Action
-from simulator.program.program import Launch, Program, RankProgram
-from simulator.units import FULL_RATE
+from simulator.program.fold import Folding
+from simulator.program.program import Launch, RankProgram
+from simulator.units import NS_PER_S
 
-_GROUP_OF_STREAM = {"data": "data", "tied": "tied", "embedding": "table"}
-_KIND_OF_STREAM = {"data": kinds.DATA, "tied": kinds.DATA, "embedding": kinds.EMBEDDING}
+if TYPE_CHECKING:
+    from simulator.costs.pricer import Pricer
+
 _OP_OF_VERB = {
     "reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather",
     "exchange ids": "all_to_all", "exchange vectors": "all_to_all", "exchange gradients": "all_to_all",
@@ -31,11 +38,24 @@ _OP_OF_VERB = {
 }  # fmt: skip
 
 
+class LinkUse(NamedTuple):
+    """One link of a class of alike ones. capacity_bytes_per_s: what large messages reach on it."""
+
+    link: str
+    capacity_bytes_per_s: int
+    size_bytes: int
+
+    def share(self, step_ns: int) -> float:
+        """Of what it could have carried in a step."""
+        return self.size_bytes * NS_PER_S / (self.capacity_bytes_per_s * step_ns) if step_ns else 0.0
+
+
 @dataclass(frozen=True)
 class Expanded:
     """graph; busy_ns: rank-weighted ns priced from each kind of source, in the order of `costs.price.SOURCES`;
     members: the real ranks behind each of graph.ranks; actions: what the texts of graph.actions stand for.
 
+    link_use: of each class of links one, with the bytes that all ranks put on it in the step, contracted or not.
     repeat_error[n]: how each op's time scatters between repeats. draw[n]: the op whose draw it takes: its own, or the
     first of those that were measured together (the kernels of a piece, the members of a rendezvous).
     """
@@ -44,6 +64,7 @@ class Expanded:
     busy_ns: np.ndarray
     members: tuple[Sequence[int], ...]
     actions: tuple[Action, ...]
+    link_use: tuple[LinkUse, ...]
     repeat_error: np.ndarray
     draw: np.ndarray
 
@@ -54,46 +75,74 @@ class Expanded:
         return {name: (int(ns) / total if total else 0.0) for name, ns in zip(SOURCES, self.busy_ns, strict=True)}
 
 
-def expand(program: Program, steps: StepSource, pricer, scenario, solve: Solve, *, contracted: bool = True) -> Expanded:
-    """The priced graph of a program.
+class Sums(NamedTuple):
+    """Of the ops of a template, contracted or not. busy_ns: by kind of source. link_bytes: by slot."""
 
-    steps: what each compute action runs. pricer: `costs.pricer.Pricer`. scenario: for its cluster and its aggregation.
-    solve: runs a small graph alone. contracted False keeps every op; times agree to the nanosecond (tested).
+    busy_ns: np.ndarray
+    link_bytes: dict[Slot, int]
+
+
+def expand(
+    folding: Folding, steps: StepSource, pricer_of: Callable[[int], Pricer], scenario, solve: Solve, *,
+    shared: bool = True, contracted: bool = True,
+) -> Expanded:  # fmt: skip
+    """The priced graph of a folded program.
+
+    steps: what each compute action runs. pricer_of: the prices of a rank. scenario: for its cluster and its
+    aggregation. solve: runs a small graph alone. shared: messages share links. contracted False keeps every op; times
+    agree to the nanosecond (tested).
     """
-    return _Expansion(program, steps, pricer, scenario, solve, contracted).run()
+    return _Expansion(folding, steps, pricer_of, scenario, solve, shared, contracted).run()
 
 
 class _Expansion:
-    def __init__(self, program: Program, steps: StepSource, pricer, scenario, solve: Solve, contracted: bool):
-        self.program, self.steps, self.pricer = program, steps, pricer
-        self.cluster, self.solve, self.contracted = scenario.cluster, solve, contracted
-        self.algorithm = scenario.plan.aggregation.algorithm
+    def __init__(self, folding: Folding, steps: StepSource, pricer_of, scenario, solve: Solve, shared, contracted):
+        self.folding, self.steps, self.solve, self.contracted = folding, steps, solve, contracted
+        self.layout, self.algorithm = folding.program.layout, scenario.plan.aggregation.algorithm
+        self.pricers = {own.rank: pricer_of(own.rank) for own in folding.program.ranks}
+        self.around = {
+            rank: Surroundings(scenario.cluster, self.layout, folding, rank, pricer, shared=shared)
+            for rank, pricer in self.pricers.items()
+        }
+        self.cluster = scenario.cluster
         self.tiling = Tiling()
-        self.templates: dict[tuple, Template] = {}
+        self.templates: dict[tuple, tuple[Template, Sums]] = {}
         self.actions: dict[tuple, tuple[int, Action]] = {}
         self.busy_ns = np.zeros(len(SOURCES), dtype=np.int64)
-        self.peers: dict[tuple[int, int], int] = {}
-        self.stands_for = {rank: own.rank for own in program.ranks for rank in own.members}
+        self.link_bytes = [0] * len(folding.links)
+        self.other_ends: dict[tuple[int, int], int] = {}
+        self.present = cache(lambda kind, rank: folding.present(self.layout.group(kind, rank)))
 
     def run(self) -> Expanded:
-        for own in self.program.ranks:
-            self._place_rank(own)
-        multiplicity = {own.rank: len(own.members) for own in self.program.ranks}
+        ranks = self.folding.program.ranks
+        whole = WholeActions(ranks, self.around, self.pricers, self.layout, self.present)
+        for own in ranks:
+            self._place_rank(own, whole.broken_up(own) if self.contracted else None)
+        multiplicity = {own.rank: len(own.members) for own in ranks}
         actions = tuple(action for _, action in self.actions.values())
-        graph = self.tiling.build(multiplicity, tuple(action.words for action in actions))
-        members = tuple(own.members for own in self.program.ranks)
-        return Expanded(graph, self.busy_ns, members, actions, *self.tiling.repeats())
+        links = self._links()
+        graph = self.tiling.build(multiplicity, tuple(action.words for action in actions), links)
+        used = zip(links.names, links.capacity_bytes_per_s, self.link_bytes, strict=True)
+        members = tuple(own.members for own in ranks)
+        return Expanded(graph, self.busy_ns, members, actions, tuple(map(LinkUse._make, used)), *self.tiling.repeats())
 
-    def _place_rank(self, own: RankProgram) -> None:
-        interacting = interacting_actions(own.launches, self._slows)
+    def _links(self) -> Links:
+        """What messages reach on each link: no less than the fastest of them needs alone where it is in order."""
+        names = tuple(link.name for link in self.folding.links)
+        capacity = [0] * len(names)
+        for (rank, slot), link in self.folding.link_of.items():
+            capacity[link.number] = max(capacity[link.number], self.around[rank].capacity(slot))
+        of_slot = {key: (link.number, link.alike) for key, link in self.folding.link_of.items()}
+        return Links(names, tuple(capacity), of_slot)
+
+    def _place_rank(self, own: RankProgram, broken_up: Container[str] | None) -> None:
         exits: dict[str, tuple[int, ...]] = {}
         tail: dict[str, tuple[int, ...]] = {}
         used: dict[int, list] = {}
         for launch in own.launches:
             action = launch.action
             name = action.name
-            whole = self.contracted and name not in interacting
-            template, shares = self._template(own, launch, whole)
+            template, sums = self._template(own, launch, broken_up is not None and name not in broken_up)
             before = [exits[name] for name in action.after]
             if launch.stream in tail:
                 before.append(tail[launch.stream])
@@ -106,121 +155,77 @@ class _Expansion:
             else:
                 ends = tuple(dict.fromkeys(op for group in before for op in group))
             exits[name] = tail[launch.stream] = ends
-            used.setdefault(id(shares), [shares, 0])[1] += 1
-        for shares, times in used.values():
-            self.busy_ns += shares * (times * len(own.members))
+            used.setdefault(id(sums), [sums, 0])[1] += 1
+        for sums, times in used.values():
+            self.busy_ns += sums.busy_ns * (times * len(own.members))
+            for slot, size in sums.link_bytes.items():
+                link = self.around[own.rank].link(slot)
+                self.link_bytes[link.number] += size * times * link.alike
 
-    def _slows(self, stream: str) -> bool:
-        kind = _KIND_OF_STREAM.get(stream)
-        return kind is not None and self.pricer.rates(kind) != (FULL_RATE, FULL_RATE)
-
-    def _template(self, own: RankProgram, launch: Launch, whole: bool) -> tuple[Template, np.ndarray]:
-        action = launch.action
+    def _template(self, own: RankProgram, launch: Launch, whole: bool) -> tuple[Template, Sums]:
+        action, around, pricer = launch.action, self.around[own.rank], self.pricers[own.rank]
         on_compute = launch.stream == "compute"
         # Whatever the steps depend on besides the action's own words: its rank's pieces, by stage and bucket.
-        key = self.steps.signature(own, action) if on_compute else self._message(own, launch)
-        if (key, whole) not in self.templates:
+        signature = self.steps.signature(own, action) if on_compute else self._message(own, launch)
+        key = signature, around.signature, pricer, whole
+        if key not in self.templates:
             if on_compute:
-                spans = self._spans(own)
-                pieces = [lay_out(piece, self.pricer, spans) for piece in self.steps.steps(own, action)]
+                pieces = [lay_out(piece, pricer, around) for piece in self.steps.steps(own, action)]
                 template = in_turn(pieces)
-                shares = source_shares(template)
+                sums = Sums(source_shares(template), bytes_by_slot(template))
                 if whole:
-                    template = contract(pieces, action.verb, self.solve)
+                    template = contract(pieces, action.verb, self.solve, around)
             else:
                 template = self._communication(own, launch)
-                shares = source_shares(template)
-            self.templates[key, whole] = (template, shares)
-        return self.templates[key, whole]
-
-    def _spans(self, own: RankProgram):
-        return lambda group: self.cluster.crowded_span(self.program.layout.group(group, own.rank))
+                sums = Sums(source_shares(template), bytes_by_slot(template))
+            self.templates[key] = (template, sums)
+        return self.templates[key]
 
     def _message(self, own: RankProgram, launch: Launch) -> tuple:
         action = launch.action
         return (own.rank, launch.stream, action.verb, action.size_bytes, action.peer, action.method, action.phase)
 
     def _communication(self, own: RankProgram, launch: Launch) -> Template:
-        action = launch.action
+        action, around, pricer = launch.action, self.around[own.rank], self.pricers[own.rank]
         if action.verb in ("send", "recv"):
-            span = self.cluster.crowded_span(tuple(sorted((own.rank, self._peer(own.rank, action)))))
-            price = self.pricer.transfer(action.size_bytes, span)
-            compute_rate, own_rate = self.pricer.rates(kinds.PIPELINE)
-            return Template((Op(launch.stream, kinds.PIPELINE, price, action.verb, group="pipeline",
-                                compute_rate=compute_rate, own_rate=own_rate),))  # fmt: skip
-        kind = _KIND_OF_STREAM[launch.stream]
-        group = "tensor" if action.verb == "gather vectors" else _GROUP_OF_STREAM[launch.stream]
-        span = self.cluster.crowded_span(self.program.layout.group(group, own.rank))
-        op, size = _OP_OF_VERB[action.verb], action.size_bytes
-        if action.method not in (None, "none"):
-            op, size = self.steps.wire(action, span.size)
-        algorithm = self.algorithm if group == "data" else "auto"
-        price = self.pricer.collective(op, size, span, algorithm)
-        compute_rate, own_rate = self.pricer.rates(kind)
-        return Template((Op(launch.stream, kind, price, op, group=group,
-                            compute_rate=compute_rate, own_rate=own_rate),))  # fmt: skip
+            kind, op, group, peer = kinds.PIPELINE, action.verb, "pipeline", self._peer(own.rank, action)
+            price = pricer.transfer(action.size_bytes, self.cluster.span(tuple(sorted((own.rank, peer)))))
+            demand = around.transfer(price, peer, sends=op == "send")
+        else:
+            kind = KIND_OF_STREAM[launch.stream]
+            group = "tensor" if action.verb == "gather vectors" else GROUP_OF_STREAM[launch.stream]
+            span = around.span(group)
+            op, size = _OP_OF_VERB[action.verb], action.size_bytes
+            if action.method not in (None, "none"):
+                op, size = self.steps.wire(action, span.size)
+            price = pricer.collective(op, size, span, self.algorithm if group == "data" else "auto")
+            demand = around.collective(group, price)
+        compute_rate, own_rate = pricer.rates(kind)
+        return Template((Op(launch.stream, kind, price, op, group=group, compute_rate=compute_rate, own_rate=own_rate,
+                            demand=demand),))  # fmt: skip
 
     def _peer(self, rank: int, action: Action) -> int:
-        key = rank, action.peer
-        if key not in self.peers:
-            layout = self.program.layout
-            _, data_rank, context_rank, tensor_rank = layout.coordinates(rank)
-            self.peers[key] = layout.rank(action.peer, data_rank, context_rank, tensor_rank)
-        return self.peers[key]
+        _, data_rank, context_rank, tensor_rank = self.layout.coordinates(rank)
+        return self.layout.rank(action.peer, data_rank, context_rank, tensor_rank)
 
     def _meet(self, own: RankProgram, launch: Launch, template: Template, first: int) -> None:
         """Ops that other representatives take part in join a rendezvous; within one representative it is implied."""
-        layout, action = self.program.layout, launch.action
+        action = launch.action
         for local, op in enumerate(template.ops):
             if op.group is None:
                 continue
             if op.group == "pipeline":
                 step = {"F": 1, "B": -1}[action.of] if action.verb == "send" else 0
-                ends = (own.rank, self._peer(own.rank, action))
+                ends = (own.rank, self._other_end(own.rank, action))
                 pair = ends if action.verb == "send" else ends[::-1]
                 self.tiling.meet(first + local, (*pair, action.stage + step, action.of, action.microbatch))
                 continue
-            members = layout.group(op.group, own.rank)
-            if any(self.stands_for[rank] != own.rank for rank in (members[0], members[-1])):
-                self.tiling.meet(first + local, (op.group, members[0], action.name, local))
+            present = self.present(op.group, own.rank)
+            if len(present) > 1:
+                self.tiling.meet(first + local, (op.group, present[0], action.name, local))
 
-
-def interacting_actions(launches: Sequence[Launch], slows) -> frozenset[str]:
-    """Names of the compute actions during which a collective that slows compute may run.
-
-    A collective may run from the end of the last compute action it is known to follow until something that the compute
-    stream waits for proves that it is over. slows(stream): whether the collectives of a stream slow compute.
-    """
-    if not any(slows(stream) for stream in {launch.stream: None for launch in launches}):
-        return frozenset()
-    order = [launch.action.name for launch in launches if launch.stream == "compute"]
-    place = {name: index for index, name in enumerate(order)}
-    follows: dict[str, int] = {}  # action -> the last compute action (by place) known to end before it
-    proves: dict[str, dict[str, int]] = {}  # action -> how many of each stream's collectives are over once it ends
-    tail: dict[str, str] = {}
-    counts: dict[str, int] = {}
-    begins: dict[str, list[int]] = {}  # stream -> for each of its collectives, the first compute place it may overlap
-    over: dict[str, list[tuple[int, int]]] = {}  # stream -> (compute place, collectives over when that place starts)
-    for launch in launches:
-        name, stream = launch.action.name, launch.stream
-        before = [*launch.action.after, *([tail[stream]] if stream in tail else [])]
-        known = max((place[other] if other in place else follows[other] for other in before), default=-1)
-        proof: dict[str, int] = {}
-        for other in before:
-            for other_stream, count in proves[other].items():
-                proof[other_stream] = max(proof.get(other_stream, 0), count)
-        if stream == "compute":
-            for other_stream, count in proof.items():
-                over.setdefault(other_stream, []).append((place[name], count))
-        elif slows(stream):
-            counts[stream] = counts.get(stream, 0) + 1
-            proof[stream] = counts[stream]
-            begins.setdefault(stream, []).append(known + 1)
-        follows[name], proves[name], tail[stream] = known, proof, name
-    marked: dict[str, None] = {}
-    for stream, starts in begins.items():
-        proofs = over.get(stream, [])
-        for number, start in enumerate(starts, 1):
-            end = next((at for at, count in proofs if count >= number), len(order))
-            marked.update(dict.fromkeys(order[start:end]))
-    return frozenset(marked)
+    def _other_end(self, rank: int, action: Action) -> int:
+        key = rank, action.peer
+        if key not in self.other_ends:
+            self.other_ends[key] = self.folding.representative(self._peer(rank, action))
+        return self.other_ends[key]

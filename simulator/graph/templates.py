@@ -14,7 +14,9 @@ import numpy as np
 from simulator import kinds
 from simulator.costs.price import SOURCE_CODE, Price
 from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM, EventGraph, GraphBuilder
+from simulator.graph.surroundings import NO_DEMAND, Demand, Surroundings
 from simulator.model.work import Collective, Kernel, Step, Wait
+from simulator.network.loads import Slot
 from simulator.units import FULL_RATE
 
 Solve = Callable[[EventGraph], tuple[int, tuple[tuple[str, int], ...]]]
@@ -35,6 +37,7 @@ class Op:
     group: str | None = None
     compute_rate: int = FULL_RATE
     own_rate: int = FULL_RATE
+    demand: Demand = NO_DEMAND
     parts: tuple[tuple[str, int], ...] = ()
     drawn_with: int | None = None
 
@@ -90,7 +93,7 @@ class Template:
         return Template(self.ops + tuple(moved))
 
 
-def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> Template:
+def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings) -> Template:
     """Steps in launch order as priced ops.
 
     Kernels go to stream `compute`, a collective to its group's stream. A collective without a handle blocks what
@@ -122,16 +125,17 @@ def lay_out(steps: tuple[Step, ...], pricer, spans: Callable[[str], object]) -> 
                 together = place
             pending = []
         elif isinstance(step, Collective):
-            span = spans(step.group)
+            span = around.span(step.group)
             if span.size == 1:
                 if step.handle:
                     handles[step.handle] = None
                 continue
             compute_rate, own_rate = pricer.rates(step.kind)
             launched_after = ([last["compute"]] if "compute" in last else []) + pending
+            price = pricer.collective(step.op, step.size_bytes, span)
             place = append(
-                Op(step.group, step.kind, pricer.collective(step.op, step.size_bytes, span), step.op,
-                   after=tuple(launched_after), group=step.group, compute_rate=compute_rate, own_rate=own_rate)
+                Op(step.group, step.kind, price, step.op, after=tuple(launched_after), group=step.group,
+                   compute_rate=compute_rate, own_rate=own_rate, demand=around.collective(step.group, price))
             )  # fmt: skip
             if step.handle is None:
                 pending = [place]
@@ -150,7 +154,7 @@ def in_turn(pieces: list[Template]) -> Template:
     return whole
 
 
-def contract(pieces: list[Template], name: str, solve: Solve) -> Template:
+def contract(pieces: list[Template], name: str, solve: Solve, around: Surroundings) -> Template:
     """The pieces in turn as one op on `compute`, exact as long as no op of another stream interacts with them.
 
     Its kind is that of most of its kernels; its parts say how the time divides by kind: compute and tensor collectives
@@ -158,25 +162,25 @@ def contract(pieces: list[Template], name: str, solve: Solve) -> Template:
     binds a piece that is not so: such pieces become an op each, with the host's op beside it.
     """
     if not any(piece.is_host_bound for piece in pieces):
-        return _one_op(in_turn(pieces), name, solve)
+        return _one_op(in_turn(pieces), name, solve, around)
     contracted = []
     for piece in pieces:
         device, host = piece.split_host()
-        contracted.append(Template(_one_op(device, name, solve).ops + host))
+        contracted.append(Template(_one_op(device, name, solve, around).ops + host))
     return in_turn(contracted)
 
 
-def _one_op(template: Template, name: str, solve: Solve) -> Template:
+def _one_op(template: Template, name: str, solve: Solve, around: Surroundings) -> Template:
     if len(template.ops) <= 1:
         return template
-    if _is_chain(template):
+    if _is_chain(template) and not any(around.is_held_back(op.demand) for op in template.ops):
         makespan = sum(op.price.duration_ns for op in template.ops)
         totals: dict[str, int] = {}
         for op in template.ops:
             totals[op.kind] = totals.get(op.kind, 0) + op.price.duration_ns
         parts = tuple(totals.items())
     else:
-        makespan, parts = solve(_alone(template))
+        makespan, parts = solve(_alone(template, around))
     heaviest = max(template.ops, key=lambda op: op.price.duration_ns).price
     price = Price(makespan, heaviest.source, heaviest.op_class, heaviest.fit_error, heaviest.repeat_error)
     group = template.groups[-1] if template.groups else None
@@ -191,6 +195,15 @@ def source_shares(template: Template) -> np.ndarray:
     for op in template.split_host()[0].ops:
         shares[SOURCE_CODE[op.price.source]] += op.price.duration_ns
     return shares
+
+
+def bytes_by_slot(template: Template) -> dict[Slot, int]:
+    """Bytes that the template's messages put on each link of its rank."""
+    found: dict[Slot, int] = {}
+    for op in template.ops:
+        for (slot, _), size in zip(op.demand.slots, op.demand.sizes, strict=True):
+            found[slot] = found.get(slot, 0) + size
+    return found
 
 
 def _host(ops: list[Op], launch_ns: int) -> tuple[Op, ...]:
@@ -208,9 +221,15 @@ def _is_chain(template: Template) -> bool:
     return all(index - 1 in op.after for index, op in enumerate(template.ops) if index)
 
 
-def _alone(template: Template) -> EventGraph:
+def _alone(template: Template, around: Surroundings) -> EventGraph:
+    """The template as a graph of one rank. Links that it loads are there with what they can give."""
     graph = GraphBuilder()
+    slots = dict.fromkeys(slot for op in template.ops for slot, _ in op.demand.slots)
+    link_of = {slot: graph.link(str(slot), around.capacity(slot)) for slot in slots}
     for op in template.ops:
-        graph.op(0, op.stream, op.price.duration_ns, after=op.after, kind=op.kind,
-                 compute_rate=op.compute_rate, own_rate=op.own_rate)  # fmt: skip
+        demand = op.demand
+        demands = tuple((link_of[slot], rate) for slot, rate in demand.slots for _ in range(around.link(slot).together))
+        graph.op(0, op.stream, op.price.duration_ns, after=op.after, kind=op.kind, compute_rate=op.compute_rate,
+                 own_rate=op.own_rate, latency_ns=demand.latency_ns, flow_bytes_per_s=demand.flow_bytes_per_s,
+                 demands=demands)  # fmt: skip
     return graph.build()

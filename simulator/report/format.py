@@ -86,9 +86,17 @@ def flops_per_s(value: float | None) -> str:
     """160 TFLOP/s: floating-point operations each second."""
     if value is None:
         return UNKNOWN
-    text = quantity(value)
-    number, _, prefix = text.partition(" ")
-    return f"{number} {prefix}FLOP/s"
+    return _with_prefix(value, "FLOP/s")
+
+
+def bytes_per_s(value: float | None) -> str:
+    """25.0 GB/s: decimal units, as links are sold."""
+    return UNKNOWN if value is None else _with_prefix(value, "B/s")
+
+
+def _with_prefix(value: float, unit: str) -> str:
+    number, _, prefix = quantity(value).partition(" ")
+    return f"{number} {prefix}{unit}"
 
 
 def percent(share: float | None) -> str:

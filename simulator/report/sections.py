@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MAX_TABLE_RANKS = 24
+MAX_TABLE_LINKS = 12
 
 
 @dataclass
@@ -51,6 +52,7 @@ def section(result: Any, name: str, prefix: str, budget: int, figures: Figures) 
         "memory": _memory(result, numbers, prefix, figures),
         "timeline": _timeline(result, numbers, prefix, budget, figures),
         "utilization": _utilization(result, prefix, figures),
+        "links": _links(result),
         "trust": _trust(result, numbers),
         "identity": [
             ("run", numbers["run_id"]),
@@ -176,6 +178,19 @@ def _utilization(result: Any, prefix: str, figures: Figures) -> dict[str, Any]:
         ],
         "left_out": len(uses) - len(chosen),
     }
+
+
+def _links(result: Any) -> list[dict[str, str]]:
+    """The busiest links, one of each class of alike ones."""
+    return [
+        {
+            "link": use.link,
+            "capacity": format.bytes_per_s(use.capacity_bytes_per_s),
+            "size": format.bytes_text(use.size_bytes),
+            "share": format.percent(use.share(result.timeline.step_ns)),
+        }
+        for use in result.busiest_links[:MAX_TABLE_LINKS]
+    ]
 
 
 def _trust(result: Any, numbers: dict) -> dict[str, Any]:

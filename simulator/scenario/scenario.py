@@ -92,12 +92,9 @@ class Scenario:
     def faults(self) -> Faults:
         return self.stated.faults
 
-    def straggler_factor(self, rank: int) -> float:
-        """How many times slower a rank computes in the simulated step; 1.0 for all but `straggling`."""
-        return self._factors.get(rank, 1.0)
-
     @cached_property
-    def _factors(self) -> dict[int, float]:
+    def pace(self) -> dict[int, float]:
+        """How many times longer the kernels of straggling ranks take in the simulated step; others are not in it."""
         return dict(self.straggling)
 
     @property

@@ -1,22 +1,17 @@
 """Two ways to make a graph smaller, both exact: replicas fold into one, and blocks that nothing overlaps contract.
 
-Random small plans are built four ways (folded or not, contracted or not): the step must be the same to the nanosecond,
-the breakdown too, and folding must keep the digest.
+Random plans on random clusters, half of them with a slow rank or link, are built four ways (folded or not, contracted
+or not): the step must be the same to the nanosecond, the breakdown too, and folding must keep the digest.
 """
 
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from simulator.engine.checks import check_graph, check_timeline
-from simulator.engine.simpy_engine import run
 from simulator.errors import ScenarioError
-from simulator.graph.expand import expand
-from simulator.graph.steps import StepSource
 from simulator.metrics import breakdown_ns, utilization
-from simulator.program.lowering import lower
+from simulator.road import Road
 from simulator.scenario.loader import scenario_from
-from simulator.simulation import Prices, run_alone
-from simulator.timeline import Timeline
 
 DENSE = {
     "trunk": {"block": "gpt", "layers": 8, "hidden": 512, "heads": 8, "vocab": 32000, "seq": 256},
@@ -29,18 +24,41 @@ RECOMMENDER = {
 }
 
 
+ROOMS = (
+    {"preset": "dgx_a100", "nodes": 1},
+    {"preset": "dgx_h100", "nodes": 2, "gpus_per_node": 4, "nics_per_node": 4},
+    {"preset": "dgx_h100", "nodes": 2, "gpus_per_node": 4, "nics_per_node": 1},
+    {"preset": "dgx_a100", "nodes": 2, "nics_per_node": 2},
+    {"preset": "p4d", "nodes": 2},
+    {"preset": "dgx_a100", "nodes": 3, "gpus_per_node": 4, "nics_per_node": 2},
+    {"preset": "dgx_a100", "nodes": 8, "gpus_per_node": 1},
+    {"preset": "fat_tree", "nodes": 4, "gpus_per_node": 2, "nodes_per_leaf": 2, "oversubscription": 3},
+    {"preset": "fat_tree", "nodes": 4, "gpus_per_node": 2, "nodes_per_leaf": 1, "spines": 3},
+    {"preset": "rail_optimized", "nodes": 4, "gpus_per_node": 2, "nodes_per_pod": 2, "oversubscription": 2},
+    {"preset": "dgx_h100", "nodes": 4},
+    {"preset": "dgx_h100", "nodes": 8},
+    {"preset": "fat_tree", "nodes": 8, "nodes_per_leaf": 4, "oversubscription": 4},
+)
+"""8 to 64 devices; NICs of their own and shared, leaves, spines, stages that end inside a node."""
+
+
 @st.composite
-def scenarios(draw):
-    tensor, pipeline = draw(st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (1, 4), (8, 1)]))
+def scenarios(draw, broken=None):
+    """broken: whether some rank or link is slow."""
+    cluster = draw(st.sampled_from(ROOMS))
+    gpus = cluster["nodes"] * cluster.get("gpus_per_node", 8)
+    tensor, pipeline = draw(st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (1, 4), (8, 1), (4, 1)]))
+    assume(gpus % (tensor * pipeline) == 0)
+    data = gpus // (tensor * pipeline)
     schedule = draw(st.sampled_from(["gpipe", "1f1b", "interleaved_1f1b", "zb_h1", "zb_h2", "zb_v"]))
     zero = draw(st.sampled_from([0, 1]))
     methods = ["none"] if zero else ["none", "bf16", "topk", "powersgd"]
     overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline")}
-    data = 8 // (tensor * pipeline) or 1
+    chunks = 2 if schedule in ("interleaved_1f1b", "zb_v") and pipeline > 1 else 1
     plan = {
         "tensor": tensor, "pipeline": pipeline, "data": data, "microbatch": 1,
-        "global_batch": data * draw(st.integers(1, 12)), "schedule": schedule, "zero": zero, "overlap": overlap,
-        "virtual_stages": 2 if schedule == "interleaved_1f1b" and pipeline > 1 else 1,
+        "global_batch": data * draw(st.integers(1, 8)), "schedule": schedule, "zero": zero,
+        "overlap": overlap, "virtual_stages": chunks,
         "sequence_parallel": draw(st.booleans()), "recompute": draw(st.sampled_from(["none", "selective", "full"])),
         "bucket_mib": draw(st.sampled_from([1, 25, 1000])),
     }  # fmt: skip
@@ -49,28 +67,32 @@ def scenarios(draw):
     model = draw(st.sampled_from([DENSE, RECOMMENDER]))
     if model is RECOMMENDER:
         plan["embedding_sharding"] = draw(st.sampled_from(["row_wise", "data_parallel"]))
-    preset = draw(st.sampled_from(["dgx_a100", "dgx_h100"]))
-    cluster = {"preset": preset, "nodes": 1} if draw(st.booleans()) else {
-        "preset": preset, "nodes": 2, "gpus_per_node": 4, "nics_per_node": 4,
-    }  # fmt: skip
+    faults = {}
+    if draw(st.booleans()) if broken is None else broken:
+        faults["stragglers"] = [{"rank": draw(st.integers(0, gpus - 1)), "factor": draw(st.sampled_from([1.5, 3.0]))}]
+        if draw(st.booleans()):
+            end = f"gpu{draw(st.integers(0, gpus - 1))}" if cluster.get("gpus_per_node", 8) > 1 else "node1/port0/out"
+            faults["links"] = [{"link": end, "factor": 4.0}]
+    file = {"schema_version": 1, "name": "x", "model": model, "cluster": cluster, "plan": plan, "faults": faults}
     try:
-        return scenario_from({"schema_version": 1, "name": "x", "model": model, "cluster": cluster, "plan": plan})
+        return scenario_from(file)
     except ScenarioError:
         assume(False)
 
 
 def timeline(scenario, *, folded, contracted):
-    prices, program = Prices.of(scenario), lower(scenario)
-    program = program if folded else program.unfolded()
-    steps = StepSource(scenario, prices.cut)
-    expanded = expand(program, steps, prices.pricer, scenario, run_alone, contracted=contracted)
+    road = Road(scenario)
+    expanded = road.expanded(road.prices, whole=not folded, contracted=contracted)
     check_graph(expanded.graph)
-    found = Timeline.of(expanded.graph, run(expanded.graph), members=expanded.members, actions=expanded.actions)
+    found = road.timeline(expanded)
     check_timeline(expanded.graph, found)
     return found
 
 
-@given(scenarios())
+# A contracted action starts when the last member of its tensor group is ready; beside a straggler an early member's
+# first kernels are therefore shown a little late. Nothing that follows moves.
+@settings(max_examples=settings.default.max_examples // 2)
+@given(st.booleans().flatmap(lambda broken: scenarios(broken)))
 def test_folding_and_contraction_change_nothing(scenario):
     reference = timeline(scenario, folded=False, contracted=False)
     whole = timeline(scenario, folded=False, contracted=True)
@@ -81,5 +103,8 @@ def test_folding_and_contraction_change_nothing(scenario):
     assert smallest.digest() == whole.digest()
     assert smallest.step_ns == folded.step_ns == whole.step_ns == reference.step_ns
     assert breakdown_ns(smallest) == breakdown_ns(reference)
-    assert utilization(smallest) == utilization(reference)
-    assert len(smallest) < len(folded) < len(reference)
+    assert utilization(folded) == utilization(reference)
+    assert utilization(smallest) == utilization(whole)
+    if not scenario.faults.stragglers:
+        assert utilization(smallest) == utilization(reference)
+    assert len(smallest) <= len(folded) <= len(reference)

@@ -8,10 +8,7 @@ from simulator import kinds, simulate
 from simulator.action_times import EXPOSED, IDLE, IN_STEP, RECOMPUTE, ROWS, action_times
 from simulator.engine.simpy_engine import run
 from simulator.graph.event_graph import GraphBuilder
-from simulator.graph.expand import expand
-from simulator.graph.steps import StepSource
-from simulator.program.lowering import lower
-from simulator.simulation import Prices, run_alone
+from simulator.road import Road
 from simulator.timeline import Timeline
 
 PLANS = [
@@ -37,12 +34,10 @@ def test_rows_in_the_step_sum_to_it(plan):
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_contracting_actions_changes_no_row(plan):
     made = scenario(**plan)
-    prices, program = Prices.of(made), lower(made)
+    road = Road(made)
     tables = []
     for contracted in (True, False):
-        expanded = expand(program, StepSource(made, prices.cut), prices.pricer, made, run_alone, contracted=contracted)
-        found = Timeline.of(expanded.graph, run(expanded.graph), members=expanded.members)
-        tables.append(action_times(found))
+        tables.append(action_times(road.timeline(road.expanded(road.prices, contracted=contracted))))
     for row in ROWS:
         assert tables[0][row] == pytest.approx(tables[1][row], abs=2), row
 

@@ -16,6 +16,7 @@ from simulator import scenario_from, simulate
 from simulator.costs.price import Price
 from simulator.costs.sampling import repeat_factors
 from simulator.graph.assemble import Tiling
+from simulator.graph.surroundings import NO_DEMAND
 from simulator.graph.templates import lay_out
 from simulator.model.work import Collective, Kernel
 from simulator.units import FULL_RATE
@@ -120,8 +121,16 @@ class Prices:
         return FULL_RATE, FULL_RATE
 
 
-class Span:
+class Around:
+    """A group of two ranks whose links nobody shares."""
+
+    def span(self, group):
+        return self
+
     size = 2
+
+    def collective(self, group, price):
+        return NO_DEMAND
 
 
 def test_kernels_of_a_piece_and_members_of_a_meeting_share_a_draw():
@@ -130,8 +139,8 @@ def test_kernels_of_a_piece_and_members_of_a_meeting_share_a_draw():
         Collective("all_reduce", "tensor", 8),
         Kernel("gemm", (1, 1, 1), "fp32"),
     )
-    first = lay_out(steps, Prices(), lambda group: Span())
-    second = lay_out(steps, Prices(), lambda group: Span())
+    first = lay_out(steps, Prices(), Around())
+    second = lay_out(steps, Prices(), Around())
     whole = first.then(second)
     tiling = Tiling()
     for rank in (0, 1):

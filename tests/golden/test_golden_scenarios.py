@@ -16,10 +16,11 @@ from simulator.engine.simpy_engine import run
 from simulator.graph.expand import expand
 from simulator.graph.steps import StepSource
 from simulator.metrics import breakdown_ns
+from simulator.program.fold import Folding
 from simulator.program.lowering import cut_of, lower
 from simulator.program.program import Program, check_program
+from simulator.road import run_alone
 from simulator.scenario.loader import scenario_from
-from simulator.simulation import run_alone
 from simulator.timeline import Timeline
 
 BASE = {
@@ -97,7 +98,10 @@ def test_program_and_timeline_read_as_they_did(golden, name):
 
     contracted = name not in OP_BY_OP
     steps = StepSource(scenario, cut_of(scenario))
-    expanded = expand(program, steps, Flat(), scenario, run_alone, contracted=contracted)
+    flat = Flat()
+    expanded = expand(
+        Folding(program), steps, lambda rank: flat, scenario, run_alone, shared=False, contracted=contracted
+    )
     check_graph(expanded.graph)
     timeline = Timeline.of(
         expanded.graph, run(expanded.graph), members=expanded.members, actions=expanded.actions

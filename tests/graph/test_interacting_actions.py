@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.graph.expand import interacting_actions
+from simulator.graph.whole_actions import interacting_actions
 from simulator.program.actions import Action
 from simulator.program.program import Launch
 

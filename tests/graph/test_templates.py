@@ -10,9 +10,10 @@ from simulator import kinds
 from simulator.costs.price import Price
 from simulator.engine.simpy_engine import run
 from simulator.graph.event_graph import FULL_RATE, GraphBuilder
+from simulator.graph.surroundings import NO_DEMAND
 from simulator.graph.templates import Op, Template, contract, in_turn, lay_out, source_shares
 from simulator.model.work import Collective, Kernel, Wait
-from simulator.simulation import run_alone
+from simulator.road import run_alone
 
 HALF = FULL_RATE // 2
 
@@ -41,12 +42,23 @@ class Span:
         self.size = size
 
 
-def two(group):
-    return Span(2)
+class Around:
+    """A group of so many ranks whose links nobody shares."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def span(self, group):
+        return Span(self.size)
+
+    def collective(self, group, price):
+        return NO_DEMAND
+
+    def is_held_back(self, demand):
+        return False
 
 
-def alone(group):
-    return Span(1)
+two, alone = Around(2), Around(1)
 
 
 def kernel(ns, kind=kinds.COMPUTE):
@@ -151,7 +163,7 @@ pieces = st.composite(steps)()
 @given(st.lists(pieces, min_size=1, max_size=3), st.sampled_from([0, 3, 30]), st.integers(1, FULL_RATE))
 def test_contracting_keeps_the_time_and_says_what_it_is_made_of(all_steps, launch_ns, rate):
     laid = [lay_out(one, Prices(launch_ns, rate), two) for one in all_steps]
-    whole, small = in_turn(laid), contract(laid, "F", run_alone)
+    whole, small = in_turn(laid), contract(laid, "F", run_alone, two)
     assert max(ends(small), default=0) == max(ends(whole), default=0)
     assert len(small.ops) <= len(whole.ops)
     for op in small.ops:
@@ -166,7 +178,7 @@ def test_pieces_in_turn_take_as_long_as_each_alone(first, second):
 
 def test_parts_tell_kernels_from_exposed_collectives():
     piece = lay_out((kernel(5), reduce(10, "x"), kernel(4), Wait("x"), kernel(6, kinds.RECOMPUTE)), Prices(), two)
-    small = contract([piece], "B", run_alone)
+    small = contract([piece], "B", run_alone, two)
     assert len(small.ops) == 1 and small.ops[0].name == "B"
     # 5 alone, 8 slowed, 2 of the collective exposed, 6 recomputed
     assert dict(small.ops[0].parts) == {kinds.COMPUTE: 13, kinds.TENSOR: 2, kinds.RECOMPUTE: 6}
@@ -175,7 +187,7 @@ def test_parts_tell_kernels_from_exposed_collectives():
 
 def test_a_contracted_op_is_of_the_kind_of_most_of_its_kernels():
     piece = lay_out((kernel(5), kernel(9, kinds.OPTIMIZER)), Prices(), two)
-    assert contract([piece], "optimizer", run_alone).ops[0].kind == kinds.OPTIMIZER
+    assert contract([piece], "optimizer", run_alone, two).ops[0].kind == kinds.OPTIMIZER
 
 
 def test_provenance_counts_each_op_but_not_the_host():
@@ -187,7 +199,7 @@ def test_provenance_counts_each_op_but_not_the_host():
 def test_a_template_of_one_op_is_its_own_contraction():
     piece = lay_out((kernel(5),), Prices(), two)
     assert (
-        contract([piece], "F", run_alone)
+        contract([piece], "F", run_alone, two)
         == piece
         == Template((Op("compute", kinds.COMPUTE, piece.ops[0].price, "gemm"),))
     )

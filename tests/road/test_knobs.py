@@ -376,7 +376,9 @@ NUMBERS = [
     Knob("gpt", "software.attention", "flash", "unfused", memory("activations"), "<"),
     Knob("llama", "software.attention", "flash", "null", timeline, "="),
     Knob("gpt", "software.attention", "unfused", "null", timeline, "="),
-    Knob("gpt", "network", "isolated", "auto", timeline, "="),
+    Knob("gpt", "network", "isolated", "auto", step, "=", NVLINK),  # one communicator: nobody to share with
+    Knob("gpt", "network", "isolated", "auto", step, "<", SLOW_NET + "; cluster.nics_per_node=1"),  # eight on one NIC
+    Knob("gpt", "network", "fair_share", "auto", timeline, "=", SLOW_NET + "; cluster.nics_per_node=1"),
     Knob("gpt", "profile", "h100_sxm5_80gb", "null", step, "!="),
     Knob("gpt", "profile", "a100_sxm4_80gb", "null", timeline, "="),
     Knob("gpt", "steps", "10", "1", timeline, "="),

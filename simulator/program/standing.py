@@ -1,0 +1,69 @@
+"""Standing: everything around a rank that may tell it from another: its groups, its neighbours and its links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from simulator.cluster import Cluster
+from simulator.network.loads import DIRECT, RING, Seat, Slot, message_ways, seat
+from simulator.program.equitable import Standing
+from simulator.program.program import Program, RankProgram
+
+NEXT, PREVIOUS = "next", "previous"
+
+PATTERNS = {"tensor": (RING,), "data": (RING,), "tied": (RING,), "table": (RING, DIRECT)}
+"""The groups whose collectives a program launches, and the patterns their messages take."""
+
+_KIND_OF_STREAM = {"data": "data", "tied": "tied", "embedding": "table"}
+
+
+class Standings:
+    """Of the ranks of one program on one cluster. shared: whether messages share links, so that those count too."""
+
+    def __init__(self, program: Program, cluster: Cluster, *, shared: bool):
+        self._layout, self._cluster, self._shared = program.layout, cluster, shared
+        self._seats = cache(self._find_seats)
+
+    def kinds(self, own: RankProgram) -> tuple[str, ...]:
+        """The kinds of groups in which a rank communicates."""
+        streams = {launch.stream for launch in own.launches}
+        kinds = [kind for stream, kind in _KIND_OF_STREAM.items() if stream in streams]
+        return (*(["tensor"] if self._layout.tensor > 1 else []), *kinds)
+
+    def slots(self, rank: int, kinds: Sequence[str]) -> dict[Slot, str]:
+        """The links of a rank by the slot in which they serve it; none where nothing is shared."""
+        if not self._shared:
+            return {}
+        ways = [way for kind in kinds for own in self._seats(kind, rank) for way in own.ways]
+        for towards, peer in self._neighbours(rank):
+            for sends in (True, False):
+                ways += message_ways(self._cluster, rank, peer, towards, sends=sends)
+        return {slot: link for slot, link, _ in ways}
+
+    def around(self, rank: int, kinds: Sequence[str], slots: dict[Slot, str]) -> list[Standing]:
+        """Where a rank stands, for `equitable_classes`."""
+        cluster, standings = self._cluster, []
+        for kind in kinds:
+            group = self._layout.group(kind, rank)
+            seats = tuple(
+                (own.near, tuple((slot, share) for slot, _, share in own.ways)) for own in self._seats(kind, rank)
+            )
+            standings.append(((kind, cluster.span(group), seats), (kind, group[0])))
+        for towards, peer in self._neighbours(rank):
+            ends = cluster.span(tuple(sorted((rank, peer))))
+            standings.append(((towards, ends), ("edge", rank if towards == NEXT else peer)))
+        standings += [((slot, cluster.link_capacity(link)), ("link", link)) for slot, link in slots.items()]
+        return standings
+
+    def _find_seats(self, kind: str, rank: int) -> tuple[Seat, ...]:
+        group = self._layout.group(kind, rank)
+        return tuple(seat(self._cluster, group, rank, kind, pattern) for pattern in PATTERNS[kind])
+
+    def _neighbours(self, rank: int) -> tuple[tuple[str, int], ...]:
+        """The ranks of the next and the previous stage that a rank hands over to."""
+        layout = self._layout
+        if layout.pipeline == 1:
+            return ()
+        stage_ranks = layout.ranks // layout.pipeline
+        return (NEXT, (rank + stage_ranks) % layout.ranks), (PREVIOUS, (rank - stage_ranks) % layout.ranks)
