@@ -20,6 +20,7 @@ from simulator.model.blocks import Cut
 from simulator.model.stacks import software_stack
 from simulator.program.fold import Folding, fold
 from simulator.program.lowering import cut_of, lower
+from simulator.program.standing import DIRECT_REDUCTION, PATTERNS
 from simulator.timeline import Timeline
 
 
@@ -84,7 +85,11 @@ class Road:
         )
 
     def _fold(self, whole: bool) -> Folding:
-        return fold(self.program, self.scenario.cluster, self.scenario.pace, links=self.shared, whole=whole)
+        direct = "all_to_all" in self.steps.compressor.collectives
+        return fold(
+            self.program, self.scenario.cluster, self.scenario.pace, links=self.shared, whole=whole,
+            patterns=DIRECT_REDUCTION if direct else PATTERNS,
+        )  # fmt: skip
 
     @cached_property
     def _digest(self) -> str:

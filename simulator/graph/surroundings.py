@@ -16,7 +16,7 @@ from simulator.costs.price import Price
 from simulator.layout import Layout
 from simulator.network.loads import INSIDE, RING, Seat, Slot, Way, message_ways, seat
 from simulator.program.fold import Folding, UsedLink
-from simulator.program.standing import NEXT, PATTERNS, PREVIOUS
+from simulator.program.standing import NEXT, PREVIOUS
 
 if TYPE_CHECKING:
     from simulator.costs.pricer import Pricer
@@ -54,6 +54,7 @@ class Surroundings:
     ):  # fmt: skip
         self._cluster, self._layout, self._rank, self._pricer, self.shared = cluster, layout, rank, pricer, shared
         self._links = folding.slots_of[rank]
+        self._patterns = folding.patterns
         self._folded = folding.links
         self._seat: Callable[[str, str], Seat] = cache(
             lambda kind, pattern: seat(cluster, layout.group(kind, rank), rank, kind, pattern)
@@ -76,7 +77,7 @@ class Surroundings:
 
     def links(self, kind: str) -> frozenset[int]:
         """The links that collectives of this kind load."""
-        seats = [self._seat(kind, pattern) for pattern in PATTERNS[kind]]
+        seats = [self._seat(kind, pattern) for pattern in self._patterns[kind]]
         return frozenset(self.link(slot).number for own in seats for slot, _, _ in own.ways if slot in self._links)
 
     def transfer_links(self, *, sends: bool) -> frozenset[int]:

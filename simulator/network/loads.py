@@ -68,6 +68,8 @@ def seat(cluster: Cluster, group: Sequence[int], rank: int, kind: str, pattern: 
         there = [peer for peer in near if peer != rank]
         back = there
         afar = [peer for peer in group if peer not in near] if len(near) < len(group) else []
+        if not cluster.fabric.has_leaves:  # one way out of the node, whoever it is for
+            afar = afar[:1]
         from_afar = afar
     else:
         place, own = near.index(rank), group.index(rank)

@@ -22,7 +22,7 @@ from simulator.cluster import Cluster
 from simulator.network.loads import Slot
 from simulator.program.equitable import equitable_classes
 from simulator.program.program import Program, RankProgram
-from simulator.program.standing import Standings
+from simulator.program.standing import PATTERNS, Patterns, Standings
 
 
 class FoldedLink(NamedTuple):
@@ -52,6 +52,7 @@ class Folding:
     program: Program
     links: tuple[FoldedLink, ...] = ()
     link_of: Mapping[tuple[int, Slot], UsedLink] = field(default_factory=dict)
+    patterns: Patterns = field(default_factory=lambda: PATTERNS)
 
     def representative(self, rank: int) -> int:
         """The rank that stands for this one."""
@@ -83,16 +84,18 @@ class Folding:
 
 
 def fold(
-    program: Program, cluster: Cluster, pace: Mapping[int, float], *, links: bool, whole: bool = False
+    program: Program, cluster: Cluster, pace: Mapping[int, float], *, links: bool, whole: bool = False,
+    patterns: Patterns = PATTERNS,
 ) -> Folding:  # fmt: skip
     """The program with one representative for each class of ranks that are alike on this cluster.
 
     program: folded by pipeline rank, as it is lowered. pace: how many times slower the kernels of some ranks are.
     links: whether messages share links, so that ranks differ when theirs do. whole: every rank stands for itself.
+    patterns: of the messages of each kind of group.
     """
     stretch = _stretch(program, cluster, pace, whole)
     asked = [(number, rank) for number, own in enumerate(program.ranks) for rank in own.members[:stretch]]
-    standings = Standings(program, cluster, shared=links)
+    standings = Standings(program, cluster, patterns, shared=links)
     kinds = [standings.kinds(own) for own in program.ranks]
     slots = [standings.slots(rank, kinds[number]) for number, rank in asked]
     if whole:
@@ -103,7 +106,7 @@ def fold(
             [standings.around(rank, kinds[number], own) for (number, rank), own in zip(asked, slots, strict=True)],
         )
     folded = Program(program.layout, _classes(program, asked, found, stretch))
-    return Folding(folded, *_fold_links(program, cluster, [rank for _, rank in asked], found, slots))
+    return Folding(folded, *_fold_links(program, cluster, [rank for _, rank in asked], found, slots), patterns)
 
 
 def _stretch(program: Program, cluster: Cluster, pace: Mapping[int, float], whole: bool) -> int:

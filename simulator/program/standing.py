@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from simulator.cluster import Cluster
@@ -12,8 +12,13 @@ from simulator.program.program import Program, RankProgram
 
 NEXT, PREVIOUS = "next", "previous"
 
-PATTERNS = {"tensor": (RING,), "data": (RING,), "tied": (RING,), "table": (RING, DIRECT)}
+Patterns = Mapping[str, tuple[str, ...]]
+
+PATTERNS: Patterns = {"tensor": (RING,), "data": (RING,), "tied": (RING,), "table": (RING, DIRECT)}
 """The groups whose collectives a program launches, and the patterns their messages take."""
+
+DIRECT_REDUCTION: Patterns = {**PATTERNS, "data": (RING, DIRECT)}
+"""The same where a compressor's payload goes to every other replica directly."""
 
 _KIND_OF_STREAM = {"data": "data", "tied": "tied", "embedding": "table"}
 
@@ -21,8 +26,8 @@ _KIND_OF_STREAM = {"data": "data", "tied": "tied", "embedding": "table"}
 class Standings:
     """Of the ranks of one program on one cluster. shared: whether messages share links, so that those count too."""
 
-    def __init__(self, program: Program, cluster: Cluster, *, shared: bool):
-        self._layout, self._cluster, self._shared = program.layout, cluster, shared
+    def __init__(self, program: Program, cluster: Cluster, patterns: Patterns, *, shared: bool):
+        self._layout, self._cluster, self._patterns, self._shared = program.layout, cluster, patterns, shared
         self._seats = cache(self._find_seats)
 
     def kinds(self, own: RankProgram) -> tuple[str, ...]:
@@ -58,7 +63,7 @@ class Standings:
 
     def _find_seats(self, kind: str, rank: int) -> tuple[Seat, ...]:
         group = self._layout.group(kind, rank)
-        return tuple(seat(self._cluster, group, rank, kind, pattern) for pattern in PATTERNS[kind])
+        return tuple(seat(self._cluster, group, rank, kind, pattern) for pattern in self._patterns[kind])
 
     def _neighbours(self, rank: int) -> tuple[tuple[str, int], ...]:
         """The ranks of the next and the previous stage that a rank hands over to."""

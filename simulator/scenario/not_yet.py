@@ -51,7 +51,6 @@ NOT_YET: tuple[Line, ...] = (
     ("cluster.groups", lambda f: f.cluster.groups is not None, "use one preset"),
     ("cluster.devices", lambda f: f.cluster.devices is not None, "use a preset"),
     ("cluster.links", lambda f: f.cluster.links is not None, "use a preset"),
-    ("network", lambda f: f.network == "fair_share", "use auto or isolated"),
     ("plan.context", lambda f: f.plan.context > 1, "use 1"),
     ("plan.recompute", lambda f: f.plan.recompute == "selective_op", "use none, selective or full"),
     ("plan.zero", lambda f: f.plan.zero >= 2 and _reduces(f), "use 0 or 1"),

@@ -11,6 +11,7 @@ from simulator import kinds
 from simulator.cluster import Cluster, Device, Fabric, NodeFabric, NodeType
 from simulator.engine.simpy_engine import run
 from simulator.graph.event_graph import EventGraph, GraphBuilder
+from simulator.graph.expand import LinkUse
 from simulator.memory import Memory, RankMemory
 from simulator.model.spec import Head, ModelSpec, Table, Trunk
 from simulator.plans import Plan
@@ -34,6 +35,7 @@ class MadeResult:
     warnings: tuple[str, ...] = ()
     samples_ns: tuple[int, ...] = (1,)
     program: None = None
+    busiest_links: tuple[LinkUse, ...] = (LinkUse("node0/port0/out>fabric", 25_000_000_000, 3 * GIB),)
 
     @property
     def name(self) -> str:

@@ -158,20 +158,22 @@ def test_hardware_flops_add_what_the_plan_recomputes(mode, factor):
     assert found["hardware_flops_per_gpu_per_s"] * 8 * found["step_time_s"] == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    "part", ["lower", "expand", "run", "measure_memory", "breakdown_ns", "utilization", "shortage"]
-)
+@pytest.mark.parametrize("part", [
+    "road.lower", "road.fold", "road.expand", "road.run", "simulation.measure_memory", "simulation.breakdown_ns",
+    "simulation.utilization", "simulation.shortage",
+])  # fmt: skip
 def test_wall_time_includes_every_part_of_the_road(monkeypatch, part):
     """From the parsed scenario to the last metric."""
-    from simulator import simulation
+    from simulator import road, simulation
 
-    real = getattr(simulation, part)
+    module, part = {"road": road, "simulation": simulation}[part.split(".")[0]], part.split(".")[1]
+    real = getattr(module, part)
 
     def slow(*words, **named):
         time.sleep(0.2)
         return real(*words, **named)
 
-    monkeypatch.setattr(simulation, part, slow)
+    monkeypatch.setattr(module, part, slow)
     assert simulate(scenario("single")).wall_s >= 0.2
 
 

@@ -21,7 +21,6 @@ ASKS = {
     "cluster.groups": "cluster.groups=[{preset: dgx_h100, nodes: 2}]",
     "cluster.devices": "cluster.devices=[{name: gpu, count: 4}]",
     "cluster.links": "cluster.links=[{ends: [a, b], gbit_per_s: 100}]",
-    "network": "network=fair_share",
     "plan.context": "plan.context=2",
     "plan.recompute": "plan.recompute=selective_op",
     "plan.zero": "plan.zero=2",
