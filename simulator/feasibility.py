@@ -72,7 +72,7 @@ def _changes(scenario) -> Iterator[Change]:
     yield from _tables_to_host(scenario)
     for factor in (2, 4, 8):
         if plan.data % factor == 0:
-            if plan.tensor * factor <= scenario.cluster.node_type.gpus:
+            if plan.tensor * factor <= min(node.gpus for node, _ in scenario.cluster.groups):
                 yield from _wider(scenario, factor)
             yield (f"plan.pipeline={plan.pipeline * factor}", f"plan.data={plan.data // factor}")
 

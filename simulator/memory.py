@@ -82,8 +82,14 @@ def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
     sizes["activations"] = peak_activations(own, scenario, cut)
     sizes["embeddings"] = tables.storage_bytes(scenario) + tables.gradient_bytes(scenario) if holds_tables else 0
     sizes["buffers"] = _buffers(own, scenario, count, holds_tables)
-    rank_device = scenario.cluster.device_of(own.rank)
-    return RankMemory(own.rank, tuple(sizes.items()), memory_limit(rank_device))
+    return RankMemory(own.rank, tuple(sizes.items()), min(map(memory_limit, _devices(scenario.cluster, own))))
+
+
+def _devices(cluster, own: RankProgram) -> tuple:
+    """The kinds of devices that a representative stands for."""
+    if not cluster.is_mixed:
+        return (cluster.device_of(own.rank),)
+    return tuple(dict.fromkeys(cluster.device_of(rank) for rank in own.members))
 
 
 def peak_activations(own: RankProgram, scenario, cut: Cut) -> int:

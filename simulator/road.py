@@ -5,6 +5,7 @@ Scenario -> Program -> EventGraph -> Timeline; `simulation.py` reads its answers
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -28,35 +29,46 @@ from simulator.timeline import Timeline
 class Prices:
     """What a scenario's kernels and messages cost.
 
-    pricer_of: the prices of a rank's device at its pace. pricer: of the first device. cut: what one rank works on, as
-    its software generation has it.
+    pricers: one for each device of the cluster, in rank order. pricer_of: that of a rank's device, at its pace. cut:
+    what one rank works on, as the software generation of the first device's profile has it.
     """
 
-    pricer: Pricer
+    pricers: tuple[Pricer, ...]
     pricer_of: Callable[[int], Pricer]
     cut: Cut
 
     @classmethod
     def of(cls, scenario) -> Prices:
-        pricer = Pricer(registry.load_profile_for(scenario), scenario.cluster)
-        stack = software_stack(scenario.software, pricer.profile.defaults)
-        pace = scenario.pace
-        slowed = cache(pricer.slowed)
-        return cls(pricer, lambda rank: slowed(pace[rank]) if rank in pace else pricer, cut_of(scenario, stack=stack))
+        cluster, pace = scenario.cluster, scenario.pace
+        nodes = {node.device: node for node, _ in reversed(cluster.groups)}
+        pricers = {
+            device: Pricer(registry.load_profile_for(scenario, device), cluster, node)
+            for device, node in reversed(nodes.items())
+        }
+        slowed = cache(lambda device, factor: pricers[device].slowed(factor))
+
+        def pricer_of(rank: int) -> Pricer:
+            device = cluster.device_of(rank)
+            return slowed(device, pace[rank]) if rank in pace else pricers[device]
+
+        found = tuple(pricers.values())
+        stack = software_stack(scenario.software, found[0].profile.defaults)
+        return cls(found, pricer_of, cut_of(scenario, stack=stack))
 
     def sampled(self, seed: int, sample: int) -> Prices:
         """The same in another possible world (`Pricer.sampled`)."""
         drawn = cache(lambda pricer: pricer.sampled(seed, sample))
-        return Prices(drawn(self.pricer), lambda rank: drawn(self.pricer_of(rank)), self.cut)
+        return Prices(tuple(map(drawn, self.pricers)), lambda rank: drawn(self.pricer_of(rank)), self.cut)
 
     def digest(self) -> str:
         """Of the profiles that prices come from."""
-        return self.pricer.digest()
+        digests = [pricer.digest() for pricer in self.pricers]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What they rest on, one sentence each."""
-        return self.pricer.warnings
+        return tuple(dict.fromkeys(warning for pricer in self.pricers for warning in pricer.warnings))
 
 
 class Road:

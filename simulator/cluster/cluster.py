@@ -51,6 +51,11 @@ class Cluster:
         up to the leaves they are below (`symmetry_period`)."""
         return not self.is_mixed and not self.links
 
+    @property
+    def ways_out_are_alike(self) -> bool:
+        """True when a rank reaches every rank of other nodes over the same links on its side."""
+        return not self.fabric.has_leaves
+
     @cached_property
     def symmetry_period(self) -> int:
         """Least number of consecutive ranks after whose shift the cluster looks the same; `gpus` where nothing repeats.

@@ -17,7 +17,7 @@ from simulator.cluster.cluster import Cluster
 from simulator.cluster.parts import Device, Fabric, Link, NodeFabric, NodeType, Ranks
 from simulator.cluster.spans import GroupSpan, ring
 from simulator.cluster.wires import RankLinks
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 
 if TYPE_CHECKING:
     import networkx
@@ -39,6 +39,11 @@ class InlineCluster(Cluster):
     @property
     def is_uniform(self) -> bool:
         """Never: nothing is known of the ranks' symmetry."""
+        return False
+
+    @property
+    def ways_out_are_alike(self) -> bool:
+        """Never, either: every peer has a route of its own."""
         return False
 
     @property

@@ -17,7 +17,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 
-from simulator.cluster import Cluster, GroupSpan
+from simulator.cluster import Cluster, GroupSpan, NodeType
 from simulator.costs.algorithm_rules import switches_of
 from simulator.costs.collectives import CollectiveCosts, CollectiveTime
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
@@ -35,8 +35,9 @@ UNFITTED_ERROR = 0.15
 
 
 class Pricer:
-    """Prices for one cluster from one profile (None: from the datasheet of its device).
+    """Prices of one kind of device on one cluster, from one profile (None: from the device's datasheet).
 
+    node: the node type that holds the device; None: the only one of the cluster.
     under_load: as in a real step (the default), or as isolated kernels run. Prices are remembered: equal questions get
     the identical answer.
     """
@@ -45,10 +46,11 @@ class Pricer:
         self,
         profile: Profile | None,
         cluster: Cluster,
+        node: NodeType | None = None,
         *,
         under_load: bool = True,
     ):
-        node = cluster.node_type
+        node = node or cluster.node_type
         self._from_datasheet = profile is None
         self.profile = datasheet_profile(node.device, node.fabric) if profile is None else profile
         self.cluster = cluster

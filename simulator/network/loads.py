@@ -68,7 +68,7 @@ def seat(cluster: Cluster, group: Sequence[int], rank: int, kind: str, pattern: 
         there = [peer for peer in near if peer != rank]
         back = there
         afar = [peer for peer in group if peer not in near] if len(near) < len(group) else []
-        if not cluster.fabric.has_leaves:  # one way out of the node, whoever it is for
+        if cluster.ways_out_are_alike:  # one stands for all
             afar = afar[:1]
         from_afar = afar
     else:

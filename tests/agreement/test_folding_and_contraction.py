@@ -89,8 +89,6 @@ def timeline(scenario, *, folded, contracted):
     return found
 
 
-# A contracted action starts when the last member of its tensor group is ready; beside a straggler an early member's
-# first kernels are therefore shown a little late. Nothing that follows moves.
 @settings(max_examples=settings.default.max_examples // 2)
 @given(st.booleans().flatmap(lambda broken: scenarios(broken)))
 def test_folding_and_contraction_change_nothing(scenario):
@@ -102,9 +100,12 @@ def test_folding_and_contraction_change_nothing(scenario):
     assert folded.digest() == reference.digest()
     assert smallest.digest() == whole.digest()
     assert smallest.step_ns == folded.step_ns == whole.step_ns == reference.step_ns
-    assert breakdown_ns(smallest) == breakdown_ns(reference)
-    assert utilization(folded) == utilization(reference)
-    assert utilization(smallest) == utilization(whole)
+    for small, large in ((folded, reference), (smallest, whole)):
+        assert breakdown_ns(small) == breakdown_ns(large)
+        assert utilization(small) == utilization(large)
+    # A contracted action starts when the last member of its tensor group is ready: beside a straggler, what an early
+    # member does before it meets the others is shown late and its wait is not, though nothing that follows moves.
     if not scenario.faults.stragglers:
+        assert breakdown_ns(smallest) == breakdown_ns(reference)
         assert utilization(smallest) == utilization(reference)
     assert len(smallest) <= len(folded) <= len(reference)

@@ -8,7 +8,7 @@ from rooms import CHIP
 
 from simulator.cluster import Link
 from simulator.cluster.inline import inline_cluster
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 
 GIGA = 10**9
 
@@ -150,11 +150,6 @@ def test_nothing_is_known_of_its_symmetry():
     links = STAR.rank_links(0)
     assert (links.up, links.port_out, links.out) == (None, None, ())
     assert STAR.leaf_links(0, 1) is None
-
-
-def test_shares_of_stated_links_by_division_are_refused():
-    with pytest.raises(NotSupportedYet):
-        STAR.crowded_span(range(4))
 
 
 def test_what_cannot_be_reached_is_refused_by_name():
