@@ -46,6 +46,10 @@ class Activities:
         first = self.first_op.tolist()
         return [tuple(ops[low:high]) for low, high in pairwise(first)]
 
+    def combined(self, function: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """For each activity, `function` (such as np.maximum) over the values of its members."""
+        return function.reduceat(values[self.op], self.first_op[:-1]) if len(self) else values
+
     @cached_property
     def edge_sources(self) -> np.ndarray:
         """The op that each edge of the graph comes from."""
@@ -58,7 +62,7 @@ class Activities:
         np.maximum.at(ready, self.graph.successor, op_end[self.edge_sources])
         if len(self) == len(self.graph):
             return Times(ready, ready.copy(), op_end)
-        return Times(ready, np.maximum.reduceat(ready[self.op], self.first_op[:-1])[self.of_op], op_end)
+        return Times(ready, self.combined(np.maximum, ready)[self.of_op], op_end)
 
 
 def activities(graph: EventGraph) -> Activities:

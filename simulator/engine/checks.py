@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from simulator.engine.activities import Activities, activities
+from simulator.engine.link_loads import link_loads
 from simulator.errors import BrokenLaw
 from simulator.graph.checks import check_graph, law, stream_predecessors
 from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM, EventGraph
@@ -32,7 +33,8 @@ def check_timeline(graph: EventGraph, timeline: HasTimes, tolerance_ns: int = 0)
     Order: an op is ready before it starts and starts before it ends; ops of one stream run in launch order, one at a
     time. Dependencies: an op is ready when the last of its predecessors has ended. Rendezvous: an op starts when it,
     and every other member of its meeting, is ready; members end together. Durations: a fixed op lasts as long as its
-    price (a meeting, as its longest member); a fluid one that long at least, and at most that long at its slowest rate.
+    price (a meeting, as its longest member); a fluid one that long at least, and at most that long at its slowest rate,
+    everything that can meet on its links being there.
 
     tolerance_ns: how far clocks may disagree, 0 for a simulated timeline. With a tolerance both "when" mean "not
     before" and durations are not compared with prices: a measured op starts and ends as late as it likes.
@@ -89,12 +91,15 @@ def slowest_rates(graph: EventGraph, work: Activities) -> np.ndarray:
 
 def _check_durations(graph: EventGraph, work: Activities, lasted: np.ndarray) -> None:
     duration = work.duration_ns[work.of_op]
-    rate = slowest_rates(graph, work)
-    fixed = rate == FULL_RATE
+    rate, loads = slowest_rates(graph, work), link_loads(work)
+    shared_rate = np.minimum(rate, loads.least_rate()[work.of_op])
+    transfer = np.where(loads.is_shared, loads.transfer_ns, 0)[work.of_op]
+    fixed = (rate == FULL_RATE) & (shared_rate == FULL_RATE)
     law(graph, fixed & (lasted != duration), "does not last as long as its price", lasted=lasted, price=duration)
     law(graph, lasted < duration, "is faster than alone", lasted=lasted, price=duration)
     for op in np.flatnonzero(~fixed).tolist():
-        at_most = -(-int(duration[op]) * FULL_RATE // int(rate[op]))
+        parts = ((int(duration[op] - transfer[op]), int(rate[op])), (int(transfer[op]), int(shared_rate[op])))
+        at_most = sum(-(-ns * FULL_RATE // slowest) for ns, slowest in parts)
         if lasted[op] > at_most:
             raise BrokenLaw(
                 f"{graph.op_story(op)} lasts {lasted[op]} ns, more than the {at_most} ns of its slowest rate"
@@ -103,4 +108,4 @@ def _check_durations(graph: EventGraph, work: Activities, lasted: np.ndarray) ->
 
 def _of_activity(work: Activities, function: np.ufunc, values: np.ndarray) -> np.ndarray:
     """For each op, `function` over the values of all members of its activity."""
-    return function.reduceat(values[work.op], work.first_op[:-1])[work.of_op] if len(values) else values
+    return work.combined(function, values)[work.of_op]

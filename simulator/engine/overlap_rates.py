@@ -12,6 +12,7 @@ ends, and settles the rates once per instant, after all of that instant's ends a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,88 +21,130 @@ from simulator.engine.activities import Activities
 from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM
 from simulator.units import FULL_RATE
 
+NOTHING = -1
+
 
 class Running(Protocol):
-    """What an engine keeps of an activity that runs: its rate (FULL_RATE at the start), and how to change it."""
+    """What an engine keeps of an activity that runs: the rate that overlap allows it, FULL_RATE at the start."""
 
-    rate: int
-
-    def change_rate(self, rate: int, now_ns: int) -> None: ...
+    allowed: int
 
 
 class OverlapRates:
-    """is_fluid[a]: whether an activity takes part at all; only such may be passed to `start` and `end`."""
+    """takes_part[a]: whether an activity ever slows another or is slowed; only such may be passed to `start`, `end`.
 
-    def __init__(self, activities: Activities) -> None:
-        graph = activities.graph
-        lane_rank = np.unique([stream.rank for stream in graph.streams], return_inverse=True)[1]
-        rank = lane_rank[graph.stream]
-        computes = np.array([stream.name == COMPUTE_STREAM for stream in graph.streams])[graph.stream]
-        on_host = np.array([stream.name == HOST_STREAM for stream in graph.streams])[graph.stream]
-        slows_or_is_slowed = (graph.compute_rate < FULL_RATE) | (graph.own_rate < FULL_RATE)
-        interacts = slows_or_is_slowed & ~computes & ~on_host
-        num_ranks = int(lane_rank.max(initial=-1)) + 1
-        rank_interacts = np.zeros(num_ranks, dtype=bool)
-        rank_interacts[rank[interacts]] = True
-        takes_part = interacts | (computes & rank_interacts[rank])
-        is_fluid = np.logical_or.reduceat(takes_part[activities.op], activities.first_op[:-1])
+    running: for each op, what the engine keeps of its activity while it runs. change_rate: called with that and a rate
+    when what is allowed is no longer what it was.
+    """
 
-        self.is_fluid: list[bool] = is_fluid.tolist()
-        self._members = activities.members()
-        self._activity = activities.of_op.tolist()
-        self._computes = computes.tolist()
+    def __init__(
+        self, work: Activities, running: Sequence[Running], change_rate: Callable[[Running, int], None]
+    ) -> None:
+        graph = work.graph
+        self._running, self._change_rate = running, change_rate
+        self._members = work.members()
+        meets = np.flatnonzero((np.diff(work.first_op) > 1)[work.of_op])
+        # activities of ops that meet
+        self._meeting = dict(zip(meets.tolist(), work.of_op[meets].tolist(), strict=True))
         self._compute_rate = graph.compute_rate.tolist()
         self._own_rate = graph.own_rate.tolist()
-        # What runs now, two lists a rank: kernels, and communication that interacts. `_beside` is the list that an op
-        # which takes part is in while it runs and `_across` the other one; other members of its meeting are nowhere.
-        sides: list[list[int]] = [[] for _ in range(2 * num_ranks)]
-        nowhere: list[int] = []
-        side = np.where(takes_part, 2 * rank + computes, -1).tolist()
-        self._beside = [sides[place] if place >= 0 else nowhere for place in side]
-        self._across = [sides[place ^ 1] if place >= 0 else () for place in side]
 
-        self._running: list[Running | None] = [None] * len(activities)
-        self._touched: list[int] = []
+        rank, computes, interacts = interacting_ops(work)
+        self.takes_part = work.combined(np.maximum, interacts)
+        self._rank = np.where(interacts, rank, NOTHING).tolist()
+        self._computes = computes.tolist()
+        # What runs now on each rank: a rank has one compute stream, and any number of those that communicate.
+        num_ranks = int(rank.max(initial=-1)) + 1
+        self._kernel = [NOTHING] * num_ranks
+        self._collectives: list[list[int]] = [[] for _ in range(num_ranks)]
+        self.changed: list[int] = []
+        """Ranks that `settle` has to look at."""
 
-    def start(self, activity: int, running: Running) -> None:
+    def start(self, activity: int) -> None:
         """`activity` runs from now on, at FULL_RATE unless `settle` says otherwise."""
-        self._running[activity] = running
         for op in self._members[activity]:
-            self._beside[op].append(op)
-            across = self._across[op]
-            if across:
-                self._touched.append(op)
-                self._touched += across
+            rank = self._rank[op]
+            if rank == NOTHING:
+                continue
+            if self._computes[op]:
+                self._kernel[rank] = op
+                if self._collectives[rank]:
+                    self.changed.append(rank)
+            else:
+                self._collectives[rank].append(op)
+                if self._kernel[rank] != NOTHING:
+                    self.changed.append(rank)
 
     def end(self, activity: int) -> None:
         """`activity` no longer runs."""
-        self._running[activity] = None
         for op in self._members[activity]:
-            self._beside[op].remove(op)
-            self._touched += self._across[op]
-
-    def settle(self, now_ns: int) -> list[Running]:
-        """Changes the rate of everything that runs and whose rate is no longer what it was; returns it, by op id."""
-        changed = []
-        touched = [self._activity[op] for op in self._touched]
-        self._touched.clear()
-        touched.sort()
-        settled = None
-        for activity in touched:
-            running = self._running[activity]
-            if running is None or activity == settled:
+            rank = self._rank[op]
+            if rank == NOTHING:
                 continue
-            settled, rate = activity, FULL_RATE
-            for op in self._members[activity]:
-                across = self._across[op]
-                if across and not self._computes[op]:
-                    if self._own_rate[op] < rate:
-                        rate = self._own_rate[op]
+            if self._computes[op]:
+                self._kernel[rank] = NOTHING
+                if self._collectives[rank]:
+                    self.changed.append(rank)
+            else:
+                self._collectives[rank].remove(op)
+                if self._kernel[rank] != NOTHING:
+                    self.changed.append(rank)
+
+    def settle(self) -> None:
+        """Allows what runs on ranks where something started or ended what it may have now."""
+        running, meeting, change_rate = self._running, self._meeting, self._change_rate
+        compute_rate, own_rate = self._compute_rate, self._own_rate
+        together: list[int] = []
+        for rank in self.changed:
+            kernel, lowest = self._kernel[rank], FULL_RATE
+            for op in self._collectives[rank]:
+                if compute_rate[op] < lowest:
+                    lowest = compute_rate[op]
+                if op in meeting:
+                    together.append(meeting[op])
                     continue
-                for other in across:
-                    if self._compute_rate[other] < rate:
-                        rate = self._compute_rate[other]
-            if rate != running.rate:
-                running.change_rate(rate, now_ns)
-                changed.append(running)
-        return changed
+                rate = FULL_RATE if kernel == NOTHING else own_rate[op]
+                one = running[op]
+                if one.allowed != rate:
+                    one.allowed = rate
+                    change_rate(one, rate)
+            if kernel in meeting:
+                together.append(meeting[kernel])
+            elif kernel != NOTHING:
+                one = running[kernel]
+                if one.allowed != lowest:
+                    one.allowed = lowest
+                    change_rate(one, lowest)
+        self.changed.clear()
+        for activity in dict.fromkeys(together):
+            members = self._members[activity]
+            rate = min([self._rate(op) for op in members])
+            one = running[members[0]]
+            if one.allowed != rate:
+                one.allowed = rate
+                change_rate(one, rate)
+
+    def _rate(self, op: int) -> int:
+        """What its rank allows an op that runs."""
+        rank = self._rank[op]
+        if rank == NOTHING:
+            return FULL_RATE
+        if self._computes[op]:
+            return min([self._compute_rate[other] for other in self._collectives[rank]], default=FULL_RATE)
+        return FULL_RATE if self._kernel[rank] == NOTHING else self._own_rate[op]
+
+
+def interacting_ops(work: Activities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rank, computes, interacts), each [n]: the number of each op's rank, whether it is a kernel, and whether it ever
+    slows another or is slowed: a collective with a rate below FULL_RATE, and every kernel of a rank that has one."""
+    graph = work.graph
+    lane_rank = np.unique([stream.rank for stream in graph.streams], return_inverse=True)[1]
+    rank = lane_rank[graph.stream]
+    computes = np.array([stream.name == COMPUTE_STREAM for stream in graph.streams], dtype=bool)[graph.stream]
+    on_host = np.array([stream.name == HOST_STREAM for stream in graph.streams], dtype=bool)[graph.stream]
+    lasts = work.duration_ns[work.of_op] > 0
+    slows = (graph.compute_rate < FULL_RATE) | (graph.own_rate < FULL_RATE)
+    collective = slows & ~computes & ~on_host & lasts
+    rank_has_one = np.zeros(int(lane_rank.max(initial=-1)) + 1, dtype=bool)
+    rank_has_one[rank[collective]] = True
+    return rank, computes, collective | (computes & rank_has_one[rank] & lasts)

@@ -27,9 +27,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import simpy
+from simpy.events import NORMAL
 
 from simulator.engine.activities import Activities, activities
 from simulator.engine.deadlock import deadlock
+from simulator.engine.link_loads import LinkLoads, link_loads
+from simulator.engine.link_shares import LinkShares
 from simulator.engine.overlap_rates import OverlapRates
 from simulator.engine.times import Times
 from simulator.graph.event_graph import EventGraph
@@ -42,7 +45,7 @@ def run(graph: EventGraph) -> Times:
     """When every op is ready, starts and ends. Raises Deadlock, which names who waits for whom."""
     work = activities(graph)
     with _garbage_collection_paused():
-        end = _run_fixed(work) if graph.is_fixed else _run_fluid(work, OverlapRates(work))
+        end = _run_fixed(work) if graph.is_fixed else _run_fluid(work, link_loads(work))
     end_ns = np.array(end, dtype=np.int64)
     if (end_ns == NEVER).any():
         raise deadlock(graph, (end_ns != NEVER)[work.of_op])
@@ -74,62 +77,77 @@ def _run_fixed(work: Activities) -> list[int]:
     return end
 
 
-class Progress:
-    """A fluid activity on its way: `remaining` units of work at `since_ns`, done at `rate` from then on.
+class Running(simpy.Timeout):
+    """What runs on a stream now, and the event that it is due: one a stream, set again and again.
 
-    due_ns: when it ends at this rate. completion_ns: when its completion is set for, which may be too early and is
-    never too late; NEVER once it has ended.
+    remaining: units of work at `since_ns`, done at `rate` from then on. until: what remains when the part it is in is
+    over: nothing, or the transfer where that is a part by itself and a latency comes first. due_ns: when the event is
+    set for, which may be too early and is never too late; NEVER while nothing runs. allowed: the rate that overlap
+    allows. transfers: whether it is in a transfer over links that can be short.
     """
 
-    __slots__ = ("activity", "completion_ns", "due_ns", "rate", "remaining", "since_ns")
-
-    def __init__(self, activity: int, duration_ns: int, now_ns: int) -> None:
-        self.activity = activity
-        self.remaining = duration_ns * FULL_RATE
-        self.rate = FULL_RATE
-        self.since_ns = now_ns
-        self.due_ns = self.completion_ns = now_ns + duration_ns
-
-    def change_rate(self, rate: int, now_ns: int) -> None:
-        """Goes on at `rate`; ends at the first whole nanosecond by which all work is done."""
-        self.remaining -= (now_ns - self.since_ns) * self.rate
-        self.rate, self.since_ns = rate, now_ns
-        self.due_ns = now_ns - (-self.remaining // rate)
+    def __init__(self, env: simpy.Environment) -> None:
+        super().__init__(env, 0)
+        self.activity = self.due_ns = NEVER
+        self.remaining = self.until = self.since_ns = 0
+        self.rate = self.allowed = FULL_RATE
+        self.transfers = False
 
 
-def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
+def _run_fluid(work: Activities, loads: LinkLoads) -> list[int]:
     """Ends of all activities when some slow each other down."""
     env = simpy.Environment()
-    timeout, peek, step = env.timeout, env.peek, env.step
+    timeout, schedule, peek, step = env.timeout, env.schedule, env.peek, env.step
+    streams = [Running(env) for _ in work.graph.streams]
+    env.run()  # all are due once, unseen: from here on `schedule` sets them
+    carrier = [streams[lane] for lane in work.graph.stream[work.op[work.first_op[:-1]]].tolist()]
     duration, waits = work.duration_ns.tolist(), work.num_waits.tolist()
     first, successor = work.first_successor.tolist(), work.successor.tolist()
-    is_fluid = rates.is_fluid
+    shared = np.flatnonzero(loads.is_shared)
+    transfer_ns = dict(zip(shared.tolist(), loads.transfer_ns[shared].tolist(), strict=True))
     end = [NEVER] * len(work)
     instant = 0
 
     def start(activity: int) -> None:
-        if is_fluid[activity]:
-            progress = Progress(activity, duration[activity], instant)
-            rates.start(activity, progress)
-            set_completion(progress)
-        else:
-            timeout(duration[activity], activity).callbacks.append(finish)
-
-    def set_completion(progress: Progress) -> None:
-        progress.completion_ns = progress.due_ns
-        timeout(progress.due_ns - instant, progress).callbacks.append(complete)
-
-    def complete(event: simpy.Event) -> None:
-        progress = event.value
-        if progress.completion_ns != instant:
-            return  # superseded by an earlier one: sped up since
-        if progress.due_ns > instant:
-            set_completion(progress)  # too early: slowed since
+        part_ns = duration[activity]
+        if not is_fluid[activity]:
+            timeout(part_ns, activity).callbacks.append(finish)
             return
-        activity = progress.activity
-        progress.completion_ns = NEVER
-        rates.end(activity)
+        running = carrier[activity]
+        running.activity, running.since_ns = activity, instant
+        running.remaining, running.until = part_ns * FULL_RATE, 0
+        running.rate = running.allowed = FULL_RATE
+        if activity in transfer_ns:
+            running.until = transfer_ns[activity] * FULL_RATE
+            part_ns -= transfer_ns[activity]
+        running.due_ns = instant + part_ns
+        running.callbacks = on_due
+        schedule(running, NORMAL, part_ns)
+        overlap.start(activity)
+
+    def due(running: Running) -> None:
+        running.callbacks = on_due  # it may be set for another time too
+        if running.due_ns != instant:
+            return  # superseded by an earlier one: sped up since
+        activity = running.activity
+        remaining = running.remaining - (instant - running.since_ns) * running.rate
+        if remaining > 0:  # too early: slowed since; or the latency is over and the transfer begins
+            if remaining <= running.until:
+                running.until, running.transfers = 0, True
+                shares.begin(activity)
+            running.remaining, running.since_ns = remaining, instant
+            left_ns = -((running.until - remaining) // running.rate)
+            running.due_ns = instant + left_ns
+            schedule(running, NORMAL, left_ns)
+            return
+        running.due_ns = NEVER
+        overlap.end(activity)
+        if running.transfers:
+            running.transfers = False
+            shares.end(activity)
         release(activity)
+
+    on_due = [due]
 
     def finish(event: simpy.Event) -> None:
         release(event.value)
@@ -137,18 +155,41 @@ def _run_fluid(work: Activities, rates: OverlapRates) -> list[int]:
     def release(activity: int) -> None:
         end[activity] = instant
         for other in successor[first[activity] : first[activity + 1]]:
-            waits[other] -= 1
-            if not waits[other]:
+            waits[other] = left = waits[other] - 1
+            if not left:
                 start(other)
 
+    def change_rate(running: Running, rate: int) -> None:
+        running.remaining = remaining = running.remaining - (instant - running.since_ns) * running.rate
+        rises = rate > running.rate
+        running.rate, running.since_ns = rate, instant
+        if rises:
+            due_ns = instant - (running.until - remaining) // rate
+            if due_ns < running.due_ns:
+                running.due_ns = due_ns
+                schedule(running, NORMAL, due_ns - instant)
+
+    def change_allowed_rate(running: Running, rate: int) -> None:
+        if running.transfers:
+            shares.allow(running.activity)
+        else:
+            change_rate(running, rate)
+
+    of_op = carrier if len(work) == len(work.graph) else [carrier[activity] for activity in work.of_op.tolist()]
+    overlap = OverlapRates(work, of_op, change_allowed_rate if transfer_ns else change_rate)
+    shares = LinkShares(loads, carrier)
+    is_fluid = (overlap.takes_part | loads.is_shared).tolist()
     for activity in np.flatnonzero(work.num_waits == 0).tolist():
         start(activity)
     while instant != simpy.core.Infinity:
         while peek() == instant:
             step()
-        for progress in rates.settle(instant):
-            if progress.due_ns < progress.completion_ns:
-                set_completion(progress)
+        if overlap.changed:
+            overlap.settle()
+        if shares.changed:
+            for activity, rate in shares.settle():
+                if rate != carrier[activity].rate:
+                    change_rate(carrier[activity], rate)
         instant = peek()
     return end
 

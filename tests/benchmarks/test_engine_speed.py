@@ -14,7 +14,8 @@ import pytest
 from large_graphs import fixed_graph, fluid_graph
 
 from simulator.engine.checks import check_graph, check_timeline
-from simulator.engine.simpy_engine import Progress, run
+from simulator.engine.overlap_rates import OverlapRates
+from simulator.engine.simpy_engine import run
 from simulator.engine.times import Times
 from simulator.graph.event_graph import EventGraph
 
@@ -43,10 +44,12 @@ def test_the_large_graphs_are_what_they_say(make, monkeypatch):
     """The same graphs, small: lawful, and with the number of rate changes that the figures are quoted for."""
     graph = make(20_000)
     changes = []
-    change_rate = Progress.change_rate
-    monkeypatch.setattr(
-        Progress, "change_rate", lambda self, *given: changes.append(given) or change_rate(self, *given)
-    )
+
+    class Recording(OverlapRates):
+        def __init__(self, work, running, change):
+            super().__init__(work, running, lambda own, rate: changes.append(rate) or change(own, rate))
+
+    monkeypatch.setattr("simulator.engine.simpy_engine.OverlapRates", Recording)
     check_graph(graph)
     check_timeline(graph, run(graph))
     assert graph.is_fixed == (make is fixed_graph)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from simulator import kinds
-from simulator.engine.simpy_engine import Progress, run
+from simulator.engine.overlap_rates import OverlapRates
+from simulator.engine.simpy_engine import run
 from simulator.graph.event_graph import GraphBuilder
 from simulator.units import FULL_RATE
 
@@ -154,13 +155,21 @@ def test_kernels_that_meet_are_slowed_on_their_own_ranks_only():
     assert spans(graph)[2:4] == [(0, 50), (0, 50)]
 
 
+def recorded_changes(monkeypatch):
+    """Every rate that overlap gives to something that runs, in turn."""
+    changes = []
+
+    class Recording(OverlapRates):
+        def __init__(self, work, running, change):
+            super().__init__(work, running, lambda own, rate: changes.append(rate) or change(own, rate))
+
+    monkeypatch.setattr("simulator.engine.simpy_engine.OverlapRates", Recording)
+    return changes
+
+
 def test_rates_settle_once_per_instant_after_all_its_ends_and_starts(monkeypatch):
     """Kernels back to back, one without duration, one that also waits for the host: the collective sees no gap."""
-    changes = []
-    change_rate = Progress.change_rate
-    monkeypatch.setattr(
-        Progress, "change_rate", lambda self, *given: changes.append(given) or change_rate(self, *given)
-    )
+    changes = recorded_changes(monkeypatch)
     graph = GraphBuilder()
     for duration in (20, 0, 20):
         graph.op(0, "compute", duration)
@@ -168,7 +177,7 @@ def test_rates_settle_once_per_instant_after_all_its_ends_and_starts(monkeypatch
     graph.op(0, "compute", 20, after=host)
     graph.op(0, "data", 30, own_rate=HALF)
     assert spans(graph)[-1] == (0, 60)
-    assert changes == [(HALF, 0)]
+    assert changes == [HALF]
 
 
 def test_an_op_that_is_slowed_and_let_go_again_twice():
