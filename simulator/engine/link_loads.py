@@ -45,7 +45,8 @@ class LinkLoads:
         rows = list(zip(self.link.tolist(), self.demand.tolist(), self.weight.tolist(), strict=True))
         activities, first = np.unique(self.activity, return_index=True)
         bounds = pairwise([*first.tolist(), len(rows)])
-        return {activity: tuple(rows[low:high]) for activity, (low, high) in zip(activities.tolist(), bounds, strict=True)}
+        owners = zip(activities.tolist(), bounds, strict=True)
+        return {activity: tuple(rows[low:high]) for activity, (low, high) in owners}
 
     def least_rate(self) -> np.ndarray:
         """int64[a]: the rate that links leave an activity at worst, when all that can meet on them does."""
