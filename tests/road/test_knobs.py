@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
+from cluster_knobs import ROWS
 from road_scenarios import answer
 
 from simulator.scenario.keys import keys_at, sections_at
@@ -399,7 +400,12 @@ NUMBERS = [
     Knob("gpt", "plan.partition", "[2, 6, 4, 4]", "uniform", memory("parameters"), ">", DEEP),
 ]  # fmt: skip
 
-KNOBS = [*PLAN, *COMPRESSION, *MODEL, *CLUSTER, *NUMBERS]
+LOOKS = {"step": step, "timeline": timeline}
+CLUSTERS = [
+    Knob(base, key, first, second, LOOKS[look], sign, both) for base, key, first, second, look, sign, both in ROWS
+]
+
+KNOBS = [*PLAN, *COMPRESSION, *MODEL, *CLUSTER, *CLUSTERS, *NUMBERS]
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=str)
