@@ -107,7 +107,7 @@ def _rank_jobs(scenario, program: Program, own: RankProgram, source: StepSource)
     actions = [launch.action for launch in own.launches if launch.stream == "compute"]
     method = scenario.plan.compression.method
     for bucket in own.buckets:
-        codec = [action for action in actions if action.bucket == bucket.name]
+        codec = [action for action in actions if action.bucket == bucket.name and action.verb in ("encode", "decode")]
         if codec:
             yield BUCKET, bucket.name, [(f"{method}.{_codec_name(one)}", _joined(source, own, one)) for one in codec]
     lookups = {action.of: action for action in actions if action.verb == "lookup"}
@@ -119,7 +119,7 @@ def _rank_jobs(scenario, program: Program, own: RankProgram, source: StepSource)
                            (f"{kinds}.table_optimizer", _joined(source, own, update))]  # fmt: skip
     for action in actions:
         if action.verb == "optimizer":
-            yield OPTIMIZER, "", [(f"{scenario.optimizer}.optimizer", _joined(source, own, action))]
+            yield OPTIMIZER, action.bucket or "", [(f"{scenario.optimizer}.optimizer", _joined(source, own, action))]
 
 
 def unit_name(model, unit) -> str:

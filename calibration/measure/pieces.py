@@ -197,6 +197,9 @@ class Eviction:
 
 
 def _optimizer(rank: Rank, which: str) -> PieceJob:
+    """The update of one bucket, or of all that have none of their own."""
+    alone = rank.own.updated_alone
+    names = [which] if which else [name for name in rank.dense.buckets if name not in alone]
     for bucket in rank.dense.buckets.values():
         bucket.gradients.uniform_(-1e-3, 1e-3)
         bucket.reduced = bucket.stage_parts(bucket.gradients, rank.dense.data.size)[0].clone()
@@ -205,7 +208,7 @@ def _optimizer(rank: Rank, which: str) -> PieceJob:
 
     def rounds() -> Iterator[Stage]:
         evict()
-        yield 0, rank.dense.update
+        yield 0, lambda: rank.dense.update(names)
 
     return PieceJob(rounds)
 

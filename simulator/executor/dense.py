@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from simulator.executor import weights as starts
@@ -99,17 +101,21 @@ class DenseParameters:
             if any(one.tied for one in bucket.held):
                 bucket.reduced = bucket.stage_parts(bucket.gradients, self.data.size)[self.data.index].clone()
 
-    def update(self) -> None:
-        """One optimizer step, and gradients are zero again.
+    def update(self, names: Sequence[str] | None = None, *, pending: bool = True) -> None:
+        """One optimizer step of these buckets (None: all), and their gradients are zero again.
 
+        pending: whether there are gradients; a bucket whose reduction waits for the next step has none in the first.
         Under sequence parallelism every tensor rank has seen only its own positions: gradients of parameters that all
         of them hold are added first (Megatron-LM's finalize_model_grads).
         """
-        owned = {n: b.reduced if self.zero else b.gradients for n, b in self.buckets.items()}
+        buckets = {name: self.buckets[name] for name in (self.buckets if names is None else names)}
+        owned = {name: bucket.reduced if self.zero else bucket.gradients for name, bucket in buckets.items()}
         if self.sums_replicated:
             self._sum_replicated(owned)
+        if not pending:
+            return
         with torch.no_grad():
-            for name, bucket in self.buckets.items():
+            for name, bucket in buckets.items():
                 master = self.masters[name]
                 update(self.optimizer, master, owned[name].to(master.dtype), self.states[name], self.learning_rate)
                 if not self.zero and self.numerics.has_master:

@@ -47,6 +47,7 @@ class Interpreter:
         tensor = groups["compute", "tensor"]
         self.stages = Stages(scenario, own, env, dense, tables, tensor, recorder, streams.keep)
         self.compute, self.others = self._tasks()
+        self.steps_run = 0
 
     def prepare(self, batch: Batch) -> list[Inputs]:
         """A batch on the device; the data loader's work, not the step's."""
@@ -56,7 +57,16 @@ class Interpreter:
         """One training step; returns the spans in launch order and this rank's part of the loss."""
         self.stages.step = Step(inputs)
         spans = self.streams.run(self.compute, self.others, len(self.own.launches))
+        self.steps_run += 1
         return spans, float(sum(self.stages.step.losses))
+
+    def finish(self) -> None:
+        """Applies the gradients that the last step left for a next one; no part of any step."""
+        self.recorder.span = Span()
+        with torch.no_grad():
+            for name in self.own.updated_alone:
+                self.dense.reduce(self.dense.buckets[name])
+                self.dense.update([name])
 
     def _tasks(self) -> tuple[list[Task], dict[str, list[Task]]]:
         place: dict[str, int] = {}
@@ -220,7 +230,12 @@ class Interpreter:
         return size, size
 
     def _optimize(self, action: Action) -> None:
-        self.dense.update()
+        """A bucket with an update of its own is updated from the gradients of the step before."""
+        if action.bucket is not None:
+            self.dense.update([action.bucket], pending=self.steps_run > 0)
+            return
+        alone = self.own.updated_alone
+        self.dense.update([name for name in self.dense.buckets if name not in alone])
 
 
 def _tag(of: str, stage: int) -> int:

@@ -92,6 +92,7 @@ class _Runner:
         lost.close()
         dist.barrier()
         if job.keep_weights:
+            self.interpreter.finish()
             if self.dense.zero:
                 with torch.no_grad():
                     for bucket in self.dense.buckets.values():

@@ -56,7 +56,7 @@ class StepSource:
         if verb == "table_optimizer":
             return [tables.optimizer(self.scenario)]
         if verb == "optimizer":
-            return [self._optimizer(own)]
+            return [self._optimizer(own, action)]
         raise ValueError(f"{verb!r} does not run on the compute stream")
 
     def wire(self, action: Action, ranks: int) -> tuple[str, int]:
@@ -103,15 +103,19 @@ class StepSource:
         replicas = self.plan.data * self.plan.context
         return self.compressor.decode(shapes, reduce_dtype, replicas)
 
-    def _optimizer(self, own: RankProgram) -> tuple[Step, ...]:
-        """The update; before it, under sequence parallelism, every tensor rank has seen only its own positions, and
-        gradients of what all of them hold whole (norms, row-parallel biases) are added (Megatron-LM's
-        finalize_model_grads). Gradient clipping's norm is not reduced: a few bytes."""
-        shapes = [shape for chunk in own.chunks for shape in local_shapes(self.scenario, chunk.first, chunk.last)]
+    def _optimizer(self, own: RankProgram, action: Action) -> tuple[Step, ...]:
+        """The update of one bucket, or of all that have none of their own.
+
+        Before it, under sequence parallelism, every tensor rank has seen only its own positions, and gradients of what
+        all of them hold whole (norms, row-parallel biases) are added (Megatron-LM's finalize_model_grads). Gradient
+        clipping's norm is not reduced: a few bytes.
+        """
+        spans = own.updated(action)
+        shapes = [shape for span in spans for shape in local_shapes(self.scenario, *span)]
         update = memory_rules.optimizer_kernels(self.scenario, shapes)
         if not self.plan.sequence_parallel or self.plan.tensor == 1:
             return update
-        units = [unit for chunk in own.chunks for unit in self.units[chunk.first : chunk.last + 1]]
+        units = [unit for first, last in spans for unit in self.units[first : last + 1]]
         count = sum(
             parameter.count
             for unit in units

@@ -13,6 +13,7 @@
     gather vectors 0F3 8MiB         ... and the vectors of all positions to every tensor rank
     lookup 0F3, lookup 0B3          rows are read; their gradients are accumulated
     optimizer, table_optimizer      the dense and the sparse update
+    optimizer b7                    the update of bucket 7 alone
 
 Any action may end in ` after X, Y`: names of actions of the same rank, on other streams, that must be over first.
 """
@@ -27,7 +28,7 @@ from simulator.units import format_bytes, parse_bytes
 COMPUTE_VERBS = ("F", "B", "I", "W")
 STAGE_VERBS = ("recv", "send", "exchange ids", "exchange vectors", "exchange gradients", "gather vectors",
                "scatter gradients", "lookup")  # fmt: skip
-BUCKET_VERBS = ("reduce", "reduce_scatter", "all_gather", "encode", "decode")
+BUCKET_VERBS = ("reduce", "reduce_scatter", "all_gather", "encode", "decode", "optimizer")
 STEP_VERBS = ("optimizer", "table_optimizer")
 
 _COMPUTE = re.compile(r"(?P<stage>\d+)(?P<verb>[FBIW])(?P<microbatch>\d+)(?:\.(?P<segment>\d+))?$")

@@ -78,9 +78,10 @@ def reduce_tied_embedding(launches: list[Launch], size_bytes: int) -> list[Launc
 
 
 def update_parameters(launches: list[Launch]) -> list[Launch]:
-    """Adds the dense optimizer step, after every reduction (or decoding) of a gradient."""
-    waits = [launch.action for launch in launches if launch.action.verb in ("reduce", "reduce_scatter")]
-    return [*launches, Launch("compute", Action("optimizer", after=tuple(action.name for action in waits)))]
+    """Adds the dense optimizer step, after every reduction but those that a bucket's own update awaits."""
+    own = {name for launch in launches if launch.action.verb == "optimizer" for name in launch.action.after}
+    waits = [launch.action.name for launch in launches if launch.action.verb in ("reduce", "reduce_scatter")]
+    return [*launches, Launch("compute", Action("optimizer", after=tuple(name for name in waits if name not in own)))]
 
 
 def gather_parameters(

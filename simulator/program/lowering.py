@@ -8,6 +8,7 @@ add_transfers             F, B, I                      send, recv
 add_tables                F, B, I of stage 0           exchanges and lookups
 reduce_gradients          the last B's or W's segments reduce or reduce_scatter
 compress_reductions       reduce                       encode, smaller reduce, decode
+carry_reductions          reduce, first F's segments   reduce of the step before, optimizer of single buckets
 reduce_tied_embedding     reduce                       reduce tied
 update_tables             -                            table_optimizer
 update_parameters         every reduction              optimizer
@@ -33,6 +34,7 @@ from simulator.program.data_parallel import (
 from simulator.program.embedding import add_tables, update_tables
 from simulator.program.pipeline import schedule_named, schedule_order
 from simulator.program.placement import ends_meet, holder, place_units
+from simulator.program.priority import carried_buckets, carry_reductions
 from simulator.program.program import Chunk, Program, RankProgram
 from simulator.program.segments import compute_launches, cut_at_buckets
 from simulator.program.transfers import add_transfers
@@ -75,7 +77,8 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     reduces, zero = replicas > 1, plan.zero if replicas > 1 else 0
     overlap_reduce = plan.overlap.grad_reduce
     overlap_gather = bool(zero) and plan.overlap.param_gather
-    buckets = ()
+    tied = tied_bytes(scenario) if pipeline_rank in (0, layout.pipeline - 1) else 0
+    buckets = carried = ()
     if reduces:
         buckets = make_buckets(
             chunks,
@@ -83,12 +86,17 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
             round(plan.bucket_mib * MIB),
             DTYPE_BYTES[precision.reduce],
         )
-        if overlap_reduce or overlap_gather:
+        if plan.aggregation.order == "priority":
+            carried = carried_buckets(
+                buckets, overlap=overlap_reduce, recomputes=plan.recompute == "full", tied=bool(tied)
+            )  # fmt: skip
+        if overlap_reduce or overlap_gather or carried:
             chunks = tuple(cut_at_buckets(chunk, buckets) for chunk in chunks)
     last = scenario.microbatches - 1
     launches = compute_launches(
-        order, chunks, cut_last_backward=overlap_reduce and reduces, cut_first_forward=overlap_gather, last=last
-    )
+        order, chunks, cut_last_backward=overlap_reduce and reduces,
+        cut_first_forward=overlap_gather or bool(carried), last=last,
+    )  # fmt: skip
     launches = add_transfers(
         launches, chunks, pipeline_rank, num_stages, lambda stage: holder(plan, stage), boundary_bytes(scenario),
         overlap=plan.overlap.pipeline,
@@ -109,8 +117,9 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
                 lambda name: local_shapes(scenario, *spans[name]),
                 precision.reduce,
             )
-    if (size := tied_bytes(scenario)) and pipeline_rank in (0, layout.pipeline - 1):
-        launches = reduce_tied_embedding(launches, size)
+        launches = carry_reductions(launches, chunks, carried, starts_late=pipeline_rank > 0)
+    if tied:
+        launches = reduce_tied_embedding(launches, tied)
     if traffic:
         launches = update_tables(launches, traffic)
     launches = update_parameters(launches)

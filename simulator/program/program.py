@@ -89,6 +89,22 @@ class RankProgram:
         """The gradient bucket of this name."""
         return next(bucket for bucket in self.buckets if bucket.name == name)
 
+    @property
+    def updated_alone(self) -> tuple[str, ...]:
+        """Names of the buckets that have an update of their own."""
+        updates = (launch.action for launch in self.launches if launch.action.verb == "optimizer")
+        return tuple(action.bucket for action in updates if action.bucket is not None)
+
+    def updated(self, optimizer: Action) -> tuple[tuple[int, int], ...]:
+        """The units whose parameters an optimizer action updates, as (first, last): those of its bucket; without one,
+        all whose bucket has no update of its own."""
+        if optimizer.bucket is not None:
+            bucket = self.bucket(optimizer.bucket)
+            return ((bucket.first, bucket.last),)
+        if not (alone := self.updated_alone):
+            return tuple((chunk.first, chunk.last) for chunk in self.chunks)
+        return tuple((bucket.first, bucket.last) for bucket in self.buckets if bucket.name not in alone)
+
 
 @dataclass(frozen=True)
 class Program:

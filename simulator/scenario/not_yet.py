@@ -53,7 +53,8 @@ NOT_YET: tuple[Line, ...] = (
     ("plan.zero", lambda f: f.plan.zero >= 2 and _reduces(f), "use 0 or 1"),
     ("plan.shard_group", lambda f: f.plan.shard_group is not None and f.plan.zero > 0 and _reduces(f), "leave it out"),
     ("plan.overlap.tensor", lambda f: f.plan.overlap.tensor and f.plan.tensor > 1, "use false"),
-    ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f), "use backward"),
+    ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
+     and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
     ("plan.embedding_sharding", _sharding_asks(("column_wise", "table_row_wise", "grid")),
      "use auto, row_wise, table_wise or data_parallel"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),

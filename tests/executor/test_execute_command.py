@@ -15,6 +15,7 @@ import yaml
 from small_scenarios import MODELS
 
 from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.executor import execution
 from simulator.executor.executable import check_executable
 from simulator.program.lowering import lower
 from simulator.scenario.loader import load_scenario
@@ -73,6 +74,17 @@ def test_torchrun(tmp_path):
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["ranks"] == 2
+
+
+@pytest.mark.parametrize(("algorithm", "said"), [
+    ("auto", []), ("ring", ["Gloo chooses its own algorithm; plan.aggregation.algorithm ring prices the run only"]),
+])  # fmt: skip
+def test_gloo_says_that_it_chooses_its_own_algorithm(tmp_path, monkeypatch, algorithm, said):
+    monkeypatch.setattr(execution, "launch", lambda jobs, ranks, timeout_s: [[]])
+    told: list[str] = []
+    scenario = load_scenario(str(write(tmp_path)), [f"plan.aggregation.algorithm={algorithm}"])
+    execution.execute(scenario, progress=told.append)
+    assert told[1:] == said
 
 
 def test_wrong_number_of_ranks_prints_the_line_that_fits(tmp_path):

@@ -53,6 +53,7 @@ SCENARIOS = {
         ITEM, "model.trunk={block: hstu, layers: 2, hidden: 64, heads: 4, seq: 16}", "model.head={kind: binary}",
         "plan.tensor=2", "plan.global_batch=4",
     ),
+    "priority": ("plan.aggregation.order=priority", "plan.overlap.grad_reduce=false", "plan.global_batch=4"),
     "topk": ("plan.compression={method: topk, density: 0.01}", "plan.bucket_mib=0.2"),
 }  # fmt: skip
 """Name -> `--set` lines. A name is two files in this folder."""

@@ -120,6 +120,7 @@ SLOW_NET = "cluster.nodes=2; cluster.nic_gbit_per_s=1; plan.tensor=8; plan.data=
 NVLINK = "plan.tensor=1; plan.data=8"
 TWO_NODES = "cluster.nodes=2; plan.tensor=1"
 SLOW_NODES = TWO_NODES + "; cluster.nic_gbit_per_s=10"
+EVEN = TWO_NODES + "; cluster.nic_gbit_per_s=100; model.trunk.layers=12; model.trunk.seq=2048; plan.bucket_mib=5"
 ONE_H100 = "cluster.nodes=1; plan.tensor=1; plan.pipeline=1; plan.sequence_parallel=false"
 TWO_H100 = ONE_H100 + "; cluster.nodes=2; plan.data=16; plan.global_batch=16"
 
@@ -208,6 +209,11 @@ PLAN = [
     Knob("llama", "plan.aggregation.algorithm", "in_switch", "tree", step, "<", TWO_H100),
     Knob("gpt", "plan.aggregation.algorithm", "in_switch", "auto", timeline, "=", "plan.tensor=8"),
     Knob("gpt", "plan.aggregation.order", "priority", "backward", timeline, "=", "plan.tensor=8"),
+    # links as slow as the computation: what backward cannot hide, the next forward does
+    Knob("gpt", "plan.aggregation.order", "priority", "backward", step, "<", EVEN),
+    Knob("gpt", "plan.aggregation.order", "priority", "backward", step, "<", EVEN + "; plan.overlap.grad_reduce=false"),
+    Knob("gpt", "plan.aggregation.order", "priority", "backward", sent("reduce"), "=", EVEN),
+    Knob("gpt", "plan.aggregation.order", "priority", "backward", timeline, "=", EVEN + "; plan.bucket_mib=1000"),
     Knob("gpt", "plan.aggregation.sparse", "balanced", "allgather", timeline, "=", "plan.tensor=8"),
     Knob("gpt", "plan.aggregation.sparse", "balanced", "allgather", timeline, "="),  # nothing is sparse
     Knob("gpt", "plan.aggregation.sparse", "balanced", "allgather", step, "<", SLOW_NODES
