@@ -39,3 +39,10 @@ def test_the_first_commands_run(folder, capsys):
         assert run(shlex.split(line)[2:]) == 0, line
         printed = capsys.readouterr()
         assert printed.out or ("init" in line and (folder / "gpt3.yaml").exists())
+
+
+@pytest.mark.parametrize("number", range(len(blocks("yaml"))))
+def test_scenarios_are_predicted(number, tmp_path, capsys):
+    (tmp_path / "scenario.yaml").write_text(blocks("yaml")[number])
+    assert run(["simulate", str(tmp_path / "scenario.yaml"), "--json"]) == 0
+    assert '"feasible": true' in capsys.readouterr().out
