@@ -12,7 +12,7 @@ million ranks cost as much as a hundred.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import lcm
@@ -61,8 +61,11 @@ class Folding:
                 return own
         return self._singles[rank]
 
-    def present(self, group: Iterable[int]) -> tuple[int, ...]:
-        """The representatives of a group's members, ascending."""
+    def present(self, group: Sequence[int]) -> tuple[int, ...]:
+        """The representatives of a group's members (ascending ranks), ascending."""
+        for members, own in self._runs:
+            if group[0] in members and group[-1] in members:
+                return (own,)
         return tuple(sorted({self.representative(rank) for rank in group}))
 
     @cached_property
