@@ -12,6 +12,15 @@ _HOME = {
     "fair_share": "simulator.network.max_min",
     "simulate_flows": "simulator.network.flows",
     "RouteShares": "simulator.network.route_shares",
+    "simulate_rounds": "simulator.network.rounds",
+    "Message": "simulator.network.collective_rounds",
+    "ring_reduce_scatter": "simulator.network.collective_rounds",
+    "ring_all_gather": "simulator.network.collective_rounds",
+    "ring_all_reduce": "simulator.network.collective_rounds",
+    "halving_doubling_all_reduce": "simulator.network.collective_rounds",
+    "direct_all_to_all": "simulator.network.collective_rounds",
+    "side_by_side": "simulator.network.collective_rounds",
+    "bytes_on_links": "simulator.network.collective_rounds",
     "cluster_graph": "simulator.network.routes",
 }
 

@@ -15,6 +15,7 @@ import numpy as np
 from simulator.errors import ScenarioError
 from simulator.network.max_min import refuse_where
 from simulator.network.route_shares import RouteShares
+from simulator.network.under_way import UnderWay
 
 
 def simulate_flows(
@@ -39,20 +40,17 @@ def simulate_flows(
     refuse_where(~(np.isfinite(num_bytes) & (num_bytes >= 0)), num_bytes, "flow {i} has {v} bytes", "0 or more")
     refuse_where(~np.isfinite(start_s), start_s, "flow {i} starts at {v}", "a time in seconds")
     shares = RouteShares(paths, capacities, weights=weights, rate_caps=rate_caps)
-    latency_s = _path_latencies(paths, len(capacities), latencies)
+    latency_s = path_latencies(paths, len(capacities), latencies)
     return (_finish_times(num_bytes, start_s, shares) + latency_s).tolist()
 
 
 def _finish_times(num_bytes: np.ndarray, start_s: np.ndarray, shares: RouteShares) -> np.ndarray:
-    """Seconds at which each flow's last byte leaves.
-
-    What a flow has left is worked out only when its own rate changes, so that flows elsewhere change none of its bits.
-    """
+    """Seconds at which each flow's last byte leaves."""
     finish_s = start_s.copy()
     to_start = np.flatnonzero(num_bytes > 0)
     to_start = to_start[np.argsort(start_s[to_start], kind="stable")]
     begins, next_start = start_s[to_start], 0
-    under_way = _UnderWay(shares.route_of_flow)
+    under_way = UnderWay(shares.route_of_flow)
     while True:
         now = min(under_way.next_end_s(), begins[next_start] if next_start < len(begins) else math.inf)
         if now == math.inf:
@@ -70,57 +68,6 @@ def _finish_times(num_bytes: np.ndarray, start_s: np.ndarray, shares: RouteShare
         under_way.take_rates(shares.rates, now)
 
 
-class _UnderWay:
-    """Flows that move, as columns; those that ended are dropped a quarter at a time.
-
-    left_bytes is what was left at since_s, when the rate last changed; end_s is when the last byte leaves at this rate.
-    """
-
-    def __init__(self, route_of_flow: np.ndarray):
-        self._route_of_flow = route_of_flow
-        self._flow = self._route = np.zeros(0, np.intp)
-        self._moves = np.zeros(0, bool)
-        self._left_bytes = self._rate = self._since_s = self._end_s = np.zeros(0)
-
-    def next_end_s(self) -> float:
-        """When the next flow ends; inf when none moves."""
-        return float(self._end_s.min()) if len(self._end_s) else math.inf
-
-    def add(self, flows: np.ndarray, num_bytes: np.ndarray, now_s: float) -> None:
-        """Flows begin, at rate 0 until `take_rates`."""
-        self._drop_ended()
-        still = np.zeros(len(flows))
-        self._flow = np.append(self._flow, flows)
-        self._route = np.append(self._route, self._route_of_flow[flows])
-        self._moves = np.append(self._moves, still == 0)
-        self._left_bytes, self._rate = np.append(self._left_bytes, num_bytes), np.append(self._rate, still)
-        self._since_s, self._end_s = np.append(self._since_s, still + now_s), np.append(self._end_s, still + math.inf)
-
-    def end(self, now_s: float) -> np.ndarray:
-        """The flows that end now; they are under way no more."""
-        gone = np.flatnonzero(self._end_s <= now_s)
-        ended = self._flow[gone]
-        self._moves[gone], self._end_s[gone] = False, math.inf
-        if np.count_nonzero(self._moves) < 0.75 * len(self._moves):
-            self._drop_ended()
-        return ended
-
-    def take_rates(self, rates: np.ndarray, now_s: float) -> None:
-        """The rates of the routes are these from now on."""
-        rate = rates.take(self._route)
-        new = np.flatnonzero((rate != self._rate) & self._moves)
-        sent_bytes = self._rate[new] * (now_s - self._since_s[new])
-        left_bytes = np.maximum(self._left_bytes[new] - sent_bytes, 0.0)
-        self._left_bytes[new], self._rate[new], self._since_s[new] = left_bytes, rate[new], now_s
-        self._end_s[new] = now_s + left_bytes / rate[new]
-
-    def _drop_ended(self) -> None:
-        stay = np.flatnonzero(self._moves)
-        self._flow, self._route, self._moves = self._flow[stay], self._route[stay], self._moves[stay]
-        self._left_bytes, self._rate = self._left_bytes[stay], self._rate[stay]
-        self._since_s, self._end_s = self._since_s[stay], self._end_s[stay]
-
-
 def _checked_flow(number: int, flow: tuple[float, float, Iterable[int]]) -> tuple[float, float, tuple[int, ...]]:
     try:
         num_bytes, start_s, path = flow
@@ -129,7 +76,7 @@ def _checked_flow(number: int, flow: tuple[float, float, Iterable[int]]) -> tupl
         raise ScenarioError(f"flow {number} is {flow!r}; give (bytes, start_s, path)") from None
 
 
-def _path_latencies(paths: list[tuple[int, ...]], num_links: int, latencies: Sequence[float] | None) -> np.ndarray:
+def path_latencies(paths: list[tuple[int, ...]], num_links: int, latencies: Sequence[float] | None) -> np.ndarray:
     """Seconds that each path adds, summed in its own order."""
     if latencies is None:
         return np.zeros(len(paths))

@@ -51,7 +51,7 @@ class RouteShares:
         self._local = self._paths[0] == len(self._capacity) if len(self._paths) else np.ones(num_routes, bool)
         self._members = np.zeros(num_routes)
         self._rates = np.zeros(num_routes)
-        self._components = _Components(self._paths, len(self._capacity))
+        self._components = Components(self._paths, len(self._capacity))
         self._started = np.zeros(num_routes, bool)
         self._stopped = np.zeros(num_routes, bool)
         self.solved_routes = 0
@@ -114,7 +114,7 @@ class RouteShares:
         mark[routes] = True
 
 
-class _Components:
+class Components:
     """Which links are joined by flows: a label a link. Labels join at once and fall apart only when drawn anew."""
 
     def __init__(self, paths: np.ndarray, num_links: int):
@@ -125,7 +125,7 @@ class _Components:
     def join(self, routes: np.ndarray) -> None:
         """The links of each of these routes become one component, with all that hangs on them."""
         paths = self._paths[:, routes]
-        if not len(routes):
+        if not paths.size:
             return
         label = self._label
         label[-1] = self._num_links  # the filler joins nothing: it is above every label and never the lowest
@@ -149,6 +149,12 @@ class _Components:
         reached[self._label[self._paths[0, routes]]] = True
         reached[-1] = False
         return reached.take(self._label).take(self._paths[0])
+
+    def of_routes(self) -> np.ndarray:
+        """The label of each route's component; the highest is that of routes without a link."""
+        if not len(self._paths):
+            return np.full(self._paths.shape[1], self._num_links)
+        return self._label.take(self._paths[0])
 
     def left(self, num_routes: int, flowing: np.ndarray) -> None:
         """Flows left on so many routes; now and then the components are drawn anew."""
