@@ -88,7 +88,8 @@ def test_halving_and_doubling_sends_as_much_as_a_ring_in_2_log_n_rounds(num_rank
     log = num_ranks.bit_length() - 1
     expected = 2 * ((num_ranks - 1) / num_ranks * GIB / BYTES_PER_S + log * 2 * LATENCY_S)
     rounds = halving_doubling_all_reduce(GIB, num_ranks, star)
-    assert len(rounds) == 2 * log
+    assert [one[0].num_bytes * 2**step for step, one in enumerate(rounds[:log], 1)] == [GIB] * log
+    assert rounds[log:] == rounds[:log][::-1]
     assert simulate_rounds(rounds, *on_star(num_ranks)) == pytest.approx([expected] * num_ranks, rel=1e-12)
 
 
@@ -150,6 +151,12 @@ def test_a_receiver_need_not_be_ready():
     rounds = [(Message(0, 1, 10.0, (0,)),), (Message(1, 0, 10.0, (1,)),)]
     assert simulate_rounds(rounds, [10.0, 10.0], start_s=[0.0, 3.0]) == [4.0, 4.0]
     assert simulate_rounds(rounds[:1], [10.0, 10.0], start_s=[0.0, 3.0]) == [1.0, 3.0]
+
+
+def test_messages_of_different_rounds_meet_when_nothing_keeps_their_ranks_apart():
+    """Rank 2 has nothing to wait for in the first round: both messages go at once and share the link."""
+    rounds = [(Message(0, 1, 10.0, (0,)),), (Message(2, 3, 10.0, (0,)),)]
+    assert simulate_rounds(rounds, [10.0]) == [2.0] * 4
 
 
 def test_one_round_is_as_many_flows_at_once():
@@ -238,17 +245,40 @@ def test_a_collective_elsewhere_changes_no_bit(here, there):
     ]
 
 
-def test_a_pattern_that_recurs_is_solved_once(monkeypatch):
-    """126 rounds of 64 ranks whose hops share leaves' links: all send at once, every time."""
+@pytest.fixture
+def solvers(monkeypatch):
+    """The RecurringShares that are made."""
     made = []
     monkeypatch.setattr(
         RecurringShares, "__init__",
         lambda self, *given, begin=RecurringShares.__init__: (begin(self, *given), made.append(self))[0],
     )  # fmt: skip
-    ranks = [8 * (rank % 8) + rank // 8 for rank in range(64)]
-    simulate_rounds(ring_all_reduce(GIB, 64, leaves(ranks, 8)), [BYTES_PER_S] * 144, [LATENCY_S] * 144)
-    (shares,) = made
-    assert shares.num_solves == 2  # all at once; nothing
+    return made
+
+
+def crossing_ring(num_bytes):
+    """64 ranks under 8 leaves, neighbours never under one."""
+    return ring_all_reduce(num_bytes, 64, leaves([8 * (rank % 8) + rank // 8 for rank in range(64)], 8))
+
+
+def test_a_pattern_that_recurs_is_solved_once(solvers):
+    """126 rounds in which 8 hops share each leaf's link: all send at once, or nothing does, every time."""
+    simulate_rounds(crossing_ring(GIB), [BYTES_PER_S] * 144, [LATENCY_S] * 144)
+    assert [shares.num_solves for shares in solvers] == [2]
+
+
+def test_what_happens_elsewhere_makes_no_new_pattern(solvers):
+    """Two rings on links of their own, whose hosts differ so that their messages come and go in many combinations."""
+    one = ring_all_reduce(GIB, 6, leaves([0, 3, 1, 4, 2, 5], 3))
+    moved = tuple(m._replace(path=tuple(link + 16 for link in m.path)) for m in one[0])
+    capacities = [BYTES_PER_S / (2 + link % 5) for link in range(12)] + [BYTES_PER_S] * 4
+    other = [0.7357 * BYTES_PER_S / (2 + link % 7) for link in range(12)] + [BYTES_PER_S] * 4
+    simulate_rounds(one, capacities)
+    simulate_rounds(one, other)
+    simulate_rounds(side_by_side(one, [moved] * len(one)), capacities + other)
+    first, second, both = (shares.num_solves for shares in solvers)
+    assert min(first, second) > 5
+    assert both <= first + second + 1  # the one: all at once, as they begin
 
 
 @pytest.mark.parametrize(
