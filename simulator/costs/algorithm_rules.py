@@ -73,7 +73,7 @@ def _check_switches(op: str, span: GroupSpan, switches: Switches) -> None:
         raise ScenarioError(
             f"in_switch needs switches that add, and none lies between the {span.size} ranks that reduce together "
             f"{where}: {_known(switches)}; use auto, ring, tree or hierarchical, "
-            "or a cluster whose switches do, such as dgx_h100 inside its nodes",
+            "or a cluster whose switches do (dgx_h100 in its nodes; --set cluster.in_network_reduction=true for SHARP)",
             key=KEY,
         )
     if op != "all_reduce" and span.nodes > 1:

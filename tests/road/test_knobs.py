@@ -207,6 +207,8 @@ PLAN = [
     Knob("llama", "plan.aggregation.algorithm", "in_switch", "ring", step, "<", ONE_H100 + "; plan.data=8"),
     Knob("llama", "plan.aggregation.algorithm", "in_switch", "auto", step, ">=", ONE_H100 + "; plan.data=8"),
     Knob("llama", "plan.aggregation.algorithm", "in_switch", "tree", step, "<", TWO_H100),
+    Knob("gpt", "plan.aggregation.algorithm", "in_switch", "ring", step, "<", SLOW_NODES
+         + "; cluster.in_network_reduction=true"),
     Knob("gpt", "plan.aggregation.algorithm", "in_switch", "auto", timeline, "=", "plan.tensor=8"),
     Knob("gpt", "plan.aggregation.order", "priority", "backward", timeline, "=", "plan.tensor=8"),
     # links as slow as the computation: what backward cannot hide, the next forward does
