@@ -63,7 +63,13 @@ def scenarios(draw, broken=None):
         "bucket_mib": draw(st.sampled_from([1, 25, 1000])),
     }  # fmt: skip
     if plan["data"] > 1:
-        plan["compression"] = {"method": draw(st.sampled_from(methods))}
+        method = draw(st.sampled_from(methods))
+        orders = ["backward"] if zero or method != "none" else ["backward", "priority"]
+        plan["compression"] = {"method": method}
+        plan["aggregation"] = {
+            "algorithm": draw(st.sampled_from(["auto", "auto", "ring", "tree", "hierarchical", "in_switch"])),
+            "order": draw(st.sampled_from(orders)), "sparse": draw(st.sampled_from(["allgather", "balanced"])),
+        }  # fmt: skip
     model = draw(st.sampled_from([DENSE, RECOMMENDER]))
     if model is RECOMMENDER:
         plan["embedding_sharding"] = draw(st.sampled_from(["row_wise", "data_parallel"]))
