@@ -99,6 +99,17 @@ def test_sums_in_the_fabric_halve_a_rings_bytes_between_nodes(profiles):
     assert sharp.collective("all_reduce", GIB, span) == without.collective("all_reduce", GIB, span)
 
 
+def test_small_sums_in_the_fabric_take_low_latency_flags_and_large_ones_do_not(profiles):
+    """Flags leave a sixth of the bandwidth: 8 bytes go with them, 4 MiB over slow NICs without, in closed form."""
+    profile = profiles["a100_sxm4_80gb"]
+    span = GroupSpan(16, 2, 8, 300 * 10**9, 0.0, 10**9, 5e-6)
+    costs = CollectiveCosts(profile, Switches(in_fabric=True))
+    small, large = (costs.collective("all_reduce", size, span, "in_switch").time.seconds for size in (8, 4 * MIB))
+    assert small == pytest.approx(4.4e-6 + 14 * 0.5e-6 + 5.0e-6 + 5e-6, rel=0.01)
+    rate = 10**9 * profile.constant("fabric_efficiency") * 0.9
+    assert large == pytest.approx(14 * 4.0e-6 + 10.7e-6 + 5e-6 + 4 * MIB / rate, rel=1e-6)
+
+
 def test_sums_in_nodes_with_trees_between_beat_trees_alone_on_fast_nodes(pricers):
     """NCCL's NVLSTree: trees of chains are limited by the copying inside nodes, sums in the switch are not."""
     pricer = pricers["h100_sxm5_80gb"]

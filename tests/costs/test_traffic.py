@@ -6,8 +6,15 @@ from hypothesis import strategies as st
 
 from simulator.cluster import GroupSpan
 from simulator.costs.algorithm_rules import Switches
-from simulator.costs.traffic import halving_doubling_traffic, hierarchical_traffic, in_switch_traffic
+from simulator.costs.traffic import (
+    direct_traffic,
+    halving_doubling_traffic,
+    hierarchical_traffic,
+    in_switch_traffic,
+    ring_traffic,
+)
 from simulator.model.work import Kernel
+from simulator.network import direct_all_to_all, halving_doubling_all_reduce, ring_all_reduce
 from simulator.units import MIB
 
 MACHINES = st.sampled_from(("a100_sxm4_80gb", "h100_sxm5_80gb"))
@@ -57,6 +64,25 @@ def test_a_hierarchy_sends_what_a_ring_does_but_only_its_sum_out_of_a_node(price
     traffic = pricer.collective(op, 512 * MIB, span, algorithm).traffic
     assert traffic.member_bytes == RING_SHARE[op] * (n - 1) * 512 * MIB // n
     assert traffic.node_bytes == RING_SHARE[op] * (span.nodes - 1) * 512 * MIB // span.nodes
+
+
+@pytest.mark.parametrize("members, nodes", [(8, 4), (4, 2), (8, 1), (1, 8)])
+@pytest.mark.parametrize(("rounds", "volume"), [
+    (ring_all_reduce, ring_traffic), (halving_doubling_all_reduce, halving_doubling_traffic),
+    (direct_all_to_all, direct_traffic),
+], ids=["ring", "halving_doubling", "direct"])  # fmt: skip
+def test_closed_forms_are_the_messages_counted_one_by_one(rounds, volume, members, nodes):
+    """Message by message: what rank 0 sends in all, and what leaves its node."""
+    count, size = members * nodes, members * nodes * MIB
+    span = GroupSpan(count, nodes, members, 300 * 10**9, 0.0, 200 * 10**9, 5e-6)
+    sent = out = 0.0
+    for messages in rounds(size, count, lambda source, target: ()):
+        for source, target, num_bytes, _ in messages:
+            sent += num_bytes * (source == 0)
+            out += num_bytes * (source < members <= target)
+    op = "all_to_all" if rounds is direct_all_to_all else "all_reduce"
+    found = volume(op, span)
+    assert (found.member * size, found.node * size) == pytest.approx((sent, out))
 
 
 def test_a_hierarchy_is_its_stages_byte_by_byte():
