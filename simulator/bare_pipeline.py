@@ -63,7 +63,7 @@ def pipeline_step(
     graph, edges, spans = GraphBuilder(), {}, []
     for rank in range(stages):
         chunks = tuple(Chunk(stage, ((0, 0),)) for stage in range(stages * num_chunks) if holder(stage) == rank)
-        launches = compute_launches(order[rank], chunks, cut_last_backward=False, cut_first_forward=False, last=0)
+        launches = compute_launches(order[rank], chunks)
         launches = add_transfers(launches, chunks, rank, stages * num_chunks, holder, 0, overlap=True)
         spans.append(_add_rank(graph, edges, rank, launches, lasts, round(Fraction(comm) / tick)))
     times = run(graph.build())

@@ -55,12 +55,14 @@ def smallest_change(scenario, cut: Cut) -> Change | None:
 
 def _changes(scenario) -> Iterator[Change]:
     plan = scenario.plan
-    if plan.data * plan.context > 1 and plan.zero == 0:
+    if plan.replicas > 1 and plan.zero == 0:
         yield ("plan.zero=1",)
     if plan.tensor > 1 and not plan.sequence_parallel:
         yield ("plan.sequence_parallel=true",)
     if any(load.sharding != tables.AUTO for load in tables.loads(scenario)):
         yield (f"plan.embedding_sharding={tables.AUTO}",)
+    if plan.replicas > 1 and plan.zero < 3 and plan.pipeline == 1:  # a pipeline keeps what it has gathered
+        yield ("plan.zero=3", "plan.bucket_mib=null")
     if plan.recompute == "none":
         yield ("plan.recompute=selective",)
     if plan.recompute != "full":

@@ -8,17 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-GROUP_KINDS = ("tensor", "context", "data", "table", "tied", "tensor_context", "pipeline")
+GROUP_KINDS = ("tensor", "context", "data", "shard", "replica", "table", "tied", "tensor_context", "pipeline")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """rank = ((pipeline_rank * data + data_rank) * context + context_rank) * tensor + tensor_rank."""
+    """rank = ((pipeline_rank * data + data_rank) * context + context_rank) * tensor + tensor_rank.
+
+    shard: so many consecutive members of a data group share what zero shards, and the others hold copies; None: all do.
+    """
 
     tensor: int
     context: int
     data: int
     pipeline: int
+    shard: int | None = None
 
     @cached_property
     def ranks(self) -> int:
@@ -43,8 +47,9 @@ class Layout:
         """The members, in order, of the group of this kind that holds `rank`.
 
         tensor: the shards of a layer. context: the slices of a sequence. data: the ranks whose dense gradients are
-        reduced together (data x context of one pipeline and tensor rank). table: all ranks of a stage, which hold the
-        embedding tables together. tied: first and last stage of one column, which share a token embedding.
+        reduced together (data x context of one pipeline and tensor rank). shard: the members of a data group that share
+        what zero shards. replica: those that hold the same shard. table: all ranks of a stage, which hold the embedding
+        tables together. tied: first and last stage of one column, which share a token embedding.
         pipeline: the stages of one column.
         """
         pipeline_rank, data_rank, context_rank, tensor_rank = self.coordinates(rank)
@@ -59,8 +64,13 @@ class Layout:
         if kind == "tensor_context":
             first = self.rank(pipeline_rank, data_rank)
             return range(first, first + self.context * self.tensor)
+        reduced = range(first_of_stage + tensor_rank, first_of_stage + stage_ranks, self.tensor)
         if kind == "data":
-            return range(first_of_stage + tensor_rank, first_of_stage + stage_ranks, self.tensor)
+            return reduced
+        if kind in ("shard", "replica"):
+            size = self.shard or len(reduced)
+            block, place = divmod(data_rank * self.context + context_rank, size)
+            return reduced[block * size : (block + 1) * size] if kind == "shard" else reduced[place::size]
         if kind == "table":
             return range(first_of_stage, first_of_stage + stage_ranks)
         column = rank - first_of_stage

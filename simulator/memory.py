@@ -8,12 +8,13 @@ bytes less what the driver and the libraries take.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 
+from simulator.activations import Activations
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
-from simulator.program.actions import COMPUTE_VERBS
+from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.held import NOTHING, Touch, touches
 from simulator.program.lowering import local_shapes
 from simulator.program.program import Program, RankProgram
 from simulator.units import DTYPE_BYTES, GIB
@@ -73,15 +74,16 @@ def memory_limit(device) -> int:
 
 
 def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
-    plan = scenario.plan
     shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
     count = sum(prod(shape) for shape in shapes)
-    replicas = plan.data * plan.context
     holds_tables = own.chunks[0].stage == 0 and bool(blocks.sparse_tables(scenario.model))
-    sizes = memory_rules.dense_bytes(count, scenario.precision, scenario.optimizer, plan.zero, replicas)
-    sizes["activations"] = peak_activations(own, scenario, cut)
-    sizes["embeddings"] = tables.storage_bytes(scenario) + tables.gradient_bytes(scenario) if holds_tables else 0
-    sizes["buffers"] = _buffers(own, scenario, count, holds_tables)
+    at_rest = memory_rules.dense_bytes(count, scenario.precision, scenario.optimizer, scenario.plan.shares)
+    if scenario.plan.scatters_each:
+        at_rest["gradients"] = 0
+    at_rest["activations"] = 0
+    at_rest["embeddings"] = tables.storage_bytes(scenario) + tables.gradient_bytes(scenario) if holds_tables else 0
+    at_rest["buffers"] = _buffers(own, scenario, count, holds_tables)
+    sizes = _Walk(own, scenario, cut, at_rest).peak()
     return RankMemory(own.rank, tuple(sizes.items()), min(map(memory_limit, _devices(scenario.cluster, own))))
 
 
@@ -92,58 +94,62 @@ def _devices(cluster, own: RankProgram) -> tuple:
     return tuple(dict.fromkeys(cluster.device_of(rank) for rank in own.members))
 
 
-def peak_activations(own: RankProgram, scenario, cut: Cut) -> int:
-    """Most activation bytes alive at once.
+class _Walk:
+    """A step of one rank in launch order, and what it holds. at_rest: bytes by kind between two steps.
 
-    Held: what started microbatches keep. A backward pass goes through its units in reverse: beside what is still held
-    it needs the rest of the layer that was run again, and the unit's own gradients of activations.
+    Blocks that are gathered for a while are parameters, their whole gradients are gradients, messages are buffers: a
+    gather's from its launch until it is unpacked, a reduction's from its packing until compute has waited for it. A
+    shard of summed gradients is there from its first reduction until the update.
     """
-    mode, model, units = scenario.plan.recompute, scenario.model, blocks.units(scenario.model)
 
-    def kept(index: int) -> int:
-        return blocks.kept_bytes(model, units[index], cut, mode)
+    def __init__(self, own: RankProgram, scenario, cut: Cut, at_rest: dict[str, int]):
+        self.own, self.plan, self.held, self.most = own, scenario.plan, dict(at_rest), dict(at_rest)
+        self.activations, self.touches = Activations(scenario, cut), touches(own, scenario)
+        precision = scenario.precision
+        self.parameter, self.gradient, self.reduced = (
+            DTYPE_BYTES[name] for name in (precision.parameters, precision.gradients, precision.reduce)
+        )
+        self.numel = {bucket.name: bucket.numel for bucket in own.buckets}
 
-    def rerun(index: int) -> int:
-        """What a layer's recomputation holds while the backward pass is at this unit."""
-        layer = units[index].layer
-        same = [unit for unit in units[: index + 1] if unit.layer == layer >= 0]
-        return sum(blocks.transient_bytes(model, unit, cut, mode) for unit in same)
+    def peak(self) -> dict[str, int]:
+        """Bytes by kind at the instant at which most are held, the first one on ties."""
+        for launch in self.own.launches:
+            action = launch.action
+            if action.verb in COMPUTE_VERBS:
+                self._compute(action, self.touches.get(action.name, NOTHING))
+            elif action.verb == "all_gather" and self.plan.gathers_blocks:
+                self._hold(buffers=self._padded(action.bucket) * self.parameter)
+        return self.most
 
-    @cache
-    def forward_bytes(span: tuple[int, int]) -> int:
-        return sum(kept(index) for index in range(span[0], span[1] + 1))
+    def _compute(self, action: Action, touch: Touch) -> None:
+        self.held["buffers"] -= sum(self._message(name) for name in touch.releases)
+        for name in touch.unpacks:
+            self._hold(parameters=self.numel[name] * self.parameter)
+            self.held["buffers"] -= self._padded(name) * self.parameter
+        self._hold(gradients=sum(self.numel[name] for name in touch.opens) * self.parameter)
+        span = self.own.chunk(action.stage).span(action.verb, action.segment)
+        beside = self.activations.beside(action.verb, span)
+        self._hold(activations=beside)
+        self.held["activations"] += self.activations.change(action.verb, span) - beside
+        for name in touch.packs:
+            self._hold(buffers=self._message(name))
+            if self.plan.scatters_each:
+                shard = self._padded(name) // self.plan.shards * self.gradient if action.microbatch == 0 else 0
+                self.held["gradients"] += shard - self.numel[name] * self.parameter
+        self.held["parameters"] -= sum(self.numel[name] for name in touch.drops) * self.parameter
 
-    @cache
-    def weight_bytes(span: tuple[int, int]) -> int:
-        return sum(blocks.weight_bytes(model, units[index], cut) for index in range(span[0], span[1] + 1))
+    def _hold(self, **more: int) -> None:
+        for kind, size in more.items():
+            self.held[kind] += size
+        if sum(self.held.values()) > sum(self.most.values()):
+            self.most = dict(self.held)
 
-    @cache
-    def backward_peak(span: tuple[int, int], split: bool) -> int:
-        """Most bytes above what is held when this backward pass begins. split: it leaves something for W."""
-        freed, most = 0, 0
-        for index in range(span[1], span[0] - 1, -1):
-            most = max(most, rerun(index) + blocks.working_bytes(model, units[index], cut) - freed)
-            freed += kept(index)
-            if split:
-                freed -= weight_bytes((index, index))
-        return max(most, -freed)
+    def _message(self, name: str) -> int:
+        """Of a reduction: what is sent, and the share of the sum."""
+        return self._padded(name) * self.reduced + self._padded(name) // self.plan.shards * self.reduced
 
-    alive = peak = 0
-    for action in own.stream("compute"):
-        if action.verb not in COMPUTE_VERBS:
-            continue
-        span = own.chunk(action.stage).span(action.verb, action.segment)
-        if action.verb == "F":
-            alive += forward_bytes(span)
-            peak = max(peak, alive)
-        elif action.verb == "W":
-            alive -= weight_bytes(span)
-        else:
-            peak = max(peak, alive + backward_peak(span, action.verb == "I"))
-            alive -= forward_bytes(span)
-            if action.verb == "I":
-                alive += weight_bytes(span)
-    return peak
+    def _padded(self, name: str) -> int:
+        return memory_rules.part(self.numel[name], self.plan.shards) * self.plan.shards
 
 
 def _buffers(own: RankProgram, scenario, count: int, holds_tables: bool) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from simulator.layout import Layout
+from simulator.model.memory_rules import Shares
 from simulator.values import MAX_INTEGER, Natural, Positive, PositiveReal, Value, Variant
 
 
@@ -203,7 +204,40 @@ class Plan(Value):
     @property
     def layout(self) -> Layout:
         """Where each rank is. Needs `data`."""
-        return Layout(tensor=self.tensor, context=self.context, data=self.data, pipeline=self.pipeline)
+        shard = self.shards if 1 < self.shards < self.replicas else None
+        return Layout(
+            tensor=self.tensor, context=self.context, data=self.data, pipeline=self.pipeline, shard=shard
+        )  # fmt: skip
+
+    @property
+    def replicas(self) -> int:
+        """Ranks whose dense gradients are reduced together. Needs `data`."""
+        return self.data * self.context
+
+    @property
+    def shards(self) -> int:
+        """Ranks among which zero divides; 1 where it divides nothing. Needs `data`."""
+        return (self.shard_group or self.replicas) if self.zero and self.replicas > 1 else 1
+
+    @property
+    def gathers_blocks(self) -> bool:
+        """Whether parameters are sharded too, and gathered block by block. Needs `data`."""
+        return self.zero == 3 and self.shards > 1
+
+    @property
+    def scatters_each(self) -> bool:
+        """Whether gradients are reduced behind every microbatch, so that no rank accumulates whole ones. Under a
+        pipeline FSDP reduces (and gathers) once a step, as `torch.distributed.pipelining` has it. Needs `data`."""
+        return self.zero >= 2 and self.shards > 1 and self.pipeline == 1
+
+    @property
+    def shares(self) -> Shares:
+        """Among how many ranks each kind of dense state is divided. Needs `data`."""
+        return Shares(
+            parameters=self.shards if self.gathers_blocks else 1,
+            gradients=self.shards if self.scatters_each else 1,
+            optimizer=self.shards,
+        )
 
     @property
     def microbatches(self) -> int:

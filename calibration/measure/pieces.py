@@ -86,7 +86,10 @@ class Rank:
         group = StubGroup("tensor", layout.tensor)
         tensor = Tensor(group, plan.sequence_parallel, numerics.activation_bytes)
         data = StubGroup("data", layout.data * layout.context)
-        dense = DenseParameters(scenario, own, numerics, data, group, torch.device(device), None)
+        shard = StubGroup("shard", plan.shards)
+        dense = DenseParameters(scenario, own, numerics, data, group, torch.device(device), None, shard)
+        if dense.gathers or dense.scatters:
+            dense.make_whole()
         env = Env(scenario.model, plan.microbatch, scenario.model.trunk.seq, tensor, numerics, attention,
                   plan.recompute == "selective")  # fmt: skip
         memory = measure_memory(program, scenario, measured_cut(scenario))
@@ -198,17 +201,19 @@ class Eviction:
 
 def _optimizer(rank: Rank, which: str) -> PieceJob:
     """The update of one bucket, or of all that have none of their own."""
-    alone = rank.own.updated_alone
-    names = [which] if which else [name for name in rank.dense.buckets if name not in alone]
-    for bucket in rank.dense.buckets.values():
+    dense, reduced, alone = rank.dense, {}, rank.own.updated_alone
+    names = [which] if which else [name for name in dense.buckets if name not in alone]
+    for name, bucket in dense.buckets.items():
         bucket.gradients.uniform_(-1e-3, 1e-3)
-        bucket.reduced = bucket.stage_parts(bucket.gradients, rank.dense.data.size)[0].clone()
+        reduced[name] = bucket.stage_parts(bucket.gradients, dense.shard.size)[0].to(rank.numerics.gradients, copy=True)
 
     evict = Eviction(rank, STATE_SHARE)
 
     def rounds() -> Iterator[Stage]:
         evict()
-        yield 0, lambda: rank.dense.update(names)
+        for name, bucket in dense.buckets.items():
+            bucket.reduced = reduced[name]
+        yield 0, lambda: dense.update(names)
 
     return PieceJob(rounds)
 

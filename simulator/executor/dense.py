@@ -1,4 +1,4 @@
-"""The dense parameters of a rank: buckets, their reduction over replicas, ZeRO 1, and the update."""
+"""The dense parameters of a rank: buckets, their reduction over replicas, ZeRO, and the update."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 
 from simulator.executor import weights as starts
-from simulator.executor.flat import FlatBucket, Held
+from simulator.executor.flat import FlatBucket, Held, hold, let_go
 from simulator.executor.groups import Group
 from simulator.executor.numerics import Numerics
 from simulator.executor.optimizers import update
 from simulator.model import blocks
+from simulator.model import memory_rules as priced
+from simulator.program.held import Touch
 from simulator.program.placement import ends_meet
 from simulator.program.program import RankProgram
 
@@ -19,15 +21,19 @@ from simulator.program.program import RankProgram
 class DenseParameters:
     """buckets: by name; a rank without reductions has one for each chunk. weights: every parameter by name.
 
-    data, tensor: this rank's groups. zero: whether replicas share the optimizer's part.
+    data, tensor: this rank's groups. shard: of those that share what zero shards; copies: of those that hold the same
+    share; default: all of `data`, and none. zero: whether replicas share the optimizer's part; scatters, gathers:
+    whether they share accumulated gradients, parameters.
     """
 
     def __init__(
         self, scenario, own: RankProgram, numerics: Numerics, data: Group, tensor: Group, device: torch.device,
-        learning_rate: float | None,
+        learning_rate: float | None, shard: Group | None = None, copies: Group | None = None,
     ):  # fmt: skip
         self.numerics, self.data, self.tensor = numerics, data, tensor
-        self.zero = bool(scenario.plan.zero) and data.size > 1
+        self.shard, self.copies = shard or data, copies
+        self.zero, self.scatters = scenario.plan.shards > 1, scenario.plan.scatters_each
+        self.gathers = scenario.plan.gathers_blocks
         self.sums_replicated = scenario.plan.sequence_parallel and tensor.size > 1
         model, degree = scenario.model, scenario.layout.tensor
         units = blocks.units(model)
@@ -42,9 +48,9 @@ class DenseParameters:
         self.buckets: dict[str, FlatBucket] = {}
         for name, first, last in spans:
             held = held_parameters(scenario, first, last)
-            self.buckets[name] = FlatBucket.of(
-                name, held, start, numerics.parameters, numerics.gradients, device
-            )  # fmt: skip
+            # autograd's own gradients, where none are accumulated: in the parameter's dtype
+            accumulated = numerics.parameters if self.scatters else numerics.gradients
+            self.buckets[name] = FlatBucket.of(name, held, start, numerics.parameters, accumulated, device)
         for bucket in own.buckets:
             if self.buckets[bucket.name].numel != bucket.numel:
                 raise AssertionError(f"{bucket.name} holds {self.buckets[bucket.name].numel}, not {bucket.numel}")
@@ -54,6 +60,43 @@ class DenseParameters:
         self.optimizer, self.learning_rate = scenario.optimizer, learning_rate
         self.states: dict[str, dict[str, torch.Tensor]] = {name: {} for name in self.buckets}
         self._replicated: dict[str, torch.Tensor] = {}
+        for bucket in self.buckets.values():
+            if self.gathers:
+                let_go(bucket.weights)
+            if self.scatters:
+                let_go(bucket.gradients)
+
+    def begin(self, touch: Touch) -> None:
+        """What a compute action needs whole; what it knows to be over."""
+        for name in touch.releases:
+            self.buckets[name].outgoing = None
+        for name in touch.unpacks:
+            _used_here(self.buckets[name].arrived)
+            self.buckets[name].unpack()
+        for name in touch.opens:
+            hold(self.buckets[name].gradients)
+            self.buckets[name].gradients.zero_()
+
+    def end(self, touch: Touch) -> None:
+        """What a compute action was the last to need whole."""
+        for name in touch.packs:
+            self.buckets[name].pack(self.shard.size, self.numerics.reduce)
+            if self.scatters:
+                let_go(self.buckets[name].gradients)
+        for name in touch.drops:
+            let_go(self.buckets[name].weights)
+
+    def make_whole(self) -> None:
+        """Every parameter and gradient on this rank, to stay: the end of a run, or a measurement of single pieces."""
+        with torch.no_grad():
+            for bucket in self.buckets.values():
+                if self.zero:
+                    self.all_gather(bucket)
+                if self.gathers:
+                    bucket.unpack()
+                if self.scatters:
+                    hold(bucket.gradients)
+                    bucket.gradients.zero_()
 
     def of_units(self, first: int, last: int) -> list[FlatBucket]:
         """Buckets that hold parameters of units [first, last]."""
@@ -68,18 +111,43 @@ class DenseParameters:
         return flat.numel() * self.numerics.reduce_bytes
 
     def reduce_scatter(self, bucket: FlatBucket) -> int:
-        """Leaves this replica's part of the sum in `bucket.reduced`; returns the bytes of the message, less padding."""
-        staged = bucket.stage_parts(bucket.gradients.to(self.numerics.reduce), self.data.size)
-        part = self.data.reduce_scatter(staged.reshape(-1), self.numerics.reduce_bytes)
-        bucket.reduced = part.to(self.numerics.gradients)
+        """Leaves this replica's part of the sum in `bucket.reduced`, or in `bucket.incoming` where copies have yet to
+        add up; returns the bytes of the message, less padding."""
+        staged = bucket.outgoing
+        if staged is None:
+            staged = bucket.stage_parts(bucket.gradients.to(self.numerics.reduce), self.shard.size)
+        _used_here(staged)
+        part = self.shard.reduce_scatter(staged.reshape(-1), self.numerics.reduce_bytes)
+        if self.copies is None:
+            self._take(bucket, part)
+        else:
+            bucket.incoming = part
         return bucket.numel * self.numerics.reduce_bytes
 
+    def add_copies(self, bucket: FlatBucket) -> int:
+        """Sums this replica's part over those that hold the same; returns the bytes of the message, less padding."""
+        _used_here(bucket.incoming)
+        self._take(bucket, self.copies.all_reduce(bucket.incoming, self.numerics.reduce_bytes))
+        bucket.incoming = None
+        return priced.part(bucket.numel, self.shard.size) * self.numerics.reduce_bytes
+
+    def _take(self, bucket: FlatBucket, part: torch.Tensor) -> None:
+        part = part.to(self.numerics.gradients)
+        if self.scatters and bucket.reduced is not None:
+            bucket.reduced.add_(part)
+        else:
+            bucket.reduced = part
+
     def all_gather(self, bucket: FlatBucket) -> int:
-        """Brings every replica's updated part into the weights; returns the bytes of the message, less padding."""
-        part = self.masters[bucket.name].detach().to(self.numerics.parameters)
-        parts = self.data.all_gather(part, self.numerics.parameter_bytes).view(self.data.size, -1)
-        with torch.no_grad():
-            bucket.unstage_parts(parts, bucket.weights)
+        """Brings every replica's updated part: into the weights, or, where these are dropped again, into `arrived`;
+        returns the bytes of the message, less padding."""
+        part = bucket.own if self.gathers else self.masters[bucket.name].detach().to(self.numerics.parameters)
+        parts = self.shard.all_gather(part, self.numerics.parameter_bytes).view(self.shard.size, -1)
+        if self.gathers:
+            bucket.arrived = parts
+        else:
+            with torch.no_grad():
+                bucket.unstage_parts(parts, bucket.weights)
         return bucket.numel * self.numerics.parameter_bytes
 
     def tied_gradient(self) -> torch.Tensor:
@@ -88,8 +156,8 @@ class DenseParameters:
         name = next(name for name, one in self.held.items() if one.tied)
         bucket = next(bucket for bucket in self.buckets.values() if name in bucket.views)
         if self.zero:
-            parts = bucket.gradients.new_zeros((self.data.size, bucket.reduced.numel()))
-            parts[self.data.index] = bucket.reduced
+            parts = bucket.gradients.new_zeros((self.shard.size, bucket.reduced.numel()))
+            parts[self.shard.index] = bucket.reduced
             bucket.unstage_parts(parts, bucket.gradients)
         return bucket.views[name].main_grad
 
@@ -99,7 +167,7 @@ class DenseParameters:
             return
         for bucket in self.buckets.values():
             if any(one.tied for one in bucket.held):
-                bucket.reduced = bucket.stage_parts(bucket.gradients, self.data.size)[self.data.index].clone()
+                bucket.reduced = bucket.stage_parts(bucket.gradients, self.shard.size)[self.shard.index].clone()
 
     def update(self, names: Sequence[str] | None = None, *, pending: bool = True) -> None:
         """One optimizer step of these buckets (None: all), and their gradients are zero again.
@@ -118,9 +186,12 @@ class DenseParameters:
             for name, bucket in buckets.items():
                 master = self.masters[name]
                 update(self.optimizer, master, owned[name].to(master.dtype), self.states[name], self.learning_rate)
-                if not self.zero and self.numerics.has_master:
-                    bucket.weights.copy_(master)
-                bucket.gradients.zero_()
+                if self.numerics.has_master and (self.gathers or not self.zero):
+                    (bucket.own if self.gathers else bucket.weights).copy_(master)
+                if self.scatters:
+                    bucket.reduced = None
+                else:
+                    bucket.gradients.zero_()
 
     def _sum_replicated(self, owned: dict[str, torch.Tensor]) -> None:
         """One message for all buckets, as long as the parameters themselves: under zero Megatron-LM sends the whole
@@ -142,13 +213,15 @@ class DenseParameters:
                 first, count = bucket.places[one.parameter.name]
                 mask[first : first + count] = one.parameter.axis == "none"
             if self.zero:
-                mask = bucket.stage_parts(mask, self.data.size)[self.data.index]
+                mask = bucket.stage_parts(mask, self.shard.size)[self.shard.index]
             self._replicated[bucket.name] = mask.nonzero()[:, 0]
         return self._replicated[bucket.name]
 
     def _master(self, bucket: FlatBucket) -> torch.Tensor:
         if self.zero:
-            return bucket.stage_parts(bucket.weights, self.data.size)[self.data.index].to(self.numerics.master).clone()
+            own = bucket.stage_parts(bucket.weights, self.shard.size)[self.shard.index].clone()
+            bucket.own = own if self.gathers else None
+            return own.to(self.numerics.master)
         # without a master copy the optimizer writes the weights themselves
         return bucket.weights.to(self.numerics.master) if self.numerics.has_master else bucket.weights
 
@@ -166,6 +239,12 @@ def held_parameters(scenario, first: int, last: int) -> tuple[Held, ...]:
     if tied is not None and units[last].kind == "head":
         found.append(Held(tied, last, tied.local_shape(layout.tensor), True))
     return tuple(found)
+
+
+def _used_here(tensor: torch.Tensor) -> None:
+    """On a device: memory that another stream has made is not given away before this stream is done with it."""
+    if tensor.is_cuda:
+        tensor.record_stream(torch.cuda.current_stream())
 
 
 def _num_replicated(bucket: FlatBucket) -> int:

@@ -1,8 +1,9 @@
 """Flat buckets: the parameters of one gradient bucket, and their gradients, as views of one tensor each.
 
-Under ZeRO 1 each replica owns an equal part of a bucket. A token embedding that first and last stage share is divided
-on its own: both stages then own the same rows of it on the same replica, and can add their gradients (as Megatron-LM
-gives a shared embedding a bucket of its own).
+Under ZeRO each replica owns an equal part of a bucket. Where it shards gradients or parameters too, the flat tensors
+are whole for a while only: their memory comes and goes, the views stay (as FSDP does). A token embedding that first and
+last stage share is divided on its own: both stages then own the same rows of it on the same replica, and can add their
+gradients (as Megatron-LM gives a shared embedding a bucket of its own).
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ class FlatBucket:
 
     regions: (first, length) pieces that are divided among replicas on their own.
     reduced: this replica's part of the summed gradient (all of it without ZeRO).
+    own: this replica's part of the parameters, where nobody keeps all of them. arrived: [replicas, part], what a gather
+    has brought. outgoing: [replicas, part], gradients that wait to be reduced; incoming: this replica's part of their
+    sum, which copies of it have yet to add up.
     """
 
     name: str
@@ -42,6 +46,10 @@ class FlatBucket:
     places: dict[str, tuple[int, int]]
     regions: tuple[tuple[int, int], ...]
     reduced: torch.Tensor | None = None
+    own: torch.Tensor | None = None
+    arrived: torch.Tensor | None = None
+    outgoing: torch.Tensor | None = None
+    incoming: torch.Tensor | None = None
     state: dict = field(default_factory=dict)
 
     @classmethod
@@ -88,6 +96,28 @@ class FlatBucket:
             pieces.append(piece.view(replicas, part))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
+    def unpack(self) -> None:
+        """Makes the weights whole from what has arrived. What autograd has saved of them is the same as before, so
+        their version does not change."""
+        hold(self.weights)
+        with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(self.weights):
+            self.unstage_parts(self.arrived, self.weights)
+        self.arrived = None
+
+    def pack(self, replicas: int, dtype: torch.dtype) -> None:
+        """Copies the gradients into `outgoing`, in the order of `stage_parts`."""
+        parts = [-(-length // replicas) for _, length in self.regions]
+        self.outgoing = self.gradients.new_zeros((replicas, sum(parts)), dtype=dtype)
+        at = 0
+        for (first, length), part in zip(self.regions, parts, strict=True):
+            whole = length // part
+            full = self.gradients[first : first + whole * part]
+            self.outgoing[:whole, at : at + part] = full.view(whole, part)
+            if whole < replicas:
+                rest = self.gradients[first + whole * part : first + length]
+                self.outgoing[whole, at : at + rest.numel()] = rest
+            at += part
+
     def unstage_parts(self, parts: torch.Tensor, flat: torch.Tensor) -> None:
         """Writes [replicas, part] back in the order of `flat`: the inverse of `stage_parts`."""
         replicas, at = parts.shape[0], 0
@@ -95,6 +125,16 @@ class FlatBucket:
             part = -(-length // replicas)
             flat[first : first + length] = parts[:, at : at + part].reshape(-1)[:length]
             at += part
+
+
+def hold(flat: torch.Tensor) -> None:
+    """A flat tensor has its memory again, with nothing in it."""
+    flat.untyped_storage().resize_(flat.numel() * flat.element_size())
+
+
+def let_go(flat: torch.Tensor) -> None:
+    """A flat tensor's memory is free; its views stay and mean nothing until it is held again."""
+    flat.untyped_storage().resize_(0)
 
 
 def _regions(held: tuple[Held, ...], places: dict[str, tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -23,6 +23,7 @@ from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import Action
+from simulator.program.held import NOTHING, touches
 from simulator.program.lowering import local_shapes
 from simulator.program.program import Program
 
@@ -44,6 +45,7 @@ class Interpreter:
         self.groups, self.transfers, self.recorder, self.streams = groups, transfers, recorder, streams
         self.compressor = compressor_of(self.plan)
         self.payloads: dict[str, torch.Tensor] = {}
+        self.touches = touches(own, scenario)
         tensor = groups["compute", "tensor"]
         self.stages = Stages(scenario, own, env, dense, tables, tensor, recorder, streams.keep)
         self.compute, self.others = self._tasks()
@@ -85,9 +87,13 @@ class Interpreter:
                  "lookup": self._lookup, "optimizer": self._optimize,
                  "table_optimizer": self._optimize_tables}  # fmt: skip
 
+        touch = self.touches.get(action.name, NOTHING)
+
         def work(span: Span) -> None:
             self.recorder.span = span
+            self.dense.begin(touch)
             verbs[action.verb](action)
+            self.dense.end(touch)
 
         return work
 
@@ -193,6 +199,8 @@ class Interpreter:
             return self._reduce_tied()
         if action.bucket == "tables":
             size = self.tables.reduce_dense()
+        elif self.dense.copies is not None:
+            size = self.dense.add_copies(self.dense.buckets[action.bucket])
         elif action.method in (None, "none"):
             size = self.dense.reduce(self.dense.buckets[action.bucket])
         else:

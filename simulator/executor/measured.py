@@ -19,7 +19,8 @@ from simulator.timeline import Timeline
 
 _KIND_OF_VERB = {"encode": kinds.COMPRESSION, "decode": kinds.COMPRESSION, "optimizer": kinds.OPTIMIZER,
                  "table_optimizer": kinds.OPTIMIZER}  # fmt: skip
-_STREAMS = {"data": (kinds.DATA, "data"), "tied": (kinds.DATA, "tied"), "embedding": (kinds.EMBEDDING, "table")}
+_STREAMS = {"data": (kinds.DATA, "data"), "shard": (kinds.DATA, "shard"), "replica": (kinds.DATA, "replica"),
+            "tied": (kinds.DATA, "tied"), "embedding": (kinds.EMBEDDING, "table")}  # fmt: skip
 
 
 def action_graph(program: Program) -> EventGraph:

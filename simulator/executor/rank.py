@@ -59,10 +59,11 @@ class _Runner:
             scenario.model, scenario.plan.microbatch, scenario.model.trunk.seq, tensor, numerics, job.attention,
             scenario.plan.recompute == "selective",
         )  # fmt: skip
-        data = groups["data", "data"]
+        shard, copies = (groups["shard", "shard"], groups["replica", "replica"]) if layout.shard else (None, None)
         self.dense = DenseParameters(
-            scenario, own, numerics, data, groups["compute", "tensor"], self.device, job.learning_rate
-        )
+            scenario, own, numerics, groups["data", "data"], groups["compute", "tensor"], self.device,
+            job.learning_rate, shard, copies,
+        )  # fmt: skip
         self.tables = None
         if sparse_tables(scenario.model) and layout.coordinates(rank)[0] == 0:
             table = groups["embedding", "table"]
@@ -93,10 +94,7 @@ class _Runner:
         dist.barrier()
         if job.keep_weights:
             self.interpreter.finish()
-            if self.dense.zero:
-                with torch.no_grad():
-                    for bucket in self.dense.buckets.values():
-                        self.dense.all_gather(bucket)
+            self.dense.make_whole()
             record.weights = {name: _numpy(value) for name, value in self.dense.weights.items()}
             shards = self.tables.shards.values() if self.tables is not None else ()
             record.tables = {shard.table.name: _numpy(shard.rows) for shard in shards if shard.rows is not None}

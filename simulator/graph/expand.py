@@ -198,7 +198,8 @@ class _Expansion:
             op, size = _OP_OF_VERB[action.verb], action.size_bytes
             if action.method not in (None, "none"):
                 op, size = self.steps.wire(action, span.size)
-            price = pricer.collective(op, size, span, self.algorithm if group == "data" else "auto")
+            algorithm = self.algorithm if group in ("data", "shard", "replica") else "auto"
+            price = pricer.collective(op, size, span, algorithm)
             demand = around.collective(group, price)
         compute_rate, own_rate = pricer.rates(kind)
         return Template((Op(launch.stream, kind, price, op, group=group, compute_rate=compute_rate, own_rate=own_rate,

@@ -10,9 +10,11 @@ from functools import lru_cache
 
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
+from simulator.model.blocks.kernels import memory_bound
 from simulator.model.work import Collective, Step
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.held import NOTHING, touches
 from simulator.program.lowering import local_shapes
 from simulator.program.placement import holder, num_stages
 from simulator.program.program import RankProgram
@@ -27,6 +29,7 @@ class StepSource:
         self.model, self.plan = scenario.model, scenario.plan
         self.units = blocks.units(scenario.model)
         self.compressor = compressor_of(scenario.plan)
+        self._touches: dict[int, tuple] = {}
         self._kinds = lru_cache(maxsize=None)(
             lambda first, last: tuple(unit.kind for unit in self.units[first : last + 1])
         )
@@ -35,7 +38,7 @@ class StepSource:
         """Equal signatures run equal steps: layers of one kind are alike, whatever their number."""
         if action.verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(action.verb, action.segment)
-            return (action.verb, self._kinds(first, last), self._arrives_scattered(action))
+            return (action.verb, self._kinds(first, last), self._arrives_scattered(action), self._copied(own, action))
         if action.bucket is not None:
             return (own.rank, action.verb, action.bucket, action.phase)
         if action.verb == "lookup":
@@ -48,7 +51,10 @@ class StepSource:
         if verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(verb, action.segment)
             pieces = self._forward(first, last) if verb == "F" else self._backward(first, last, verb)
-            return [self._gather_boundary(), *pieces] if self._arrives_scattered(action) else pieces
+            if self._arrives_scattered(action):
+                pieces = [self._gather_boundary(), *pieces]
+            unpacked, packed = self._copied(own, action)
+            return [*self._copy(unpacked, self._unpacked_bytes), *pieces, *self._copy(packed, self._packed_bytes)]
         if verb in ("encode", "decode"):
             return [self._codec(own, action)]
         if verb == "lookup":
@@ -93,6 +99,33 @@ class StepSource:
 
     def _gather_boundary(self) -> tuple[Step, ...]:
         return (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, self.cut)),)
+
+    def _copied(self, own: RankProgram, action: Action) -> tuple[int, int]:
+        """Elements of the sharded buckets that are copied out of a gathered message before an action, and into that of
+        a reduction behind it (`program/held.py`)."""
+        key = id(own.launches)
+        if key not in self._touches:  # ranks alike share their launches, which are kept here so that ids stay theirs
+            self._touches[key] = own.launches, touches(own, self.scenario)
+        touch = self._touches[key][1].get(action.name, NOTHING)
+        sizes = {bucket.name: bucket.numel for bucket in own.buckets} if touch != NOTHING else {}
+        return sum(sizes[name] for name in touch.unpacks), sum(sizes[name] for name in touch.packs)
+
+    def _copy(self, elements: int, passes: int) -> list[tuple[Step, ...]]:
+        return [(memory_bound("copy", elements, passes, self.cut),)] if elements else []
+
+    @property
+    def _unpacked_bytes(self) -> int:
+        """Reads the gathered parameter, writes what kernels read (FSDP2's split_with_sizes_copy; a cast where
+        parameters are wider than activations)."""
+        return DTYPE_BYTES[self.scenario.precision.parameters] + self.cut.bytes
+
+    @property
+    def _packed_bytes(self) -> int:
+        """Reads the gradient, in the dtype of the parameter that autograd made it for or of the accumulated one; writes
+        the message (FSDP2's chunk_cat). The sum of a rank's shards over microbatches, 1/N of it, is not priced."""
+        precision = self.scenario.precision
+        gradient = precision.parameters if self.plan.scatters_each else precision.gradients
+        return DTYPE_BYTES[gradient] + DTYPE_BYTES[precision.reduce]
 
     def _codec(self, own: RankProgram, action: Action) -> tuple[Step, ...]:
         bucket = own.bucket(action.bucket)

@@ -15,8 +15,8 @@ from simulator.layout import Layout
 from simulator.program.program import Launch, RankProgram
 from simulator.units import FULL_RATE
 
-GROUP_OF_STREAM = {"data": "data", "tied": "tied", "embedding": "table"}
-KIND_OF_STREAM = {"data": kinds.DATA, "tied": kinds.DATA, "embedding": kinds.EMBEDDING}
+GROUP_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "tied": "tied", "embedding": "table"}
+KIND_OF_STREAM = dict.fromkeys(("data", "shard", "replica", "tied"), kinds.DATA) | {"embedding": kinds.EMBEDDING}
 
 
 class WholeActions:

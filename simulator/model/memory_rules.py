@@ -1,13 +1,15 @@
 """Bytes that a dense parameter takes, and the traffic of its update.
 
 Adam at bf16, zero 0: parameter 2, gradient 4 (fp32), optimizer 12 with the fp32 master copy: the 18 bytes a parameter
-of Korthikanti et al. (arXiv 2205.05198, figure 1). ZeRO-1 (arXiv 1910.02054) leaves 1/replicas of the optimizer part.
+of Korthikanti et al. (arXiv 2205.05198, figure 1). ZeRO (arXiv 1910.02054) leaves each rank 1/N of the optimizer part
+(stage 1), of the gradients (2) and of the parameters (3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from math import prod
+from typing import NamedTuple
 
 from simulator import kinds
 from simulator.model.work import Kernel
@@ -29,6 +31,17 @@ UPDATE_BYTES = {
 }
 
 
+class Shares(NamedTuple):
+    """Among how many ranks parameters, accumulated gradients and optimizer states are divided; 1: each holds all."""
+
+    parameters: int = 1
+    gradients: int = 1
+    optimizer: int = 1
+
+
+WHOLE = Shares()
+
+
 def has_master(parameters: str) -> bool:
     """16-bit parameters are updated through an fp32 copy."""
     return DTYPE_BYTES[parameters] < MASTER_BYTES
@@ -39,38 +52,37 @@ def optimizer_bytes(optimizer: str, parameters: str) -> int:
     return STATE_BYTES[optimizer] + (MASTER_BYTES if has_master(parameters) else 0)
 
 
-def dense_bytes(count: int, precision, optimizer: str, zero: int, replicas: int) -> dict[str, int]:
-    """{parameters, gradients, optimizer}: bytes of `count` dense parameters on one rank.
+def dense_bytes(count: int, precision, optimizer: str, shares: Shares = WHOLE) -> dict[str, int]:
+    """{parameters, gradients, optimizer}: bytes at rest of `count` dense parameters on one rank.
 
-    precision: dtypes `.parameters` and `.gradients`. replicas: ranks that share the optimizer's part under zero 1.
+    precision: dtypes `.parameters` and `.gradients`.
     """
-    owned = -(-count // replicas) if zero else count
     return {
-        "parameters": count * DTYPE_BYTES[precision.parameters],
-        "gradients": count * DTYPE_BYTES[precision.gradients],
-        "optimizer": owned * optimizer_bytes(optimizer, precision.parameters),
+        "parameters": part(count, shares.parameters) * DTYPE_BYTES[precision.parameters],
+        "gradients": part(count, shares.gradients) * DTYPE_BYTES[precision.gradients],
+        "optimizer": part(count, shares.optimizer) * optimizer_bytes(optimizer, precision.parameters),
     }
+
+
+def part(count: int, ranks: int) -> int:
+    """What one of `ranks` owns of `count`; the last one's is padded."""
+    return -(-count // ranks)
 
 
 def optimizer_kernels(scenario, shapes: Iterable[tuple[int, ...]]) -> tuple[Kernel, ...]:
     """The update of one rank's dense parameters, as Megatron-LM runs it: one fused kernel over all tensors a pass."""
-    layout = scenario.layout
-    return update_kernels(
-        sum(prod(shape) for shape in shapes),
-        scenario.precision,
-        scenario.optimizer,
-        scenario.plan.zero,
-        layout.data * layout.context,
-    )
+    count = sum(prod(shape) for shape in shapes)
+    return update_kernels(count, scenario.precision, scenario.optimizer, scenario.plan.shares)
 
 
-def update_kernels(count: int, precision, optimizer: str, zero: int, replicas: int) -> tuple[Kernel, ...]:
+def update_kernels(count: int, precision, optimizer: str, shares: Shares = WHOLE) -> tuple[Kernel, ...]:
     """(Cast, unscale,) norm, clip, update, copy, zero: bytes for each parameter; all but the last on the owned share.
 
-    Passes of Megatron-LM's Float16OptimizerWithFloat16Params; clipping is taken to be active.
+    Passes of Megatron-LM's Float16OptimizerWithFloat16Params; clipping is taken to be active. Gradients that are
+    sharded too are dropped, not zeroed: the first reduction of the next step makes them anew.
     """
     gradient, parameter = DTYPE_BYTES[precision.gradients], DTYPE_BYTES[precision.parameters]
-    owned = -(-count // replicas) if zero else count
+    owned = part(count, shares.optimizer)
     passes = []
     if gradient < MASTER_BYTES:  # 16-bit gradients are cast up first: reads one, writes the other
         passes.append((owned, gradient + MASTER_BYTES))
@@ -83,7 +95,8 @@ def update_kernels(count: int, precision, optimizer: str, zero: int, replicas: i
     ]
     if has_master(precision.parameters):  # the master copy is cast down: reads 4, writes the parameter
         passes.append((owned, MASTER_BYTES + parameter))
-    passes.append((count, gradient))  # gradients are zeroed: writes
+    if shares.gradients == 1:
+        passes.append((count, gradient))  # gradients are zeroed: writes
     return tuple(
         Kernel("optimizer", (elements,), "fp32", 0, elements * each, kinds.OPTIMIZER)
         for elements, each in passes

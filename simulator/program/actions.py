@@ -9,6 +9,7 @@
     encode b7 topk, decode b7 topk  what the compressor does on the compute stream before and after
     reduce b7.1 4KiB powersgd       the second collective of a two-phase compressor
     reduce_scatter b7 25MiB none    the same bucket under ZeRO; all_gather b7 12MiB none brings parameters back
+    reduce_scatter b7 B3 25MiB none ... behind the backward pass of microbatch 3; all_gather b7 F3: ahead of its forward
     exchange ids 0F3 1MiB           embedding tables: ids to their owners, vectors (or gradients) back
     gather vectors 0F3 8MiB         ... and the vectors of all positions to every tensor rank
     lookup 0F3, lookup 0B3          rows are read; their gradients are accumulated
@@ -38,7 +39,7 @@ _STAGED = re.compile(
 )
 _BUCKET = re.compile(
     rf"(?P<verb>{'|'.join(sorted(BUCKET_VERBS, key=len, reverse=True))}) (?P<bucket>b\d+|tied|tables)"
-    r"(?:\.(?P<phase>\d+))?"
+    r"(?:\.(?P<phase>\d+))?(?: (?P<of>[FB])(?P<microbatch>\d+))?"
     r"(?: (?P<size>\d+[KMG]?i?B))?(?: (?P<method>[a-z]\w*))?$"
 )
 
@@ -46,7 +47,8 @@ _BUCKET = re.compile(
 class Action(NamedTuple):
     """A tuple, because a large program has a hundred thousand of them and tuples are quick to make.
 
-    verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B).
+    verb: one of the verbs above. stage, microbatch: of a compute action, or of the one it serves (`of`: F or B); of a
+        bucket's collective that serves one microbatch, its pass and number.
 
     segment: which piece of a cut F, B or W. bucket: "b7", "tied" or "tables"; phase: which collective of a compressor
         that needs several.
@@ -73,10 +75,11 @@ class Action(NamedTuple):
         if self.verb in COMPUTE_VERBS:
             tail = "" if self.segment is None else f".{self.segment}"
             return f"{self.stage}{self.verb}{self.microbatch}{tail}"
+        if self.bucket is not None:
+            phase = f".{self.phase}" if self.phase else ""
+            return f"{self.verb} {self.bucket}{phase}" + (f" {self.of}{self.microbatch}" if self.of else "")
         if self.of is not None:
             return f"{self.verb} {self.stage}{self.of}{self.microbatch}"
-        if self.bucket is not None:
-            return f"{self.verb} {self.bucket}" + (f".{self.phase}" if self.phase else "")
         return self.verb
 
     @property

@@ -1,17 +1,64 @@
-"""Data parallelism: gradient buckets, their reduction, ZeRO 1's parameter gather, and the update.
+"""Data parallelism: gradient buckets, their reduction, the gather of updated parameters, and the update.
 
-Reads the compute launches of a rank; adds launches on streams `data`, `tied` and `compute`. Buckets follow PyTorch DDP
-(Li et al. 2020, arXiv 2006.15704): parameters in reverse order of the forward pass are fused until `bucket_mib` is
-reached, here at unit boundaries, and a bucket is reduced as soon as its last gradient is there.
+Reads the compute launches of a rank; adds launches on streams `data` (or `shard` and `replica`), `tied` and `compute`.
+Buckets follow PyTorch DDP (Li et al. 2020, arXiv 2006.15704): parameters in reverse order of the forward pass are fused
+until `bucket_mib` is reached, here at unit boundaries, and a bucket is reduced as soon as its last gradient is there.
+What ZeRO 2 and 3 do within a microbatch is `sharded.py`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+from simulator.model.memory_rules import part
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.program import Bucket, Chunk, Launch
 from simulator.units import DTYPE_BYTES
+
+REDUCTIONS = ("reduce", "reduce_scatter")
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How a bucket is summed over its replicas, and its parameters come back.
+
+    reduce, parameters: dtypes on the wire. shards: ranks among which the sum is divided; 1: each gets all of it.
+    copies: ranks that hold the same share, which they add up among themselves (hybrid sharding, arXiv 2304.11277).
+    """
+
+    reduce: str
+    parameters: str
+    shards: int = 1
+    copies: int = 1
+
+    @property
+    def stream(self) -> str:
+        """Where gradients are scattered and parameters gathered: `data`, or `shard` where that is a part of it."""
+        return "shard" if self.shards > 1 and self.copies > 1 else "data"
+
+    def reduction(self, bucket: Bucket, after: str, microbatch: int | None = None) -> list[Launch]:
+        """What sums a bucket, once a step or behind one microbatch."""
+        verb, of = "reduce_scatter" if self.shards > 1 else "reduce", None if microbatch is None else "B"
+        size = DTYPE_BYTES[self.reduce]
+        action = Action(
+            verb, bucket=bucket.name, of=of, microbatch=microbatch, size_bytes=bucket.numel * size, method="none",
+            after=(after,),
+        )  # fmt: skip
+        found = [Launch(self.stream, action)]
+        if self.stream == "shard":
+            owned = part(bucket.numel, self.shards) * size
+            found.append(Launch("replica", action._replace(verb="reduce", size_bytes=owned, after=(action.name,))))
+        return found
+
+    def gather(
+        self, bucket: Bucket, after: tuple[str, ...] = (), of: str | None = None, microbatch: int | None = None
+    ) -> Launch:
+        """What brings a bucket's parameters, once a step or for one pass of a microbatch."""
+        size = bucket.numel * DTYPE_BYTES[self.parameters]
+        action = Action("all_gather", bucket=bucket.name, of=of, microbatch=microbatch, size_bytes=size, method="none",
+                        after=after)  # fmt: skip
+        return Launch(self.stream, action)
 
 
 def make_buckets(
@@ -33,15 +80,14 @@ def make_buckets(
 
 
 def reduce_gradients(
-    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], last_microbatch: int, *,
-    zero: int, reduce_dtype: str, overlap: bool, completes: str = "B",
+    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], last_microbatch: int,
+    sharing: Sharing, *, overlap: bool, completes: str = "B",
 ) -> list[Launch]:  # fmt: skip
-    """Adds one reduction per bucket on stream `data`.
+    """Adds one reduction per bucket.
 
     overlap: launched right after the backward segment that completes the bucket; else after the last compute action.
     completes: verb of what completes a gradient, B, or W where the backward pass is split.
     """
-    verb = "reduce_scatter" if zero else "reduce"
     reduced: list[Launch] = []
     by_segment = {}
     for bucket in buckets:
@@ -50,17 +96,15 @@ def reduce_gradients(
         segment = index if len(chunk.segments) > 1 else None
         by_segment.setdefault(Action(completes, bucket.stage, last_microbatch, segment).name, []).append(bucket)
 
-    def action(bucket: Bucket, after: str) -> Launch:
-        size = bucket.numel * DTYPE_BYTES[reduce_dtype]
-        return Launch("data", Action(verb, bucket=bucket.name, size_bytes=size, method="none", after=(after,)))
-
     for launch in launches:
         reduced.append(launch)
         if overlap:
-            reduced += [action(bucket, launch.action.name) for bucket in by_segment.get(launch.action.name, ())]
+            for bucket in by_segment.get(launch.action.name, ()):
+                reduced += sharing.reduction(bucket, launch.action.name)
     if not overlap:
         last = last_compute(launches)
-        reduced += [action(bucket, last) for bucket in buckets]
+        for bucket in buckets:
+            reduced += sharing.reduction(bucket, last)
     return reduced
 
 
@@ -69,7 +113,7 @@ def reduce_tied_embedding(launches: list[Launch], size_bytes: int) -> list[Launc
 
     Megatron-LM's finalize_model_grads runs them in this order.
     """
-    after = [launch.action.name for launch in launches if launch.action.verb in ("reduce", "reduce_scatter")]
+    after = [launch.action.name for launch in launches if launch.action.verb in REDUCTIONS]
     after = after[-1:] or [last_compute(launches)]
     return [
         *launches,
@@ -78,40 +122,39 @@ def reduce_tied_embedding(launches: list[Launch], size_bytes: int) -> list[Launc
 
 
 def update_parameters(launches: list[Launch]) -> list[Launch]:
-    """Adds the dense optimizer step, after every reduction but those that a bucket's own update awaits."""
+    """Adds the dense optimizer step, after every reduction but those that a bucket's own update awaits, or that the
+    computation has waited for, microbatch by microbatch."""
     own = {name for launch in launches if launch.action.verb == "optimizer" for name in launch.action.after}
-    waits = [launch.action.name for launch in launches if launch.action.verb in ("reduce", "reduce_scatter")]
-    return [*launches, Launch("compute", Action("optimizer", after=tuple(name for name in waits if name not in own)))]
+    found = [launch.action for launch in launches if launch.action.verb in REDUCTIONS]
+    last = max((action.microbatch for action in found if action.microbatch is not None), default=None)
+    waits = tuple(action.name for action in found if action.microbatch in (None, last) and action.name not in own)
+    return [*launches, Launch("compute", Action("optimizer", after=waits))]
 
 
 def gather_parameters(
-    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], *, dtype: str, overlap: bool
+    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *, overlap: bool
 ) -> list[Launch]:
-    """Adds ZeRO 1's all-gather of updated parameters (Rajbhandari et al. 2020, arXiv 1910.02054).
+    """Adds the all-gather of updated parameters of ZeRO 1 and 2 (Rajbhandari et al. 2020, arXiv 1910.02054).
 
     overlap: at the start of the step, bucket by bucket in forward order, beside the first microbatch's forward, whose
     segments wait for their bucket; else after the optimizer, and the step ends with it.
     """
     forward_order = sorted(buckets, key=lambda bucket: (bucket.stage, bucket.first))
-
-    def action(bucket: Bucket, after: tuple[str, ...] = ()) -> Action:
-        size = bucket.numel * DTYPE_BYTES[dtype]
-        return Action("all_gather", bucket=bucket.name, size_bytes=size, method="none", after=after)
-
     if not overlap:
-        return launches + [Launch("data", action(bucket, ("optimizer",))) for bucket in forward_order]
+        return launches + [sharing.gather(bucket, ("optimizer",)) for bucket in forward_order]
+    gathers = {bucket.name: sharing.gather(bucket) for bucket in forward_order}
     needs: dict[str, tuple[str, ...]] = {}
     for bucket in forward_order:
         chunk = next(chunk for chunk in chunks if chunk.stage == bucket.stage)
         segment = chunk.segments.index((bucket.first, bucket.last)) if len(chunk.segments) > 1 else None
-        needs[Action("F", bucket.stage, 0, segment).name] = (action(bucket).name,)
+        needs[Action("F", bucket.stage, 0, segment).name] = (gathers[bucket.name].action.name,)
     waiting = [
         Launch(launch.stream, launch.action.waiting_for(*needs[launch.action.name]))
         if launch.action.name in needs
         else launch
         for launch in launches
     ]
-    return [Launch("data", action(bucket)) for bucket in forward_order] + waiting
+    return [*gathers.values(), *waiting]
 
 
 def last_compute(launches: Iterable[Launch]) -> str:

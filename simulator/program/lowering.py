@@ -2,29 +2,34 @@
 
 pass                      reads                        writes
 place_units               model, plan                  chunks: which units each stage holds
-make_buckets              chunks, parameters           gradient buckets; segments at their boundaries
+make_buckets, make_blocks chunks, parameters           gradient buckets; segments at their boundaries
 compute_launches          schedule, segments           F and B (or F, I and W) of each rank, in order
 add_transfers             F, B, I                      send, recv
 add_tables                F, B, I of stage 0           exchanges and lookups
 reduce_gradients          the last B's or W's segments reduce or reduce_scatter
+scatter_each              every B's segments           reduce_scatter (ZeRO 2 and 3)
 compress_reductions       reduce                       encode, smaller reduce, decode
 carry_reductions          reduce, first F's segments   reduce of the step before, optimizer of single buckets
 reduce_tied_embedding     reduce                       reduce tied
 update_tables             -                            table_optimizer
 update_parameters         every reduction              optimizer
 gather_parameters         optimizer, first F           all_gather
+gather_each, gather_once  F, B                         all_gather ahead of each block (ZeRO 3)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.stacks import TORCH, Stack
 from simulator.policies.compression import compressor_of
+from simulator.program.actions import Action
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
+    Sharing,
     gather_parameters,
     make_buckets,
     reduce_gradients,
@@ -35,8 +40,9 @@ from simulator.program.embedding import add_tables, update_tables
 from simulator.program.pipeline import schedule_named, schedule_order
 from simulator.program.placement import ends_meet, holder, place_units
 from simulator.program.priority import carried_buckets, carry_reductions
-from simulator.program.program import Chunk, Program, RankProgram
+from simulator.program.program import Bucket, Chunk, Launch, Program, RankProgram
 from simulator.program.segments import compute_launches, cut_at_buckets
+from simulator.program.sharded import gather_each, gather_once, make_blocks, scatter_each
 from simulator.program.transfers import add_transfers
 from simulator.units import DTYPE_BYTES, MIB
 
@@ -72,31 +78,14 @@ def local_numel(scenario, unit: int) -> int:
 
 
 def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, num_stages: int) -> RankProgram:
-    layout, plan, precision = scenario.layout, scenario.plan, scenario.precision
-    replicas = layout.data * layout.context
-    reduces, zero = replicas > 1, plan.zero if replicas > 1 else 0
-    overlap_reduce = plan.overlap.grad_reduce
-    overlap_gather = bool(zero) and plan.overlap.param_gather
+    layout, plan = scenario.layout, scenario.plan
     tied = tied_bytes(scenario) if pipeline_rank in (0, layout.pipeline - 1) else 0
-    buckets = carried = ()
-    if reduces:
-        buckets = make_buckets(
-            chunks,
-            lambda unit: local_numel(scenario, unit),
-            round(plan.bucket_mib * MIB),
-            DTYPE_BYTES[precision.reduce],
-        )
-        if plan.aggregation.order == "priority":
-            carried = carried_buckets(
-                buckets, overlap=overlap_reduce, recomputes=plan.recompute == "full", tied=bool(tied)
-            )  # fmt: skip
-        if overlap_reduce or overlap_gather or carried:
-            chunks = tuple(cut_at_buckets(chunk, buckets) for chunk in chunks)
-    last = scenario.microbatches - 1
-    launches = compute_launches(
-        order, chunks, cut_last_backward=overlap_reduce and reduces,
-        cut_first_forward=overlap_gather or bool(carried), last=last,
-    )  # fmt: skip
+    buckets = _buckets(scenario, chunks)
+    carried = _carried(scenario, buckets, tied=bool(tied))
+    cut = _cuts(scenario, carries=bool(carried))
+    if any(cut(action) for action in order):
+        chunks = tuple(cut_at_buckets(chunk, buckets) for chunk in chunks)
+    launches = compute_launches(order, chunks, cut)
     launches = add_transfers(
         launches, chunks, pipeline_rank, num_stages, lambda stage: holder(plan, stage), boundary_bytes(scenario),
         overlap=plan.overlap.pipeline,
@@ -104,29 +93,95 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     traffic = tables.traffic(scenario) if pipeline_rank == 0 else None
     if traffic:
         launches = add_tables(launches, chunks, traffic)
-    if reduces:
-        launches = reduce_gradients(
-            launches, chunks, buckets, last, zero=zero, reduce_dtype=precision.reduce, overlap=overlap_reduce,
-            completes="W" if schedule_named(plan.schedule).splits else "B",
-        )  # fmt: skip
-        if plan.compression.method != "none":
-            spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
-            launches = compress_reductions(
-                launches,
-                compressor_of(plan),
-                lambda name: local_shapes(scenario, *spans[name]),
-                precision.reduce,
-            )
+    if buckets:
+        launches = _reduce(scenario, launches, chunks, buckets)
         launches = carry_reductions(launches, chunks, carried, starts_late=pipeline_rank > 0)
     if tied:
         launches = reduce_tied_embedding(launches, tied)
     if traffic:
         launches = update_tables(launches, traffic)
     launches = update_parameters(launches)
-    if zero:
-        launches = gather_parameters(launches, chunks, buckets, dtype=precision.parameters, overlap=overlap_gather)
+    if plan.shards > 1:
+        launches = _gather(scenario, launches, chunks, buckets)
     rank = layout.rank(pipeline_rank)
     return RankProgram(rank, layout.group("table", rank), chunks, buckets, tuple(launches))
+
+
+def _buckets(scenario, chunks: tuple[Chunk, ...]) -> tuple[Bucket, ...]:
+    """What is reduced together: buckets of a size, or blocks under ZeRO 3; none where nothing is reduced."""
+    plan = scenario.plan
+    if plan.replicas == 1:
+        return ()
+
+    def numel(unit: int) -> int:
+        return local_numel(scenario, unit)
+
+    if plan.gathers_blocks:
+        return make_blocks(chunks, blocks.units(scenario.model), numel)
+    return make_buckets(chunks, numel, round(plan.bucket_mib * MIB), DTYPE_BYTES[scenario.precision.reduce])
+
+
+def _carried(scenario, buckets: tuple[Bucket, ...], *, tied: bool) -> tuple[Bucket, ...]:
+    """The buckets that are reduced in the next step."""
+    plan = scenario.plan
+    if plan.aggregation.order != "priority":
+        return ()
+    return carried_buckets(buckets, overlap=plan.overlap.grad_reduce, recomputes=plan.recompute == "full", tied=tied)
+
+
+def _cuts(scenario, *, carries: bool) -> Callable[[Action], bool]:
+    """Which F, B and W are cut at the buckets' boundaries. carries: some are reduced in the next step's forward."""
+    plan, last = scenario.plan, scenario.microbatches - 1
+    first_forward = carries or plan.gathers_blocks or (plan.shards > 1 and plan.overlap.param_gather)
+    last_backward = plan.replicas > 1 and plan.overlap.grad_reduce
+
+    def cut(action: Action) -> bool:
+        if action.verb == "F":
+            return (plan.gathers_blocks and plan.scatters_each) or (first_forward and action.microbatch == 0)
+        return action.verb in "BW" and (plan.scatters_each or (last_backward and action.microbatch == last))
+
+    return cut
+
+
+def _sharing(scenario) -> Sharing:
+    plan, precision = scenario.plan, scenario.precision
+    return Sharing(precision.reduce, precision.parameters, plan.shards, plan.replicas // plan.shards)
+
+
+def _reduce(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...]) -> list[Launch]:
+    """The launches with the reduction of dense gradients, compressed where the plan says."""
+    plan, sharing, overlap = scenario.plan, _sharing(scenario), scenario.plan.overlap.grad_reduce
+    if plan.scatters_each:
+        return scatter_each(launches, chunks, buckets, sharing, overlap=overlap)
+    completes = "W" if schedule_named(plan.schedule).splits else "B"
+    launches = reduce_gradients(
+        launches, chunks, buckets, scenario.microbatches - 1, sharing, overlap=overlap, completes=completes
+    )
+    if plan.compression.method == "none":
+        return launches
+    spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
+    return compress_reductions(
+        launches,
+        compressor_of(plan),
+        lambda name: local_shapes(scenario, *spans[name]),
+        scenario.precision.reduce,
+    )
+
+
+def _gather(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...]) -> list[Launch]:
+    """The launches with the gathers of sharded parameters."""
+    plan, sharing, overlap = scenario.plan, _sharing(scenario), scenario.plan.overlap.param_gather
+    if not plan.gathers_blocks:
+        return gather_parameters(launches, chunks, buckets, sharing, overlap=overlap)
+    if not plan.scatters_each:
+        return gather_once(launches, chunks, buckets, sharing, overlap=overlap)
+    shared = blocks.tied_parameter(scenario.model) is not None
+    ends = [chunk.last for chunk in chunks]
+
+    def drops(bucket: Bucket) -> bool:
+        return plan.reshard_after_forward and bucket.last not in ends and not (shared and bucket.first == 0)
+
+    return gather_each(launches, chunks, buckets, sharing, drops=drops, overlap=overlap)
 
 
 def tied_bytes(scenario) -> int:
@@ -168,4 +223,5 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         elementwise_loss=stack.elementwise_loss,
         separate_kernels=stack.separate_kernels,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
+        fresh_gradients=plan.scatters_each,
     )

@@ -116,8 +116,10 @@ class Program:
     def to_text(self) -> str:
         """Lines that `from_text` reads back: degrees, then for each representative its pieces and its launches."""
         layout = self.layout
+        shard = f" shard {layout.shard}" if layout.shard else ""
         lines = [
             f"program tensor {layout.tensor} context {layout.context} data {layout.data} pipeline {layout.pipeline}"
+            + shard
         ]
         for own in self.ranks:
             lines.append(f"r{own.rank} stands for {_members_text(own.members)}")
@@ -140,7 +142,7 @@ class Program:
         for number, line in enumerate(text.splitlines(), 1):
             try:
                 if match := _HEAD.match(line):
-                    layout = Layout(**{key: int(value) for key, value in match.groupdict().items()})
+                    layout = Layout(**{key: int(value) for key, value in match.groupdict().items() if value})
                 elif match := _MEMBERS.match(line):
                     found[int(match[1])] = {
                         "members": _members(match[2]), "chunks": [], "buckets": [], "launches": [],
@@ -215,7 +217,8 @@ def check_program(program: Program) -> None:
 
 
 _HEAD = re.compile(
-    r"program tensor (?P<tensor>\d+) context (?P<context>\d+) data (?P<data>\d+) pipeline (?P<pipeline>\d+)$"
+    r"program tensor (?P<tensor>\d+) context (?P<context>\d+) data (?P<data>\d+) pipeline (?P<pipeline>\d+)"
+    r"(?: shard (?P<shard>\d+))?$"
 )
 _MEMBERS = re.compile(r"r(\d+) stands for (.+)$")
 _CHUNK = re.compile(r"r(\d+) stage (\d+) units ((?:\d+\.\.\d+ ?)+)$")

@@ -14,13 +14,14 @@ NEXT, PREVIOUS = "next", "previous"
 
 Patterns = Mapping[str, tuple[str, ...]]
 
-PATTERNS: Patterns = {"tensor": (RING,), "data": (RING,), "tied": (RING,), "table": (RING, DIRECT)}
+PATTERNS: Patterns = {"tensor": (RING,), "data": (RING,), "shard": (RING,), "replica": (RING,), "tied": (RING,),
+                      "table": (RING, DIRECT)}  # fmt: skip
 """The groups whose collectives a program launches, and the patterns their messages take."""
 
 DIRECT_REDUCTION: Patterns = {**PATTERNS, "data": (RING, DIRECT)}
 """The same where a compressor's payload goes to every other replica directly."""
 
-_KIND_OF_STREAM = {"data": "data", "tied": "tied", "embedding": "table"}
+_KIND_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "tied": "tied", "embedding": "table"}
 
 
 class Standings:

@@ -18,6 +18,9 @@ DEGREES = ("tensor", "context", "data", "pipeline")
 V_CHUNKS = 2
 """Model chunks on each rank of a V: one on the way out, one on the way back."""
 
+SPLITS_BACKWARD = "zb_"
+"""How the names of the schedules begin that run the backward pass in halves."""
+
 MAX_GPUS = 2**24
 MAX_LAYERS = 10_000
 MAX_PASSES = 1_000_000
@@ -276,6 +279,30 @@ def check_gradients(plan: Plan) -> None:
             f"{gcd(plan.shard_group, replicas)} or leave it out",
             key="plan.shard_group",
         )
+    if plan.shard_group == 1 and plan.zero and replicas > 1:
+        raise ScenarioError(
+            f"1 shards nothing, and zero is {plan.zero}; use --set plan.zero=0 or a shard_group of 2 to {replicas}",
+            key="plan.shard_group",
+        )
+    if plan.scatters_each and plan.schedule.startswith(SPLITS_BACKWARD):
+        raise ScenarioError(
+            f"{plan.schedule} splits the backward pass, and zero {plan.zero} without a pipeline reduces each block's "
+            "gradients right behind it; use --set plan.schedule=1f1b",
+            key="plan.schedule",
+        )
+    if plan.pipeline > 1 and plan.zero == 2 and replicas > 1:
+        raise ScenarioError(
+            f"2 scatters gradients behind every microbatch, which no software does with a pipeline (pipeline "
+            f"{plan.pipeline}; DeepSpeed refuses it); use --set plan.zero=1, or --set plan.zero=3 "
+            "--set plan.reshard_after_forward=false",
+            key="plan.zero",
+        )
+    if plan.pipeline > 1 and plan.gathers_blocks and plan.reshard_after_forward:
+        raise ScenarioError(
+            f"true would gather every block again for each microbatch of pipeline {plan.pipeline}; FSDP keeps "
+            "gathered parameters there: use --set plan.reshard_after_forward=false, or --set plan.zero=1",
+            key="plan.reshard_after_forward",
+        )
 
 
 def check_aggregation(plan: Plan, cluster: Cluster) -> None:
@@ -284,10 +311,12 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
     if algorithm == "auto" or layout.data * layout.context == 1:
         return
     ops = ("reduce_scatter", "all_gather") if plan.zero else compressor_of(plan).collectives
+    groups = {"shard": ops, "replica": ("all_reduce",)} if layout.shard else {"data": ops}
     for pipeline_rank in range(layout.pipeline):
-        span = cluster.span(layout.group("data", layout.rank(pipeline_rank)))
-        for op in ops:
-            check_algorithm(op, algorithm, span, switches_of(cluster))
+        for kind, own in groups.items():
+            span = cluster.span(layout.group(kind, layout.rank(pipeline_rank)))
+            for op in own:
+                check_algorithm(op, algorithm, span, switches_of(cluster))
 
 
 def check_tables(model: ModelSpec, plan: Plan) -> None:

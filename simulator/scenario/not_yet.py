@@ -50,8 +50,6 @@ NOT_YET: tuple[Line, ...] = (
     ("software.compile", lambda f: f.software.compile, "use false"),
     ("plan.context", lambda f: f.plan.context > 1, "use 1"),
     ("plan.recompute", lambda f: f.plan.recompute == "selective_op", "use none, selective or full"),
-    ("plan.zero", lambda f: f.plan.zero >= 2 and _reduces(f), "use 0 or 1"),
-    ("plan.shard_group", lambda f: f.plan.shard_group is not None and f.plan.zero > 0 and _reduces(f), "leave it out"),
     ("plan.overlap.tensor", lambda f: f.plan.overlap.tensor and f.plan.tensor > 1, "use false"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
@@ -83,10 +81,10 @@ def check_supported(file: ScenarioFile) -> None:
             said = "this" if isinstance(value, tuple | Value) else said
             raise NotSupportedYet(f"{said} is not supported yet; {instead}", key=key)
     compression, plan = file.plan.compression, file.plan
-    if compression.method != "none" and plan.zero == 1 and _reduces(file):  # compressors rewrite all-reduces only
+    if compression.method != "none" and plan.zero and _reduces(file):  # compressors rewrite all-reduces only
         instead = "use zero 0, or precision.reduce bf16" if compression.method == "bf16" else "use zero 0, or none"
         raise NotSupportedYet(
-            f"{compression.method} with zero 1 is not supported yet; {instead}",
+            f"{compression.method} with zero {plan.zero} is not supported yet; {instead}",
             key="plan.compression.method",
         )
 

@@ -51,7 +51,7 @@ def scenarios(draw, broken=None):
     assume(gpus % (tensor * pipeline) == 0)
     data = gpus // (tensor * pipeline)
     schedule = draw(st.sampled_from(["gpipe", "1f1b", "interleaved_1f1b", "zb_h1", "zb_h2", "zb_v"]))
-    zero = draw(st.sampled_from([0, 1]))
+    zero = draw(st.sampled_from([0, 1, 3] if pipeline > 1 else [0, 1, 2, 3]))
     methods = ["none"] if zero else ["none", "bf16", "topk", "powersgd"]
     overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline")}
     chunks = 2 if schedule in ("interleaved_1f1b", "zb_v") and pipeline > 1 else 1
@@ -60,8 +60,11 @@ def scenarios(draw, broken=None):
         "global_batch": data * draw(st.integers(1, 8)), "schedule": schedule, "zero": zero,
         "overlap": overlap, "virtual_stages": chunks,
         "sequence_parallel": draw(st.booleans()), "recompute": draw(st.sampled_from(["none", "selective", "full"])),
-        "bucket_mib": draw(st.sampled_from([1, 25, 1000])),
+        "bucket_mib": None if zero == 3 else draw(st.sampled_from([1, 25, 1000])),
+        "reshard_after_forward": pipeline == 1 and draw(st.booleans()),
     }  # fmt: skip
+    if zero and plan["data"] > 2 and draw(st.booleans()):
+        plan["shard_group"] = 2
     if plan["data"] > 1:
         method = draw(st.sampled_from(methods))
         orders = ["backward"] if zero or method != "none" else ["backward", "priority"]

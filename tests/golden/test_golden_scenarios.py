@@ -49,6 +49,10 @@ SCENARIOS = {
         "plan.pipeline=2", "plan.tensor=2", "plan.schedule=zb_v", "model.trunk.layers=4", "plan.global_batch=3",
     ),
     "zero1_gather_overlap": ("plan.zero=1", "plan.tensor=2"),
+    "zero2_accumulates": ("plan.zero=2", "plan.tensor=2", "plan.global_batch=4"),
+    "zero3_prefetch": ("plan.zero=3", "plan.tensor=1", "plan.bucket_mib=null"),
+    "zero3_hybrid": ("plan.zero=3", "plan.tensor=1", "plan.bucket_mib=null", "plan.shard_group=2",
+                     "plan.global_batch=4"),
     "recommender_row_wise": (
         ITEM, "model.trunk={block: hstu, layers: 2, hidden: 64, heads: 4, seq: 16}", "model.head={kind: binary}",
         "plan.tensor=2", "plan.global_batch=4",

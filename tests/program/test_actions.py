@@ -15,6 +15,8 @@ LINES = [
     "encode b7.1 powersgd after reduce b7",
     "reduce tied 100MiB none after 0B7",
     "reduce_scatter b12 3GiB none after 2B0.1",
+    "reduce_scatter b7 B3 25MiB none after 0B3.1",
+    "all_gather b7 F0 12MiB none",
     "exchange vectors 0F3 1KiB after lookup 0F3",
     "lookup 0B3",
     "optimizer after reduce b7, reduce b8",
@@ -30,6 +32,7 @@ def test_a_name_is_the_line_without_sizes_peers_and_waits():
     assert Action.from_text("send 0F3 >p1 4MiB after 0F3").name == "send 0F3"
     assert Action.from_text("reduce b7.1 25MiB powersgd after encode b7.1").name == "reduce b7.1"
     assert Action.from_text("1B3.2").name == "1B3.2"
+    assert Action.from_text("reduce_scatter b7 B3 25MiB none after 0B3.1").name == "reduce_scatter b7 B3"
 
 
 @pytest.mark.parametrize("line", ["", "F3", "1X3", "1F", "recv 1F3 <q0", "reduce b 25MiB", "reduce b7 25 MiB", "dance"])
@@ -62,7 +65,11 @@ def actions():
         make, st.sampled_from(BUCKET_VERBS), bucket=st.builds("b{}".format, small) | st.just("tied"), phase=small,
         size_bytes=size, method=st.sampled_from([None, "none", "topk", "powersgd"]), after=waits,
     )  # fmt: skip
-    return compute | staged | bucket | st.builds(make, st.sampled_from(STEP_VERBS), after=waits)
+    of_one = st.builds(
+        make, st.sampled_from(BUCKET_VERBS), bucket=st.builds("b{}".format, small), of=st.sampled_from("FB"),
+        microbatch=small, size_bytes=size, method=st.sampled_from([None, "none"]), after=waits,
+    )  # fmt: skip
+    return compute | staged | bucket | of_one | st.builds(make, st.sampled_from(STEP_VERBS), after=waits)
 
 
 @given(actions())

@@ -69,6 +69,14 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (TINY, ["model.trunk.layers=10001"], ["10001 layers are more than the 10,000 of one simulation"]),
         (TINY, ["plan.global_batch=9007199254740992"], ["2251799813685248 forward passes", "raise microbatch or data"]),
         (TINY, ["plan.shard_group=3"], ["3 does not divide data * context = 4", "leave it out"]),
+        (TINY, ["plan.shard_group=1", "plan.zero=3"],
+         ["1 shards nothing, and zero is 3", "--set plan.zero=0", "2 to 4"]),
+        (TINY, ["plan.zero=2", "plan.pipeline=2", "plan.data=2"],
+         ["which no software does with a pipeline (pipeline 2", "--set plan.zero=1",
+          "--set plan.zero=3 --set plan.reshard_after_forward=false"]),
+        (TINY, ["plan.zero=3", "plan.pipeline=2", "plan.data=2"],
+         ["for each microbatch of pipeline 2", "--set plan.reshard_after_forward=false"]),
+        (TINY, ["plan.zero=3", "plan.schedule=zb_h1"], ["zb_h1 splits the backward pass", "--set plan.schedule=1f1b"]),
         (TINY, ["profile={h100_sxm5_80gb: x.json}"], ["no device 'h100_sxm5_80gb'", "its device is a100_sxm4_80gb"]),
     ],
 )  # fmt: skip
@@ -95,6 +103,7 @@ def test_a_llama_with_8_kv_heads_is_refused_at_tensor_16(refused):
         ["plan.pipeline=1", "cluster.nodes=1", "plan.schedule=interleaved_1f1b"],
         ["plan.reshard_after_forward=false"],
         ["plan.shard_group=1"],
+        ["plan.zero=3", "plan.schedule=zb_h1"],
         ["plan.embedding_sharding=table_wise"],
         ["plan.context_kind=all_to_all"],
         ["model.trunk.vocab=51201"],  # padded, as Megatron-LM does

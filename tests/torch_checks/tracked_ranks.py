@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.distributed as dist
@@ -20,12 +21,13 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._pytree import tree_leaves
 
 from simulator.executor.blocks import attention
-from simulator.executor.job import Job
+from simulator.executor.job import Job, own_program
 from simulator.executor.rank import _Runner
 from simulator.executor.spans import Span
 from simulator.memory import RankMemory, measure_memory
 from simulator.model.blocks import sparse_tables
-from simulator.program.lowering import cut_of, lower
+from simulator.model.memory_rules import dense_bytes
+from simulator.program.lowering import cut_of, local_shapes, lower
 from simulator.units import MIB
 
 
@@ -34,7 +36,8 @@ class Tracked:
     """Bytes of one rank in a step, the optimizer's states made before.
 
     measured: parameters, gradients and optimizer at rest, embeddings where they are largest, and `alive`: everything
-    else at the peak, which the simulator splits into activations and buffers. peak: all together, as MemTracker saw it.
+    else at the peak, which the simulator splits into activations, buffers and what is whole for a while of sharded
+    parameters and gradients (`at_rest`). peak: all together, as MemTracker saw it.
     predicted: the simulator's figures for the same rank. alike: with the executor's kernels (`eager_kernels.py`).
     """
 
@@ -42,11 +45,16 @@ class Tracked:
     peak: int
     predicted: RankMemory
     alike: RankMemory
+    at_rest: dict[str, int]
+
+    def counted(self, what: RankMemory) -> dict[str, int]:
+        """The simulator's figures, by the kinds of `measured`."""
+        at_rest = {**self.at_rest, "embeddings": dict(what.by_kind)["embeddings"]}
+        return {**at_rest, "alive": what.peak - sum(at_rest.values())}
 
     def row(self, what: RankMemory) -> str:
         """measured / counted, in MiB, and how far the total is off."""
-        kinds = dict(what.by_kind)
-        kinds["alive"] = kinds.pop("activations") + kinds.pop("buffers")
+        kinds = self.counted(what)
         parts = [f"{kind} {self.measured[kind] / MIB:.2f} / {size / MIB:.2f}" for kind, size in kinds.items()]
         return f"{', '.join(parts)}; total {self.peak / MIB:.2f} / {what.peak / MIB:.2f} ({self.off(what):+.1%})"
 
@@ -114,7 +122,15 @@ def track(scenario, rank: int = 0) -> Tracked:
         (snapshot,) = tracker.get_tracker_snapshot("peak").values()
         measured = resident_bytes(runner.dense) | {"embeddings": largest[0]}
         measured["alive"] = snapshot["Total"] - sum(measured.values())
-        return Tracked(measured, snapshot["Total"], predicted, alike)
+        return Tracked(measured, snapshot["Total"], predicted, alike, resting(scenario, program, rank))
+
+
+def resting(scenario, program, rank: int) -> dict[str, int]:
+    """What the simulator counts of a rank's dense state between two steps."""
+    own = own_program(program, rank)
+    shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
+    found = dense_bytes(sum(map(prod, shapes)), scenario.precision, scenario.optimizer, scenario.plan.shares)
+    return found | ({"gradients": 0} if scenario.plan.scatters_each else {})
 
 
 def make_states(dense) -> None:
@@ -130,11 +146,11 @@ def make_states(dense) -> None:
 def resident_bytes(dense) -> dict[str, int]:
     """What the executor's dense parameters hold at rest."""
     buckets = dense.buckets.values()
-    weights = [bucket.weights for bucket in buckets]
+    weights = [bucket.own if dense.gathers else bucket.weights for bucket in buckets]
     masters = [one for one in dense.masters.values() if not any(_same(one, weight) for weight in weights)]
     return {
         "parameters": _bytes(weights),
-        "gradients": _bytes([bucket.gradients for bucket in buckets]),
+        "gradients": 0 if dense.scatters else _bytes([bucket.gradients for bucket in buckets]),
         "optimizer": _bytes([*masters, *tree_leaves(dense.states)]),
     }
 

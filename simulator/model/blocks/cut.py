@@ -62,7 +62,8 @@ class Cut:
     tensor, context, sequence_parallel: the plan's degrees. dtype: of activations and GEMMs.
     attention: flash (one kernel, nothing of size seq^2 in memory) or unfused (2021: batched GEMMs and softmax).
     fused_accumulation: weight gradients are added into the accumulated gradient by the GEMM itself; False adds a pass
-    over memory for each weight. gradient_bytes: bytes of an accumulated gradient element.
+    over memory for each weight. gradient_bytes: bytes of an accumulated gradient element. fresh_gradients: none are
+    accumulated: each microbatch's are reduced and gone (ZeRO 2 and 3), so that a weight gradient is only written.
     async_reduction: without sequence parallelism, the all-reduce of a column-parallel layer's input gradient runs
     beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
     of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
@@ -79,6 +80,7 @@ class Cut:
     lengths: tuple[int, ...] = ()
     fused_accumulation: bool = True
     gradient_bytes: int = 4
+    fresh_gradients: bool = False
     async_reduction: bool = True
     norm: str = "torch"
     elementwise_loss: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from simulator.model.blocks.attention import DROPOUT_MASK_BYTES
 from simulator.model.blocks.cut import Cut, Parameter
+from simulator.model.blocks.head import is_tied
 from simulator.model.blocks.kernels import accumulate, gemm, memory_bound, tensor_collective, weight_gradient
 from simulator.model.spec import ModelSpec, Table
 from simulator.model.work import Step
@@ -105,6 +106,8 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         steps += [memory_bound("elementwise", rows * token[1], size, cut),
                   memory_bound("embedding_update", width, 3 * size, cut),
                   *accumulate(rows * token[1], cut)]  # fmt: skip
+        if cut.fresh_gradients and is_tied(model):  # autograd adds it to the head's: reads both, writes the sum
+            steps.append(memory_bound("elementwise", rows * token[1], 3 * size, cut))
     return tuple(steps)
 
 

@@ -22,7 +22,7 @@ def gemm(m: int, n: int, k: int, cut: Cut, out_bytes: int | None = None) -> Kern
 def weight_gradient(out_width: int, in_width: int, tokens: int, cut: Cut) -> tuple[Kernel, ...]:
     """dW[out, in] = dY^T X, summed over microbatches by the GEMM (reads and writes C) or in a pass of its own."""
     kernels = (gemm(out_width, in_width, tokens, cut, 2 * cut.gradient_bytes),)
-    if not cut.fused_accumulation:
+    if not cut.fused_accumulation or cut.fresh_gradients:
         kernels = (gemm(out_width, in_width, tokens, cut), *accumulate(out_width * in_width, cut))
     return tuple(replace(kernel, of_weight=True) for kernel in kernels)
 
@@ -51,7 +51,9 @@ def norm_backward(elements: int, width: int, cut: Cut) -> Kernel:
 
 
 def accumulate(count: int, cut: Cut) -> tuple[Kernel, ...]:
-    """Megatron-LM's `main_grad.add_`: reads the fresh gradient, reads and writes the accumulated one."""
+    """Megatron-LM's `main_grad.add_`: reads the fresh gradient, reads and writes the accumulated one, where one is."""
+    if cut.fresh_gradients:
+        return ()
     return (memory_bound("elementwise", count, cut.bytes + 2 * cut.gradient_bytes, cut),)
 
 

@@ -1,0 +1,150 @@
+"""ZeRO 2 and 3: gradients that are scattered behind each block, parameters that are gathered ahead of it.
+
+Follows PyTorch's fully_shard (FSDP2; Zhao et al. 2023, arXiv 2304.11277; torch/distributed/fsdp/_fully_shard), block
+by block: a block is what `fully_shard` is applied to, a layer. The host runs ahead, so what bounds the streams are the
+events that they wait for:
+
+- A gather may run beside one block's compute: it is launched when the block before the one before it has ended
+  (implicit prefetching in forward, explicit in backward). A pass of a microbatch prefetches nothing of the next one.
+- At most one reduce-scatter is under way beside a block's compute: the block after it waits for it
+  (`reduce_scatter_states`). DeepSpeed's stage 2 has two buffers for the same end (`overlap_comm`).
+- The last block of a microbatch's forward is not dropped, its backward comes at once; nor is an embedding that the
+  head shares (FSDP2's root, torchtitan's last layers).
+- With microbatches, each one gathers and scatters anew (FSDP2 without `set_requires_gradient_sync(False)`); what a
+  rank accumulates is its shard. Under a pipeline both happen once a step: `torch.distributed.pipelining` gathers in
+  the first forward, keeps everything until the last backward and scatters then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from simulator.model.blocks import Unit
+from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.data_parallel import Sharing
+from simulator.program.program import Bucket, Chunk, Launch
+
+PREFETCH = 1
+"""Blocks whose gather may run ahead of the one that computes (FSDP2's default, and FSDP1's `limit_all_gathers`)."""
+
+
+def make_blocks(chunks: tuple[Chunk, ...], units: Sequence[Unit], numel: Callable[[int], int]) -> tuple[Bucket, ...]:
+    """One bucket for each layer, for the embedding and for the head, last chunk and last block first.
+
+    numel: dense parameters of a unit on this rank. A block without parameters belongs to the one before it (the first:
+    to the one behind it), since nothing of it is gathered.
+    """
+    blocks: list[Bucket] = []
+    for chunk in sorted(chunks, key=lambda chunk: -chunk.stage):
+        spans: list[list[int]] = []
+        for index in range(chunk.first, chunk.last + 1):
+            count, unit = numel(index), units[index]
+            same = bool(spans) and unit.layer == units[spans[-1][1]].layer >= 0
+            if spans and (same or not count or not spans[-1][2]):
+                spans[-1][1:] = index, spans[-1][2] + count
+            else:
+                spans.append([index, index, count])
+        blocks += [
+            Bucket(f"b{len(blocks) + place}", chunk.stage, *span) for place, span in enumerate(reversed(spans))
+        ]  # fmt: skip
+    return tuple(blocks)
+
+
+def scatter_each(
+    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *, overlap: bool
+) -> list[Launch]:
+    """Adds the reduction of every bucket behind each backward pass that touches it.
+
+    overlap: beside the next block's compute, one at a time; else compute goes on when it is over. Whatever follows a
+    microbatch's backward pass waits for all of its reductions.
+    """
+    whose = {(bucket.first, bucket.last): bucket for bucket in buckets}
+    complete: list[Launch] = []
+    under_way: list[list[Launch]] = []  # behind each compute action that nobody has waited for, oldest first
+    previous: Action | None = None
+    for launch in launches:
+        action = launch.action
+        if action.verb not in COMPUTE_VERBS:
+            complete.append(launch)
+            continue
+        if overlap and previous is not None and _same_pass(previous, action):
+            over = [found[0] for found in under_way[:-1]]  # copies of a shard add up without holding up a block
+            del under_way[:-1]
+        else:
+            over = [one for found in under_way for one in found]
+            under_way.clear()
+        last = {one.stream: one.action.name for one in over}  # a stream's last one stands for all of it
+        complete.append(Launch(launch.stream, action.waiting_for(*last.values())))
+        previous = action
+        if action.verb == "B":
+            bucket = whose[_chunk(chunks, action).span("B", action.segment)]
+            under_way.append(sharing.reduction(bucket, action.name, action.microbatch))
+            complete += under_way[-1]
+    return complete
+
+
+def gather_each(
+    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *,
+    drops: Callable[[Bucket], bool], overlap: bool,
+) -> list[Launch]:  # fmt: skip
+    """Adds the gather of every block ahead of its forward, and again ahead of its backward where it was dropped.
+
+    drops: whether a block is dropped behind its forward. overlap: gathers run ahead (`PREFETCH`), else compute waits.
+    """
+    whose = {(bucket.first, bucket.last): bucket for bucket in buckets}
+
+    def needed(action: Action) -> Launch | None:
+        bucket = whose[_chunk(chunks, action).span(action.verb, action.segment)]
+        if action.verb == "F" or drops(bucket):
+            return sharing.gather(bucket, (), action.verb, action.microbatch)
+        return None
+
+    return _gather_ahead(launches, needed, PREFETCH if overlap else 0)
+
+
+def gather_once(
+    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *, overlap: bool
+) -> list[Launch]:
+    """Adds one gather of every block a step, ahead of the first microbatch's forward."""
+    whose = {(bucket.first, bucket.last): bucket for bucket in buckets}
+
+    def needed(action: Action) -> Launch | None:
+        if action.verb != "F" or action.microbatch:
+            return None
+        return sharing.gather(whose[_chunk(chunks, action).span("F", action.segment)])
+
+    return _gather_ahead(launches, needed, PREFETCH if overlap else 0)
+
+
+def _gather_ahead(launches: list[Launch], needed: Callable[[Action], Launch | None], prefetch: int) -> list[Launch]:
+    """The launches with each gather ahead of the compute action that needs it, by `prefetch` actions of its pass."""
+    order = [launch.action for launch in launches if launch.action.verb in COMPUTE_VERBS]
+    ahead: dict[str, list[Launch]] = {}
+    waits: dict[str, str] = {}
+    first = 0
+    for place, action in enumerate(order):
+        if place and not _same_pass(order[place - 1], action):
+            first = place
+        gather = needed(action)
+        if gather is None:
+            continue
+        beside = max(first, place - prefetch)
+        after = (order[beside - 1].name,) if beside else ()
+        ahead.setdefault(order[beside].name, []).append(Launch(gather.stream, gather.action.waiting_for(*after)))
+        waits[action.name] = gather.action.name
+    complete: list[Launch] = []
+    for launch in launches:
+        name = launch.action.name
+        complete += ahead.get(name, ())
+        waiting = (waits[name],) if name in waits else ()
+        complete.append(Launch(launch.stream, launch.action.waiting_for(*waiting)))
+    return complete
+
+
+def _same_pass(one: Action, other: Action) -> bool:
+    """Whether two compute actions are segments of one forward or backward pass."""
+    return (one.verb, one.stage, one.microbatch) == (other.verb, other.stage, other.microbatch)
+
+
+def _chunk(chunks: tuple[Chunk, ...], action: Action) -> Chunk:
+    return next(chunk for chunk in chunks if chunk.stage == action.stage)
