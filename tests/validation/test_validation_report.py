@@ -119,4 +119,4 @@ def test_a_layer_is_two_layers_less_one():
 
 
 def test_every_source_has_a_module():
-    assert len(SOURCES) == len(set(SOURCES)) == 7
+    assert len(SOURCES) == len(set(SOURCES)) == 11

@@ -1,0 +1,60 @@
+"""Llama 3 8B on H100 by FSDP2 (torchtitan)."""
+
+from __future__ import annotations
+
+from simulator.validation.cases import Case, read_rows, scenario
+
+CITATION = "github pytorch/torchtitan benchmarks/llama3_h100_202412_torchtitan.md; arXiv 2410.06511"
+READINGS = (
+    "FSDP2: zero 3, blocks dropped after forward, bf16 gathers, fp32 gradients and reduction",
+    "the GPUs are 96 GB parts of 500 W with HBM2e at 2.4 TB/s, priced as the 80 GB part of 700 W with HBM3",
+    "selective (op) recomputation is recompute selective_op; sequence 8192 is the configuration's default",
+    "400 Gb/s of RDMA for each GPU, as a DGX H100 has",
+)
+
+NOT_UNSEEN = (
+    "clock_under_load of profile h100_sxm5_80gb comes from an earlier study of published clusters that did not record "
+    "its rows"
+)
+
+MODEL = {
+    "trunk": {"block": "llama", "layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8, "ffn": 14336, "vocab": 128256,
+              "seq": 8192, "tied_embeddings": False},
+    "head": {"kind": "lm"},
+}  # fmt: skip
+PLAIN = "recompute none"
+
+
+def cases() -> tuple[Case, ...]:
+    """Each row as published; each without torch.compile also without recomputation, as a stand-in."""
+    found = []
+    for row in read_rows("torchtitan_h100.csv"):
+        found.append(_case(row, recompute="selective_op"))
+        if row["compile"] == "0":
+            found.append(_case(row, recompute="none"))
+    return tuple(found)
+
+
+def _case(row: dict[str, str], *, recompute: str) -> Case:
+    gpus, batch = int(row["gpus"]), int(row["global_batch"])
+    name = f"Llama3-8B on {gpus} H100{' compiled' if row['compile'] == '1' else ''}"
+    return Case(
+        source="torchtitan_h100",
+        name=name,
+        measured_s=batch * int(row["seq"]) / (int(row["tps_per_gpu"]) * gpus),
+        group=name,
+        stand_in=PLAIN if recompute == "none" else "",
+        scenario=scenario(
+            name,
+            model=MODEL,
+            dtype="bf16",
+            optimizer="adamw",
+            software={"stack": "torch", "compile": row["compile"] == "1"},
+            cluster={"preset": "dgx_h100", "nodes": gpus // 8},
+            plan={
+                "tensor": int(row["tp"]), "pipeline": int(row["pp"]), "data": int(row["fsdp"]), "virtual_stages": 1,
+                "microbatch": int(row["local_batch"]), "global_batch": batch, "recompute": recompute, "zero": 3,
+                "overlap": {"grad_reduce": True, "param_gather": True},
+            },
+        ),
+    )  # fmt: skip
