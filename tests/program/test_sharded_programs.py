@@ -6,6 +6,7 @@ import pytest
 from road_scenarios import scenario
 
 from simulator.model import blocks
+from simulator.program.fold import fold
 from simulator.program.held import touches
 from simulator.program.lowering import lower
 from simulator.program.program import Chunk
@@ -164,6 +165,17 @@ def test_what_comes_goes(sets):
             assert len(unpacked) <= 2 + (stated.model.trunk.tied_embeddings is True)
         assert len(packed) <= 2 or not stated.plan.scatters_each
     assert (unpacked, opened, packed) == ([], [], [])
+
+
+def test_ranks_of_a_shard_group_that_lies_askew_are_not_alike():
+    """Groups of 6 on nodes of 4: four members on one node, two on the next; the pattern repeats after three nodes."""
+    stated = scenario("gpt", "plan.zero=3", "plan.tensor=1", "plan.shard_group=6", "cluster.nodes=3",
+                      "cluster.gpus_per_node=4", "cluster.nics_per_node=4", "plan.global_batch=12")  # fmt: skip
+    folding = fold(lower(stated), stated.cluster, {}, links=True)
+    assert folding.representative(0) != folding.representative(4)
+    groups = [stated.layout.group("shard", rank) for rank in (0, 4, 6, 11)]
+    assert groups == [range(6), range(6), range(6, 12), range(6, 12)]
+    assert list(stated.layout.group("replica", 7)) == [1, 7]
 
 
 def test_plans_that_shard_neither_touch_nothing():

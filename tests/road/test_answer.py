@@ -218,6 +218,17 @@ def test_tables_that_do_not_fit_are_sharded_moved_to_the_host_or_spread_over_mor
     assert answer("hstu", *sets, *remedy).feasible
 
 
+@pytest.mark.parametrize("zero", [0, 1, 2])
+def test_states_that_do_not_fit_on_one_gpu_are_sharded_over_all(zero):
+    """13B in plain data parallelism: 18 bytes a parameter, of which ZeRO 1 leaves 7.5 and ZeRO 3 an eighth."""
+    sets = ("plan.tensor=1", "model.trunk.hidden=5120", "model.trunk.heads=40", "model.trunk.layers=40",
+            "plan.recompute=full", "software.attention=flash", f"plan.zero={zero}")  # fmt: skip
+    reason = answer("gpt", *sets, *(("plan.bucket_mib=100000",) if zero == 2 else ())).reason
+    remedy = re.findall(r"--set (\S+)", reason)
+    assert remedy == ["plan.zero=3", "plan.bucket_mib=null"]
+    assert answer("gpt", *sets, *remedy).feasible
+
+
 def test_where_nothing_fits_that_is_said():
     sets = ("model.trunk.hidden=65536", "model.trunk.heads=2", "model.trunk.layers=8", "plan.tensor=2")
     reason = answer("gpt", *sets).reason

@@ -27,6 +27,38 @@ def test_zero_1_leaves_each_of_8_replicas_an_eighth_of_the_12_bytes():
     assert kind(result, "optimizer") == 12 * -(-PARAMETERS // 8)
 
 
+TIED_BLOCK = VOCAB * HIDDEN + SEQ * HIDDEN
+LAYER = 12 * HIDDEN**2 + 13 * HIDDEN
+
+
+def test_zero_2_holds_an_eighth_of_the_gradients_and_what_one_backward_is_at():
+    """With one bucket: all gradients in bf16 while the backward pass runs, and the shards of the sum in fp32 from the
+    first microbatch on."""
+    whole = answer("gpt", "plan.tensor=1", "plan.zero=2", "plan.bucket_mib=10000", "plan.global_batch=16")
+    assert kind(whole, "gradients") == 2 * PARAMETERS + 4 * -(-PARAMETERS // 8)
+    assert kind(whole, "parameters") == 2 * PARAMETERS
+    single = answer("gpt", "plan.tensor=1", "plan.zero=2", "plan.bucket_mib=10000", "plan.global_batch=8")
+    assert kind(single, "gradients") == 2 * PARAMETERS, "no sum before the only backward pass"
+
+
+@pytest.mark.parametrize("layers", [4, 16])
+def test_zero_3_holds_an_eighth_and_the_blocks_that_are_gathered(layers):
+    """Beside 1/8 of all: the shared embedding, and of the layers the one that computes, however many there are.
+
+    Their gradients: the embedding's and one layer's; messages: a gather that runs ahead, two reductions with their
+    shares of the sum."""
+    result = answer("gpt", "plan.tensor=1", "plan.zero=3", f"model.trunk.layers={layers}", "plan.recompute=full",
+                    "plan.global_batch=16", "model.trunk.seq=64")  # fmt: skip
+    count = PARAMETERS + (layers - LAYERS) * LAYER - (SEQ - 64) * HIDDEN
+    embedding = TIED_BLOCK - (SEQ - 64) * HIDDEN
+    gathered = kind(result, "parameters") - 2 * -(-count // 8)
+    assert 2 * embedding <= gathered <= 2 * (embedding + LAYER + 2 * HIDDEN)
+    assert kind(result, "optimizer") == 12 * -(-count // 8)
+    whole_gradients = kind(result, "gradients") - 4 * -(-count // 8)
+    assert whole_gradients <= 2 * (embedding + LAYER) + 64
+    assert kind(result, "buffers") <= 2 * LAYER + 2 * 4 * 9 * (embedding + 8) // 8
+
+
 @pytest.mark.parametrize("sets, per_layer", [
     (("plan.tensor=1",), SEQ * HIDDEN * (34 + 5 * HEADS * SEQ / HIDDEN)),
     (("plan.tensor=4",), SEQ * HIDDEN * (10 + 24 / 4 + 5 * HEADS * SEQ / (HIDDEN * 4))),
