@@ -99,7 +99,8 @@ class _Walk:
 
     Blocks that are gathered for a while are parameters, their whole gradients are gradients, messages are buffers: a
     gather's from its launch until it is unpacked, a reduction's from its packing until compute has waited for it. A
-    shard of summed gradients is there from its first reduction until the update.
+    shard of summed gradients is there from its first reduction until the update. Not counted: in forward FSDP2 keeps a
+    gather's message one block longer.
     """
 
     def __init__(self, own: RankProgram, scenario, cut: Cut, at_rest: dict[str, int]):

@@ -292,8 +292,8 @@ def check_gradients(plan: Plan) -> None:
         )
     if plan.pipeline > 1 and plan.zero == 2 and replicas > 1:
         raise ScenarioError(
-            f"2 scatters gradients behind every microbatch, which no software does with a pipeline (pipeline "
-            f"{plan.pipeline}; DeepSpeed refuses it); use --set plan.zero=1, or --set plan.zero=3 "
+            f"2 scatters gradients behind every microbatch, which its own software, DeepSpeed, refuses with a pipeline "
+            f"(pipeline {plan.pipeline}); use --set plan.zero=1, or --set plan.zero=3 "
             "--set plan.reshard_after_forward=false",
             key="plan.zero",
         )

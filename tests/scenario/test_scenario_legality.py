@@ -72,7 +72,7 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (TINY, ["plan.shard_group=1", "plan.zero=3"],
          ["1 shards nothing, and zero is 3", "--set plan.zero=0", "2 to 4"]),
         (TINY, ["plan.zero=2", "plan.pipeline=2", "plan.data=2"],
-         ["which no software does with a pipeline (pipeline 2", "--set plan.zero=1",
+         ["DeepSpeed, refuses with a pipeline (pipeline 2)", "--set plan.zero=1",
           "--set plan.zero=3 --set plan.reshard_after_forward=false"]),
         (TINY, ["plan.zero=3", "plan.pipeline=2", "plan.data=2"],
          ["for each microbatch of pipeline 2", "--set plan.reshard_after_forward=false"]),
