@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -224,13 +223,10 @@ def test_every_figure_has_its_place(made_result, plotly_js):
     assert set(ids) <= set(Page(text).ids)
 
 
-def test_a_large_result_stays_small_and_quick(make):
+def test_a_large_result_stays_small(make):
     result = make(stages=16, microbatches=48, data=4)
-    start = time.perf_counter()
     text = report_html([result] * 3)
-    seconds = time.perf_counter() - start
     assert len(text.encode()) < 8 * 2**20
-    assert seconds < 5
 
 
 def test_no_result_is_refused():
