@@ -9,10 +9,11 @@
     published/ profiles/       profiles made of published tables, and the files that ship
 
 How: all ranks of the machine run the same op at once, and one rank alone; rounds visit every point once, so that drift
-meets all alike, and a sentinel product is timed every few seconds. A sample holds no time in which its thread waited
-for a core; one that lost its core is set aside where there are others. Whole samples are kept as quantiles: a step
-takes the sum of means, not of medians. A single kernel, a single unit and a single message are measured, never a step
-of a plan.
+meets all alike, and a sentinel product is timed every few seconds. A sample is what passed on the clock, waits for a
+core included. Whole samples are kept, by visit: within a visit a step's own scatter, which it pays as a sum of means;
+from visit to visit the machine's, of which a median step sees the middle. A single kernel, a single unit and a single
+message are measured, never a step of a plan; a unit of a tensor-parallel plan with its collectives, whose time is kept
+apart.
 
 Not measured: launches beside a busy device and reductions in 16 bits on CPUs; groups of more than 4 processes; a rank
 that has all cores to itself (a cluster of one rank is priced as one of two, the other idle). The same code measures a

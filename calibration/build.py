@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration import fits
-from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled
+from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled, bin_means
 from calibration.machine import load
 from calibration.pieces import DEFAULTS, Named
 from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
@@ -24,6 +24,8 @@ from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
 MEASURED, ASSUMED = "measured", "assumed"
 PER_MILLION = 1e6
 BANDWIDTH_OPS = ("copy", "elementwise")
+MESSAGES_TO_A_LEVEL = 32
+"""Repeats of a message scatter by a factor of ten within a visit: the mean of a few says nothing of the machine."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _pooled(points: dict[Point, Sampled]) -> dict[Point, Sampled]:
         key = (point.what, point.op, point.dtype, point.shape)
         if key in found:
             before = found[key][1]
-            sampled = Sampled(before.ns + sampled.ns, before.contaminated + sampled.contaminated, before.visits)
+            sampled = Sampled(before.visits + sampled.visits, before.lost + sampled.lost, before.seen)
         found[key] = (point, sampled)
     return dict(found.values())
 
@@ -110,7 +112,7 @@ def _collectives(points: dict[Point, Sampled]) -> list[dict]:
         rows.sort(key=lambda row: row[0].shape[1])
         found.append({"op": op, "group_size": ranks, "tier": "intra_node", "source": "together",
                       "size_bytes": [point.shape[1] for point, _ in rows],
-                      **_statistics([sampled for _, sampled in rows])})  # fmt: skip
+                      **_statistics([sampled for _, sampled in rows], MESSAGES_TO_A_LEVEL)})  # fmt: skip
     return found
 
 
@@ -119,9 +121,9 @@ def _pieces(journal: Journal, condition: str) -> list[dict]:
     for key, conditions in journal.pieces.items():
         if condition in conditions:
             piece, sampled = Named.of_key(key), conditions[condition]
-            quantiles = sampled.quantiles()
-            median, count = quantiles[len(quantiles) // 2], len(sampled.kept)
-            found.append({"name": piece.name, "source": condition, "median_ns": median, "count": count,
+            quantiles = _quantiles(sampled)
+            middle = quantiles[len(quantiles) // 2]
+            found.append({"name": piece.name, "source": condition, "median_ns": middle, "count": sampled.num_samples,
                           "quantiles_ns": quantiles, "kernels": piece.identity})  # fmt: skip
     return found
 
@@ -133,9 +135,9 @@ def _overlap(journal: Journal) -> dict:
              and point.what == COLLECTIVE}  # fmt: skip
     beside = journal.points(COMPUTE)
     for point, sampled in journal.points(TOGETHER).items():
-        if point.what == OVERLAP and point.shape in alone and point in beside and beside[point].ns:
-            own.append(float(np.median(sampled.kept) / np.median(alone[point.shape].kept)))
-            compute.append(float(np.median(beside[point].kept)) / PER_MILLION)
+        if point.what == OVERLAP and point.shape in alone and point in beside and beside[point].num_samples:
+            own.append(_median(sampled) / _median(alone[point.shape]))
+            compute.append(_median(beside[point]) / PER_MILLION)
     if not own:
         return {}
     found = {"compute": max(1.0, _digits(float(np.median(compute)))), "own": max(1.0, _digits(float(np.median(own)))),
@@ -147,15 +149,25 @@ def _digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _statistics(samples: list[Sampled]) -> dict:
-    """Columns of a table: median, spread and number of the samples that count, and the whole samples."""
-    quantiles = [sampled.quantiles() for sampled in samples]
+def _statistics(samples: list[Sampled], least: int = 1) -> dict:
+    """Columns of a table: median, spread and number of the samples, and the whole samples. least: samples that a visit
+    is judged on (`Sampled.level`)."""
+    quantiles = [_quantiles(sampled, least) for sampled in samples]
     return {
         "median_ns": [row[len(row) // 2] for row in quantiles],
-        "spread_ns": [round(float(np.std(sampled.kept))) for sampled in samples],
-        "count": [len(sampled.kept) for sampled in samples],
+        "spread_ns": [round(float(np.std(sampled.level(least)[0]))) for sampled in samples],
+        "count": [sampled.num_samples for sampled in samples],
         "quantiles_ns": quantiles,
     }
+
+
+def _quantiles(sampled: Sampled, least: int = 1) -> list[int]:
+    """The whole sample, at one level, ns; the middle one stands for the median."""
+    return [round(value) for value in bin_means(sampled.level(least)[0]).tolist()]
+
+
+def _median(sampled: Sampled) -> float:
+    return float(np.median(sampled.level()[0]))
 
 
 def _device(points: dict[Point, Sampled], context: Context) -> dict:
@@ -167,7 +179,7 @@ def _device(points: dict[Point, Sampled], context: Context) -> dict:
         if point.what != KERNEL:
             continue
         flops, moved = measured.work(point.op, point.dtype, point.shape)
-        seconds = float(np.median(sampled.kept)) * 1e-9
+        seconds = _median(sampled) * 1e-9
         if point.op == "gemm" and device.peak(point.dtype) is None:
             reached[point.dtype] = max(reached.get(point.dtype, 0.0), float(f"{flops / seconds:.4g}"))
         if point.op in BANDWIDTH_OPS:
@@ -198,7 +210,7 @@ def _sources(context: Context) -> dict:
 
 def _constants(points: dict[Point, Sampled], context: Context) -> dict:
     """Start-up and launch as they were measured."""
-    smallest = min(float(np.median(sampled.kept)) for point, sampled in points.items() if point.what == KERNEL)
+    smallest = min(_median(sampled) for point, sampled in points.items() if point.what == KERNEL)
 
     def constant(seconds: float, citation: str) -> dict:
         return {"value": float(f"{seconds:.4g}"), "unit": "s", "kind": MEASURED, "citation": citation, "fitted_on": []}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from calibration import files, grid, machine, typical
@@ -49,6 +50,22 @@ def calibrate(
     measured first and exactly. Raises ScenarioError for options that cannot be used, NoTorch without torch.
     """
     began = time.monotonic()
+    with calibrating(device, budget_s=budget_s, out=out, missing=missing, command=command, say=say) as session:
+        try:
+            now = time.monotonic()
+            record = session.run(max(began + budget_s, now + LEAST_SHARE * budget_s))
+        except KeyboardInterrupt:
+            say("interrupted: writing what was measured")
+            record = session.flush()
+    return record, session.out
+
+
+@contextmanager
+def calibrating(
+    device: str = "auto", *, budget_s: float = 90.0, out: str | None = None, missing: Sequence[str] = (),
+    command: str = "rehearse calibrate", say: Say = lambda *line: None,
+) -> Iterator[Session]:  # fmt: skip
+    """A session to measure with, its processes running until it is left. Arguments and errors: `calibrate`."""
     device, gpus = _resolve(device)
     points, wanted = _points(device, gpus, missing, budget_s)
     worlds = {one.shape[0] for one in points if isinstance(one, Point) and one.what == COLLECTIVE}
@@ -64,14 +81,7 @@ def calibrate(
         if journal.num_samples:
             say(f"going on with {journal.num_samples} samples of {out}")
         context = Context(name, cluster, DTYPES[device], facts, machine.today(), command, device == "cpu")
-        session = Session(fleet, journal, context, points, ranks=ranks, out=out, say=say, wanted=wanted)
-        try:
-            now = time.monotonic()
-            record = session.run(max(began + budget_s, now + LEAST_SHARE * budget_s))
-        except KeyboardInterrupt:
-            say("interrupted: writing what was measured")
-            record = session.flush()
-    return record, out
+        yield Session(fleet, journal, context, points, ranks=ranks, out=out, say=say, wanted=wanted)
 
 
 def _resolve(device: str) -> tuple[str, int]:
@@ -105,6 +115,8 @@ def _points(
         worlds = tuple(world for world in WORLDS if world == 2 or budget_s >= SMALL_BUDGET_S)
     jobs = _distinct([one for one in wanted if isinstance(one, Job)])
     ranks = max(1, gpus) if device == "cuda" else computing_ranks()
+    met = {(op, job.meets, size) for job in jobs if job.meets == ranks for op, size in job.meetings}
+    kernels = [one for one in kernels if one.what == KERNEL or (one.op, *one.shape) not in met]
     usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario)]
     usual = _distinct([*jobs, *usual])[len(jobs) :]
     everything, count = merged([*kernels, *grid.kernel_points(dtype)]), len(merged(kernels))

@@ -61,7 +61,12 @@ def resume(path: str | Path, machine: dict) -> Journal:
                 f"{path} was measured with {key} {then!r}, this is {now!r}; give another --out or remove the file",
                 key="--out",
             )
-    return Journal.from_record(record["journal"])
+    try:
+        return Journal.from_record(record["journal"])
+    except ValueError as error:
+        raise ScenarioError(
+            f"the samples of {path} are another version's ({error}); give another --out or remove the file", key="--out"
+        ) from error
 
 
 def _compact(value: object) -> str:

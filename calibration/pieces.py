@@ -1,8 +1,9 @@
 """Jobs: units, optimizers and compressors of a scenario, to be run by the executor's own modules and timed as pieces.
 
 A job belongs to one rank of one scenario and yields one or more pieces (`costs/pieces.py`): a unit its forward and its
-backward, a bucket its encoding and decoding, the tables their lookup, accumulation and update. Jobs run without any
-collective. A whole step of the scenario is never run.
+backward, a bucket its encoding and decoding, the tables their lookup, accumulation and update. The only collectives
+that a job runs are those of its tensor group, where all ranks of that measure at once. A whole step of the scenario is
+never run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from simulator.graph.steps import StepSource
 from simulator.model import blocks
 from simulator.model.blocks import Cut
 from simulator.model.stacks import CURRENT, software_stack
-from simulator.model.work import Kernel, Step
+from simulator.model.work import Collective, Kernel, Step
 from simulator.program.actions import Action
 from simulator.program.lowering import cut_of, lower
 from simulator.program.program import Program, RankProgram
@@ -55,6 +56,8 @@ class Job:
     """scenario: its canonical JSON. place: of the rank among the program's representatives. what: UNIT, BUCKET, ...
 
     which: of a unit its index in the model, of a bucket its name. pieces: in the order in which a run yields them.
+    meets: ranks of the tensor group that its collectives are of, 0 where it has none. meetings: (op, bytes) of those.
+    ranks: of the whole scenario.
     """
 
     scenario: str
@@ -63,6 +66,9 @@ class Job:
     which: str
     attention: str
     pieces: tuple[Named, ...]
+    ranks: int = 1
+    meets: int = 0
+    meetings: tuple[tuple[str, int], ...] = ()
 
     @property
     def key(self) -> str:
@@ -72,7 +78,8 @@ class Job:
     def to_record(self) -> dict:
         """What a measuring process needs to run it."""
         return {"scenario": self.scenario, "place": self.place, "what": self.what, "which": self.which,
-                "attention": self.attention, "key": self.key, "num_pieces": len(self.pieces)}  # fmt: skip
+                "attention": self.attention, "key": self.key, "num_pieces": len(self.pieces),
+                "meets": self.meets}  # fmt: skip
 
 
 def measured_cut(scenario) -> Cut:
@@ -89,10 +96,13 @@ def jobs_of_scenario(scenario) -> list[Job]:
     for place, own in enumerate(program.ranks):
         for what, which, pieces in _rank_jobs(scenario, program, own, source):
             named = tuple(Named(name, _kernels(steps)) for name, steps in pieces)
+            meetings = tuple(dict.fromkeys(one for _, steps in pieces for one in _meetings(steps)))
+            if scenario.layout.tensor == 1:
+                meetings = ()
             if all(piece.kernels for piece in named):
-                found.setdefault(
-                    tuple(piece.identity for piece in named), Job(text, place, what, which, cut.attention, named)
-                )
+                job = Job(text, place, what, which, cut.attention, named, scenario.layout.ranks,
+                          scenario.layout.tensor if meetings else 0, meetings)  # fmt: skip
+                found.setdefault(tuple(piece.identity for piece in named), job)
     return list(found.values())
 
 
@@ -142,3 +152,7 @@ def _joined(source: StepSource, own: RankProgram, action: Action) -> tuple[Step,
 
 def _kernels(steps: Iterable[Step]) -> tuple[Kernel, ...]:
     return tuple(step for step in steps if isinstance(step, Kernel))
+
+
+def _meetings(steps: Iterable[Step]) -> Iterable[tuple[str, int]]:
+    return ((step.op, step.size_bytes) for step in steps if isinstance(step, Collective) and step.group == "tensor")

@@ -15,7 +15,7 @@ from calibration.build import Context, build
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
 from calibration.pieces import Job
-from calibration.points import COLLECTIVE, OVERLAP, Point
+from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
 
 WINDOW_NS = 6_000_000
 """How long one visit samples a kernel; at least two samples are taken."""
@@ -45,17 +45,20 @@ class Visit:
     condition: str
 
 
-def plan_visits(points: list[Point | Job], ranks: int) -> list[Visit]:
+def plan_visits(points: list[Point | Job], ranks: int, wanted: frozenset[str] = frozenset()) -> list[Visit]:
     """What one round visits, in order. ranks: processes that compute at once; all together first, then one alone."""
     together = [Visit(point, TOGETHER) for point in points]
     if ranks == 1:
         return together
-    return together + [Visit(point, ALONE) for point in points if not is_collective(point)]
+    return together + [Visit(point, ALONE) for point in points if _is_needed_alone(point, wanted)]
 
 
-def is_collective(point: Point | Job) -> bool:
-    """Collectives, and what runs beside them, have no meaning alone."""
-    return isinstance(point, Point) and point.what in (COLLECTIVE, OVERLAP)
+def _is_needed_alone(what: Point | Job, wanted: frozenset[str]) -> bool:
+    """Collectives, and what runs beside them, have no meaning alone; nor has a job that a scenario of several ranks
+    asked for."""
+    if isinstance(what, Job):
+        return not what.meets and (what.ranks == 1 or what.key not in wanted)
+    return what.what == KERNEL
 
 
 class Session:
@@ -70,8 +73,8 @@ class Session:
     ):  # fmt: skip
         self.fleet, self.journal, self.context = fleet, journal, context
         self.ranks, self.out, self.say = ranks, out, say
-        self.visits, self.wanted = plan_visits(points, ranks), wanted
-        self.rounds = 0
+        self.visits, self.wanted = plan_visits(points, ranks, wanted), wanted
+        self.rounds = self._revisits = 0
         self._sentinel = grid.sentinel(context.dtype)
         self._flushed = self._watched = 0.0
 
@@ -89,6 +92,19 @@ class Session:
                 self.flush()
                 self._report(place, total, now - began, end_s - now)
         return self.flush()
+
+    def revisit(self) -> None:
+        """One more round, forwards and backwards in turn, of what a step of a wanted scenario is made of: its pieces
+        and its messages."""
+        self._revisits += 1
+        due = [visit for visit in self.visits if visit.condition == TOGETHER and self._is_part_of_a_step(visit.what)]
+        for visit in due[:: 1 if self._revisits % 2 else -1]:
+            self._watch(time.monotonic())
+            self._measure(visit)
+
+    def _is_part_of_a_step(self, what: Point | Job) -> bool:
+        is_whole = isinstance(what, Job) or what.what == COLLECTIVE
+        return is_whole and what.key in self.wanted and what.key not in self.journal.failed
 
     def flush(self) -> dict:
         """Writes the profile as far as it is known."""
@@ -114,9 +130,7 @@ class Session:
         what, ranks = visit.what, self.ranks if visit.condition == TOGETHER else 1
         try:
             if isinstance(what, Job):
-                for staged in self.fleet.piece(what, ranks, PIECE_WINDOW_NS):
-                    for piece, samples in zip(what.pieces, staged, strict=True):
-                        self.journal.add_piece(piece, visit.condition, samples)
+                self._measure_job(what, visit.condition, ranks)
             elif what.what == OVERLAP:
                 for members in zip(*self.fleet.overlap(what, OVERLAP_REPEATS), strict=True):
                     slowdowns = [slowdown for _, _, slowdown in members if slowdown]
@@ -132,6 +146,19 @@ class Session:
         except PointFailed as error:
             self.journal.failed[what.key] = str(error)
             self.say(f"left out {what.key[:100]}: {error}")
+
+    def _measure_job(self, job: Job, condition: str, ranks: int) -> None:
+        answers = self.fleet.piece(job, ranks, PIECE_WINDOW_NS)
+        for answer in answers:
+            for piece, samples in zip(job.pieces, answer["staged"], strict=True):
+                self.journal.add_piece(piece, condition, samples)
+        met: dict[Point, list[list[int]]] = {}
+        for members in zip(*(answer.get("met", []) for answer in answers), strict=True):
+            op, size_bytes = members[0][:2]
+            spans = tuple(member[2:] for member in members)
+            met.setdefault(Point(COLLECTIVE, op, "fp32", (ranks, size_bytes)), []).append([_transfer_ns(spans), 0])
+        for point, pairs in met.items():
+            self.journal.add(point, TOGETHER, pairs)
 
     def _watch(self, now: float) -> None:
         """The sentinel: one product, alone, every few seconds."""

@@ -72,14 +72,15 @@ class Fleet:
         self._folder.cleanup()
 
     def kernel(self, point: Point, ranks: int, window_ns: int) -> list[list[list[int]]]:
-        """Samples [ns, contaminated] of a kernel on the first `ranks` ranks at once, a list for each rank."""
+        """Samples [ns, lost its core] of a kernel on the first `ranks` ranks at once, a list for each rank."""
         command = {"do": "kernel", "point": json.loads(point.to_json()), "ranks": ranks, "window_ns": window_ns}
         return [answer["samples"] for answer in self._ask(ranks, command)]
 
-    def piece(self, job: Job, ranks: int, window_ns: int) -> list[list[list[list[int]]]]:
-        """For each rank, for each piece of the job, samples [ns, contaminated]."""
+    def piece(self, job: Job, ranks: int, window_ns: int) -> list[dict]:
+        """For each rank {staged: for each piece of the job, samples [ns, lost its core]; met: [op, bytes, start_ns,
+        end_ns] of each collective that the job's ranks really ran, as many on every rank}."""
         command = {"do": "piece", "job": job.to_record(), "ranks": ranks, "window_ns": window_ns}
-        return [answer["staged"] for answer in self._ask(ranks, command)]
+        return self._ask(ranks, command)
 
     def overlap(self, point: Point, repeats: int) -> list[list[list[int]]]:
         """[start_ns, end_ns, slowdown of compute in millionths] of each repeat on each member."""

@@ -23,9 +23,10 @@ def check(path: str, sets: list[str], steps: int = STEPS) -> Iterator[tuple[str,
 
     from calibration.measure.clock import HostClock
     from calibration.measure.pieces import Rank, make_job
-    from calibration.measure.sampling import RunDelay, sample_once, take_staged
+    from calibration.measure.sampling import sample_once, take_staged
     from calibration.pieces import jobs_of_scenario, measured_cut
     from calibration.scenarios import WITHOUT_PROFILE
+    from simulator.executor.run_delay import RunDelay
     from simulator.scenario.loader import load_scenario
 
     torch.set_num_threads(1)

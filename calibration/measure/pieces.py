@@ -1,7 +1,9 @@
-"""Pieces as the executor runs them, without its collectives: a unit forward and backward, an update, a compressor.
+"""Pieces as the executor runs them: a unit forward and backward, an update, a compressor.
 
 A run finds its weights and activations about as warm as a step does: before each, other memory is passed over, and all
-forwards run before all backwards.
+forwards run before all backwards. Collectives take no time, but for those of a tensor group whose ranks are all here:
+they are run, since what passes through a core's caches meanwhile slows the kernels that follow. Their own time is kept
+apart.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from dataclasses import dataclass
 
 import torch
 
+from calibration.measure.stand_ins import StubGroup
 from calibration.pieces import measured_cut
 from simulator.executor.blocks import Env, Inputs, forward
 from simulator.executor.dense import DenseParameters
-from simulator.executor.groups import Group, Pending
+from simulator.executor.groups import Group
 from simulator.executor.numerics import Numerics
 from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
@@ -44,25 +47,6 @@ SETS = 3
 """Inputs of a unit, so that forwards run before backwards; layers of one kind take turns."""
 
 
-class StubGroup(Group):
-    """A group whose other members need no time: collectives return at once what they would have to fill."""
-
-    def __init__(self, kind: str, size: int):
-        super().__init__(kind, tuple(range(size)), 0, None)
-
-    def begin_all_reduce(self, tensor, element_bytes, **how) -> Pending:
-        return Pending(None, tensor, None)
-
-    def begin_all_gather(self, tensor, element_bytes) -> Pending:
-        return Pending(None, tensor.repeat(self.size, *[1] * (tensor.dim() - 1)) if self.size > 1 else tensor, None)
-
-    def begin_reduce_scatter(self, tensor, element_bytes) -> Pending:
-        return Pending(None, tensor[: tensor.shape[0] // self.size].contiguous(), None)
-
-    def all_to_all(self, tensor, sent, received):
-        return tensor
-
-
 @dataclass
 class Rank:
     """One representative rank of a scenario, set up as the executor sets it up."""
@@ -77,13 +61,14 @@ class Rank:
     footprint_bytes: int
 
     @classmethod
-    def of(cls, text: str, place: int, device: str, attention: str) -> Rank:
+    def of(cls, text: str, place: int, device: str, attention: str, tensor_group: Group | None = None) -> Rank:
+        """tensor_group: the group to meet; default: one that takes no time."""
         scenario = scenario_from(json.loads(text))
         layout, plan = scenario.layout, scenario.plan
         program = lower(scenario)
         own = program.ranks[place]
         numerics = Numerics.of(scenario)
-        group = StubGroup("tensor", layout.tensor)
+        group = StubGroup("tensor", layout.tensor) if tensor_group is None else tensor_group
         tensor = Tensor(group, plan.sequence_parallel, numerics.activation_bytes)
         data = StubGroup("data", layout.data * layout.context)
         shard = StubGroup("shard", plan.shards)
@@ -109,9 +94,9 @@ class PieceJob:
     rounds: Callable[[], Iterator[Stage]]
 
 
-def make_job(record: dict, device: str) -> PieceJob:
+def make_job(record: dict, device: str, tensor_group: Group | None = None) -> PieceJob:
     """The job that a record of `calibration.pieces.Job` describes."""
-    rank = Rank.of(record["scenario"], record["place"], device, record["attention"])
+    rank = Rank.of(record["scenario"], record["place"], device, record["attention"], tensor_group)
     return MAKERS[record["what"]](rank, record["which"])
 
 

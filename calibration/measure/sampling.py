@@ -1,4 +1,8 @@
-"""Samples of one callable: long enough to time, each marked where the process lost its core meanwhile."""
+"""Samples of one callable: long enough to time, each marked where the process lost its core meanwhile.
+
+A sample is what passed on the clock, waits for a core included: a step waits for cores too, and where ranks meet, each
+pays for the other's waits. What moves whole visits is told apart later (`journal.Sampled.level`).
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,22 @@ SHORTEST_NS = 50_000
 
 LOST_SHARE = 0.02
 LOST_NS = 20_000
-"""A sample is contaminated when its thread waited for a core longer than both of these (schedstat's run delay). The
-wait is taken off, but caches were lost too: such samples count only where there are no others."""
+"""A sample is marked when its thread waited for a core longer than both of these (schedstat's run delay)."""
 
 WARM_ROUNDS = 2
 MOST_ROUNDS = 24
 """Of one staged job in one visit."""
 
+Rounds = Callable[[], Iterator[tuple[int, Callable[[], object]]]]
+"""Makes one round of (stage, callable)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """ns of one call, less what it waited for a core; contaminated: that was more than a trifle."""
+    """ns of one call; lost: it waited for a core for more than a trifle."""
 
     ns: int
-    contaminated: bool
+    lost: bool
 
 
 def take_samples(call: Callable[[], object], window_ns: int, clock: Clock, *, most: int = 64) -> list[Sample]:
@@ -44,33 +50,42 @@ def take_samples(call: Callable[[], object], window_ns: int, clock: Clock, *, mo
 
 
 def take_staged(
-    rounds: Callable[[], Iterator[tuple[int, Callable[[], object]]]], num_stages: int, window_ns: int, clock: Clock, *,
-    warm: bool,
+    rounds: Rounds, num_stages: int, window_ns: int, clock: Clock, *, warm: bool,
+    met_ns: Callable[[], int] | None = None,
 ) -> list[list[Sample]]:  # fmt: skip
     """Samples of each stage of a job that runs in rounds, until the window is over. warm: it has run before; else the
     first rounds are not counted.
 
     A stage that occurs several times in a round gives as many samples. What a round does between stages is not timed.
+    The first sample of a visit is left out where its stage has others: before it came a barrier, not a neighbour.
+    met_ns: what the running callable has spent so far in meetings with other ranks; it is taken off. Ranks that meet
+    must run as many rounds: one is counted, whatever the window.
     """
     delay = RunDelay()
     found: list[list[Sample]] = [[] for _ in range(num_stages)]
+    first_stage = None
     end = time.perf_counter_ns() + window_ns
     for number in range(0 if warm else -WARM_ROUNDS, MOST_ROUNDS):
         for stage, call in rounds():
             clock.wait()
-            sample = sample_once(call, 1, clock, delay)
+            sample = sample_once(call, 1, clock, delay, met_ns)
             if number >= 0:
+                first_stage = stage if first_stage is None else first_stage
                 found[stage].append(sample)
         if number < 0:
             end = time.perf_counter_ns() + window_ns
-        elif time.perf_counter_ns() >= end:
+        elif met_ns is not None or time.perf_counter_ns() >= end:
             break
+    if first_stage is not None and len(found[first_stage]) > 1:
+        del found[first_stage][0]
     return found
 
 
-def sample_once(call: Callable[[], object], calls: int, clock: Clock, delay: RunDelay) -> Sample:
-    """One sample: so many calls in a row."""
-    before = delay()
+def sample_once(
+    call: Callable[[], object], calls: int, clock: Clock, delay: RunDelay, met_ns: Callable[[], int] | None = None
+) -> Sample:
+    """One sample: so many calls in a row, less what they spent in meetings."""
+    before, met = delay(), met_ns() if met_ns is not None else 0
     taken = clock.time_ns(call, calls)
-    lost = min(taken, delay() - before)
-    return Sample(max(1, (taken - lost) // calls), lost > max(LOST_NS, LOST_SHARE * taken))
+    own = taken - (met_ns() - met if met_ns is not None else 0)
+    return Sample(max(1, own // calls), delay() - before > max(LOST_NS, LOST_SHARE * taken))

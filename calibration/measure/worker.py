@@ -1,8 +1,8 @@
 """One measuring process: python -m calibration.measure.worker RANK WORLD SHARE STORE DEVICE.
 
 Reads one JSON command a line on stdin, answers one JSON line on stdout:
-    {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, contaminated], ...]}
-    {"do": "piece", "job": {...}, "ranks": n, "window_ns": n}        -> {"staged": [samples of each piece]}
+    {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, lost], ...]}
+    {"do": "piece", "job": {...}, "ranks": n, "window_ns": n}        -> {"staged": [...], "met": [...]} (`fleet.py`)
     {"do": "collective", "point": {...}, "repeats": n, "between": b} -> {"spans": [[start_ns, end_ns], ...]}
     {"do": "overlap", "point": {...}, "repeats": n}                  -> {"spans": [[start_ns, end_ns, millionths], ...]}
 A closed stdin ends the process at once, whatever it is doing: no process outlives the one that started it.
@@ -108,18 +108,31 @@ class Worker:
         if ranks > 1:
             self._barrier(ranks)
         samples = take_samples(call, window_ns, self._clock)
-        return {"samples": [[one.ns, int(one.contaminated)] for one in samples]}
+        return {"samples": [[one.ns, int(one.lost)] for one in samples]}
 
     def _piece(self, job: dict, ranks: int, window_ns: int) -> dict:
         from calibration.measure import pieces
-        from calibration.measure.sampling import take_staged
+        from calibration.measure.sampling import WARM_ROUNDS, take_staged
+        from calibration.measure.stand_ins import MeetingGroup
 
-        warm = job["key"] in self._calls
-        made = self._cached(job["key"], lambda: pieces.make_job(job, self.device))
+        meets = job["meets"] == ranks > 1
+        key = f"{job['key']} meets" if meets else job["key"]
+        warm = self._agree(key in self._calls, ranks)
+        if meets:
+            group = MeetingGroup("tensor", range(ranks), self.rank, self._groups[ranks])
+            made, group = self._cached(key, lambda: (pieces.make_job(job, self.device, group), group))
+            group.meetings.clear()
+        else:
+            made, group = self._cached(key, lambda: (pieces.make_job(job, self.device), None))
         if ranks > 1:
             self._barrier(ranks)
-        staged = take_staged(made.rounds, job["num_pieces"], window_ns, self._clock, warm=warm)
-        return {"staged": [[[one.ns, int(one.contaminated)] for one in samples] for samples in staged]}
+        met_ns = None if group is None else lambda: group.met_ns
+        staged = take_staged(made.rounds, job["num_pieces"], window_ns, self._clock, warm=warm, met_ns=met_ns)
+        answer = {"staged": [[[one.ns, int(one.lost)] for one in samples] for samples in staged]}
+        if group is not None:
+            counted = len(group.meetings) // (1 if warm else 1 + WARM_ROUNDS)
+            answer["met"] = group.meetings[-counted:]
+        return answer
 
     def _collective(self, point, repeats: int, between: bool) -> dict:
         from calibration.measure import collectives, kernels, overlap
@@ -160,6 +173,16 @@ class Worker:
         import torch.distributed as dist
 
         dist.barrier(group=self._groups[ranks])
+
+    def _agree(self, known: bool, ranks: int) -> bool:
+        """Whether all ranks know it."""
+        if ranks == 1:
+            return known
+        import torch.distributed as dist
+
+        voices = self.torch.tensor([float(known)], device=self.device)
+        dist.all_reduce(voices, dist.ReduceOp.MIN, group=self._groups[ranks])
+        return bool(voices.item())
 
 
 def _resident_bytes() -> int:

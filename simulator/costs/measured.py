@@ -183,6 +183,24 @@ def _sigma(mean_over_median: float) -> float:
     return sqrt(2.0 * log(mean_over_median)) if mean_over_median > 1.0 else 0.0
 
 
+def rising(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The rising sequence nearest to positive values, in the weighted square of logs. float64[n].
+
+    Neighbours that fall are replaced by their weighted mean until none do (pool adjacent violators: Ayer et al. 1955);
+    what rises already is kept to the bit.
+    """
+    blocks: list[tuple[float, float, int]] = []  # (mean log, weight, how many)
+    for log_value, weight in zip(np.log(values).tolist(), weights.tolist(), strict=True):
+        blocks.append((log_value, weight, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (second, own, count), (first, other, before) = blocks.pop(), blocks.pop()
+            total = own + other
+            blocks.append(((first * other + second * own) / total, total, before + count))
+    found = [level for level, _, count in blocks for _ in range(count)]
+    alone = [count == 1 for _, _, count in blocks for _ in range(count)]
+    return np.where(alone, values, np.exp(found))
+
+
 def left_out_errors(profile: Profile, table: KernelTable) -> np.ndarray:
     """log(true / predicted) of each measured shape, predicted from the others. float64[n]."""
     return MeasuredTable(profile, table).grid.left_out() * -1.0

@@ -13,7 +13,7 @@ from math import exp, log
 import numpy as np
 
 from simulator.costs.algorithms import ring_volume
-from simulator.costs.measured import repeat_errors
+from simulator.costs.measured import repeat_errors, rising
 from simulator.costs.profile import CollectiveCurve
 
 SEND = "send"
@@ -91,12 +91,12 @@ class NodeCurves:
 
 
 class _Curve:
-    """One curve, made to rise with the message size. A published dip below an earlier point is raised to it; what was
-    measured on a machine with other things to do is only ever too long, so there the earlier point is lowered."""
+    """One curve, made to rise with the message size. A published dip below an earlier point is raised to it; measured
+    points scatter both ways, so where they fall they are averaged."""
 
     def __init__(self, curve: CollectiveCurve):
         if curve.source.kind == "measured":
-            times = np.minimum.accumulate(curve.median_s[::-1])[::-1]
+            times = rising(curve.median_s, np.ones(len(curve.median_s)) if curve.count is None else curve.count)
         else:
             times = np.maximum.accumulate(curve.median_s)
         self.kept = (times == curve.median_s).tolist()

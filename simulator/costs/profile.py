@@ -94,7 +94,7 @@ class CollectiveCurve:
     """Time of one collective against message size (as `model.work.Collective` counts it), one group size and tier.
 
     op: a collective, or `send` for one message of a pair. quantiles_s[n, q]: whole samples, None where unpublished.
-    algorithm: how large messages went, RING_CURVE or SWITCH_CURVE (the node's switch added them up).
+    algorithm: how large messages went, RING_CURVE or SWITCH_CURVE (the node's switch added them up). count[n]: repeats.
     """
 
     op: str
@@ -105,6 +105,7 @@ class CollectiveCurve:
     median_s: np.ndarray
     quantiles_s: np.ndarray | None = None
     algorithm: str = RING_CURVE
+    count: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +291,9 @@ def _collective(row: dict, sources: dict[str, SourceGroup]) -> CollectiveCurve:
     algorithm = row.get("algorithm", RING_CURVE)
     if algorithm not in (RING_CURVE, SWITCH_CURVE):
         raise ValueError(f"{row['op']} over {row['group_size']} went by {algorithm!r}")
+    count = np.array(row["count"], dtype=np.float64) if "count" in row else None
     return CollectiveCurve(
-        row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median, quantiles, algorithm
+        row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median, quantiles, algorithm, count
     )  # fmt: skip
 
 

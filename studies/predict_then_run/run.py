@@ -2,8 +2,9 @@
 
     python -m studies.predict_then_run.run [--budget SECONDS] [--steps N] [--only PLAN]... [--folder DIR] [--again]
 
-Calibrates this machine, predicts and runs eight plans of a small recommender on MovieLens-100K with two processes, and
-compares them: a table, one offline HTML report and a JSON file. What an earlier run has measured is used again.
+Runs eight plans of a small recommender on MovieLens-100K, two processes each, in turns; calibrates this machine before
+and between the turns; predicts the plans and compares: a table, one offline HTML report and a JSON file. What an
+earlier run has measured is used again.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def to_dict(comparisons: list[Comparison], before: float, after: list[float], sa
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--budget", type=float, default=90.0, help="seconds of calibration")
+    parser.add_argument("--budget", type=float, default=40.0, help="seconds of calibration before the runs")
     parser.add_argument("--steps", type=int, default=STEPS, help="measured steps of each plan")
     parser.add_argument("--only", action="append", choices=list(PLANS), metavar="PLAN", help="one plan; repeatable")
     parser.add_argument("--folder", type=Path, default=Path("out/predict_then_run"), help="where everything is kept")
@@ -106,16 +107,14 @@ def main(arguments: list[str] | None = None) -> int:
     plans = options.only or list(PLANS)
     first = scenario(plans[0])
     histories, source, where = stages.data(first.seed, say)
-    profile = stages.calibrated(folder, plans, options.budget, say)
+    profile, runs = stages.measured(folder, plans, options.budget, options.steps, histories, source, say)
     from simulator.executor.evaluation import initial_weights
 
     before = stages.ndcg(first, initial_weights(first), histories)
-    comparisons, after = [], []
-    for name in plans:
-        execution, ndcg = stages.executed(name, folder, options.steps, histories, source, say)
+    comparisons, after = [], [ndcg for _, ndcg in runs]
+    for name, (execution, _) in zip(plans, runs, strict=True):
         result, samples = predict(scenario(name, profile))
         comparisons.append(Comparison(result, execution, samples))
-        after.append(ndcg)
 
     said, learnt = answers(comparisons, where), learning_rows(comparisons, before, after)
     console = Console()

@@ -1,4 +1,4 @@
-"""What the study keeps between runs: a calibrated profile, and each plan's run. Files appear whole or not at all."""
+"""What the study keeps between runs: a calibrated profile, and the plans' runs. Files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import json
 import os
 import pickle
 import platform
-import signal
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import calibrating
 from calibration.machine import num_cores, processor
-from simulator import execute
 from simulator.costs.profile import load_profile
 from simulator.datasets import movielens, next_item
 from simulator.datasets.histories import Histories, generated
 from simulator.errors import RehearseError, ScenarioError
 from simulator.version import __version__
 from studies.predict_then_run.plans import scenario
+from studies.predict_then_run.turns import run_in_turns
+
+WARMUP = 3
+"""Steps of a run that are not measured."""
 
 Say = Callable[..., None]
 """Takes lines of progress, and the share that is done where it is known."""
@@ -58,49 +62,65 @@ def code() -> str:
     return digest.hexdigest()
 
 
-def calibrated(folder: Path, plans: Sequence[str], budget_s: float, say: Say) -> str:
-    """The profile's file. Measured unless this very machine and code have done so before; a calibration that was cut
-    short is continued."""
+def measured(
+    folder: Path, plans: Sequence[str], budget_s: float, steps: int, histories: Histories, source: Any, say: Say
+) -> tuple[str, list[tuple[Any, float]]]:
+    """(the profile's file, each plan's run and the NDCG@10 of its trained model).
+
+    This machine is calibrated for `budget_s`; then the plans run in turns, and between turns what they are made of is
+    measured again. Both are kept and used again by this very machine and code; a calibration that was cut short is
+    continued.
+    """
     profile, mark = folder / "profile.json", folder / "profile.done"
-    scenarios = []
-    for name in plans:
-        path = folder / "plans" / f"{file_name(name)}.yaml"
-        write_whole(path, scenario(name).canonical_json().encode())
-        scenarios.append(str(path))
-    known = fingerprint(*(scenario(name).canonical_json() for name in plans), str(budget_s))
+    scenarios = [scenario(name) for name in plans]
+    files = [folder / "plans" / f"{file_name(name)}.yaml" for name in plans]
+    for path, own in zip(files, scenarios, strict=True):
+        write_whole(path, own.canonical_json().encode())
+    known = fingerprint(*(own.canonical_json() for own in scenarios), str(budget_s), str(steps), histories.source)
+    kept = folder / "runs" / f"{known[:24]}.pickle"
     if profile.exists() and mark.exists():
-        if mark.read_text() == f"{known} {_checksum(profile)}":
+        if kept.exists() and mark.read_text() == f"{known} {_checksum(profile)}":
             say(f"using {profile}, calibrated on this machine before")
-            return str(profile)
+            for name in plans:
+                say(f"{name}: using the run that is kept")
+            return str(profile), pickle.loads(kept.read_bytes())
         mark.unlink()
         profile.unlink()
-    say(f"calibrating this machine for {budget_s:.0f} s; keep it idle")
-    options = {"budget_s": budget_s, "out": str(profile), "missing": scenarios, "say": say}
-    with Interruptible():
-        try:
-            calibrate("cpu", **options)
-        except ScenarioError:  # the part of a profile that another machine has left here
-            profile.unlink()
-            calibrate("cpu", **options)
+    say(f"calibrating this machine for {budget_s:.0f} s, then running in turns; keep it idle")
+    how = {"budget_s": budget_s, "out": str(profile), "missing": [str(path) for path in files], "say": say}
+    try:
+        executions = _calibrated_and_run(scenarios, steps, source, say, how)
+    except ScenarioError:  # the part of a profile that another machine has left here
+        profile.unlink(missing_ok=True)
+        executions = _calibrated_and_run(scenarios, steps, source, say, how)
+    runs = [_judged(own, execution, histories) for own, execution in zip(scenarios, executions, strict=True)]
+    write_whole(kept, pickle.dumps(runs))
     write_whole(mark, f"{known} {_checksum(profile)}".encode())
-    return str(profile)
+    return str(profile), runs
 
 
-class Interruptible:
-    """Ctrl-C while calibrating ends the study too: `calibrate` itself would write what it has and return."""
+def _calibrated_and_run(scenarios: Sequence[Any], steps: int, source: Any, say: Say, how: dict) -> list[Any]:
+    with calibrating("cpu", **how) as session, tempfile.TemporaryDirectory(prefix="rehearse-turns-") as pipes:
+        try:
+            session.run(time.monotonic() + how["budget_s"])
+            for own in scenarios:
+                say(f"{own.name}: running {steps} steps")
+            return run_in_turns(
+                scenarios, Path(pipes), source, session.revisit, steps=steps, warmup=WARMUP, keep_weights=True
+            )
+        finally:
+            session.flush()
 
-    def __enter__(self) -> None:
-        self.seen, self.before = False, signal.getsignal(signal.SIGINT)
-        signal.signal(signal.SIGINT, self._see)
 
-    def _see(self, number: int, frame: Any) -> None:
-        self.seen = True
-        raise KeyboardInterrupt
+def _judged(own: Any, execution: Any, histories: Histories) -> tuple[Any, float]:
+    """(the run without its weights, NDCG@10 of the trained model)."""
+    from simulator.executor.evaluation import whole_weights
 
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
-        if self.seen:
-            raise KeyboardInterrupt
+    after = ndcg(own, whole_weights(own, execution.records), histories)
+    for record in execution.records:  # a hundred times the size of all the rest
+        record.weights.clear()
+        record.tables.clear()
+    return execution, after
 
 
 def data(seed: int, say: Say) -> tuple[Histories, Any, str]:
@@ -111,26 +131,6 @@ def data(seed: int, say: Say) -> tuple[Histories, Any, str]:
     except RehearseError as error:
         say(f"{error}; using the generator")
         return generated(seed), next_item.generated_batches, f"seeded Zipf histories, because {error}"
-
-
-def executed(name: str, folder: Path, steps: int, histories: Histories, source: Any, say: Say) -> tuple[Any, float]:
-    """(the plan's run, NDCG@10 of the trained model); the run of an earlier call where it is the same."""
-    own = scenario(name)
-    known = fingerprint(own.canonical_json(), str(steps), histories.source)
-    path = folder / "runs" / f"{known[:24]}.pickle"
-    if path.exists():
-        say(f"{name}: using the run that is kept")
-        return pickle.loads(path.read_bytes())
-    say(f"{name}: running {steps} steps")
-    execution = execute(own, steps=steps, source=source, keep_weights=True)
-    from simulator.executor.evaluation import whole_weights
-
-    after = ndcg(own, whole_weights(own, execution.records), histories)
-    for record in execution.records:  # a hundred times the size of all the rest
-        record.weights.clear()
-        record.tables.clear()
-    write_whole(path, pickle.dumps((execution, after)))
-    return execution, after
 
 
 def ndcg(own: Any, weights: Any, histories: Histories) -> float:

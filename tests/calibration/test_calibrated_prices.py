@@ -7,7 +7,7 @@ import pytest
 from journals import NOISE, POINTS, SIZES, collective_seconds, context, journal, kernel, true_seconds
 
 from calibration.build import build
-from calibration.journal import COMPUTE, TOGETHER, Journal, Sampled
+from calibration.journal import COMPUTE, TOGETHER, Journal, Sampled, bin_means
 from calibration.pieces import Named
 from calibration.points import OVERLAP, Point
 from simulator.costs.pricer import Pricer
@@ -61,8 +61,7 @@ def test_one_rank_by_itself_is_priced_as_measured_alone():
 def test_a_sum_of_many_draws_is_the_sum_of_means_not_of_medians():
     """exp(sigma^2 / 2) is the mean of the sample over its median."""
     price = pricer().kernel(as_kernel(POINTS[0]))
-    quantiles = np.quantile(np.array(sorted(NOISE)), np.linspace(0, 1, 21))
-    assert math.exp(price.repeat_error**2 / 2) == pytest.approx(quantiles.mean(), rel=1e-3)
+    assert math.exp(price.repeat_error**2 / 2) == pytest.approx(np.mean(NOISE), rel=1e-3)
 
 
 def test_collectives_and_sends_cost_what_was_measured():
@@ -130,13 +129,43 @@ def test_a_piece_unlike_any_measured_one_is_its_kernels():
     assert prices.piece(kernels) == tuple(prices.kernel(kernel) for kernel in kernels)
 
 
-def test_contaminated_samples_count_only_where_there_are_no_others():
-    dirty = Sampled()
-    dirty.add([[100, 0], [101, 0], [102, 0], [900, 1]])
-    assert dirty.kept.tolist() == [100, 101, 102]
-    dirty = Sampled()
-    dirty.add([[100, 0], [900, 1]])
-    assert dirty.kept.tolist() == [100, 900]
+def sampled(*visits: list[int]) -> Sampled:
+    made = Sampled()
+    for visit in visits:
+        made.add([[ns, 0] for ns in visit])
+    return made
+
+
+def test_a_wait_for_a_core_counts_as_a_step_pays_for_it():
+    """One run in four loses its core for as long as it takes: a step of many such runs takes a quarter more."""
+    levelled, levels = sampled([100, 100, 100, 200], [100, 200, 100, 100]).level()
+    assert levels.tolist() == [125, 125] and levelled.mean() == pytest.approx(125)
+
+
+def test_a_visit_that_met_another_process_counts_at_the_level_of_the_others():
+    """Whole steps fall into such a second too, and the median step knows nothing of them."""
+    levelled, levels = sampled([99, 101], [210, 190], [100, 102]).level()
+    assert levels.tolist() == [100, 200, 101]
+    assert levelled.tolist() == pytest.approx(sorted([99 * 1.01, 101 * 1.01, 106.05, 95.95, 100, 102]))
+
+
+def test_messages_that_scatter_are_judged_on_many():
+    """Each visit of two has seen a slow one or none; four together say what a message takes."""
+    scattered = sampled([1, 1], [1, 9], [1, 9], [1, 1], [1, 1])
+    assert scattered.level(4)[1].tolist() == [3, pytest.approx(14 / 6)]
+    assert scattered.level(4)[0].mean() == pytest.approx((3 + 14 / 6) / 2)
+
+
+def test_quantiles_keep_the_mean_of_the_sample():
+    ordered = np.array([1.0, 1.0, 2.0, 3.0, 50.0])
+    assert bin_means(ordered).mean() == pytest.approx(ordered.mean())
+    assert bin_means(ordered)[10] == pytest.approx(2.0) and (np.diff(bin_means(ordered)) >= -1e-12).all()
+
+
+def test_the_oldest_visits_go_first():
+    made = sampled(*([number] * 64 for number in range(20)))
+    assert made.num_samples <= 768 and made.visits[-1] == [19] * 64 and made.seen == 20
+    assert len(made.lost) == len(made.visits)
 
 
 def test_a_journal_goes_through_the_profile_unchanged():

@@ -79,6 +79,16 @@ def test_a_profile_that_calibrate_did_not_write_is_refused(tmp_path):
         files.resume(tmp_path / "p.json", context().machine)
 
 
+def test_samples_of_another_version_are_refused(tmp_path):
+    from simulator.costs.profile import sealed
+
+    record = {key: value for key, value in build(journal(), context()).items() if key != "checksum"}
+    record["journal"] = {key: value for key, value in record["journal"].items() if key != "format"}
+    files.write(sealed(record), tmp_path / "p.json")
+    with pytest.raises(ScenarioError, match="another version's"):
+        files.resume(tmp_path / "p.json", context().machine)
+
+
 def test_a_point_is_known_by_its_key():
     point = Point(KERNEL, "gemm", "fp32", (64, 128, 256), (FORWARD, WEIGHT_GRADIENT))
     assert Point.of_key(point.key) == point
