@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from interrupts import hears_ctrl_c
 
 pytest.importorskip("torch")
 
@@ -140,7 +141,9 @@ def test_a_killed_calibration_leaves_a_whole_profile_and_no_process(tmp_path):
 def test_ctrl_c_writes_what_was_measured(tmp_path):
     out = tmp_path / "p.json"
     command = [sys.executable, "-m", "simulator.cli.main", "calibrate", "--budget", "19", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
+    )
     while "round 1" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)

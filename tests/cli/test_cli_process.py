@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from interrupts import hears_ctrl_c
 from scenario_texts import GPT3
 
 HEAVY = ("torch", "pandas", "numba", "scipy", "plotly", "networkx", "numpy", "pydantic")
@@ -54,6 +55,7 @@ def test_ctrl_c_ends_without_a_traceback(tmp_path):
     child = subprocess.Popen(
         [sys.executable, "-m", "simulator.cli.main", "simulate", "-"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_root(),
+        preexec_fn=hears_ctrl_c,
     )  # fmt: skip
     time.sleep(1.5)  # it waits for standard input by then
     child.send_signal(signal.SIGINT)

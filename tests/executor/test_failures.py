@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bad_sources
 import pytest
+from interrupts import hears_ctrl_c
 from small_scenarios import MODELS, scenario
 
 from simulator.executor.execution import execute
@@ -147,7 +148,7 @@ def command(tmp_path: Path) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     return subprocess.Popen(
         [sys.executable, "-m", "simulator.cli.main", *words], env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears_ctrl_c,
     )  # fmt: skip
 
 

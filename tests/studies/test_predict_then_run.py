@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from interrupts import hears_ctrl_c
 
 from simulator.errors import RehearseError
 from simulator.executor.executable import check_executable
@@ -89,6 +90,7 @@ class Study:
             [sys.executable, "-m", "studies.predict_then_run.run", "--folder", str(self.folder), "--budget", "4",
              "--steps", "2", *only],
             cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=hears_ctrl_c,
         )  # fmt: skip
 
     def processes(self) -> list[str]:
