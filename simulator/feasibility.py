@@ -65,6 +65,8 @@ def _changes(scenario) -> Iterator[Change]:
         yield ("plan.zero=3", "plan.bucket_mib=null")
     if plan.recompute == "none":
         yield ("plan.recompute=selective",)
+    if plan.recompute in ("none", "selective"):
+        yield ("plan.recompute=selective_op",)
     if plan.recompute != "full":
         yield ("plan.recompute=full",)
     microbatch = plan.microbatch

@@ -13,6 +13,7 @@ from simulator.executor.blocks import Env
 from simulator.executor.blocks.head import is_partial
 from simulator.executor.cuda_streams import CudaStreams
 from simulator.executor.dense import DenseParameters
+from simulator.executor.forgetting import Forgetting
 from simulator.executor.groups import make_groups, make_pipeline_groups
 from simulator.executor.interpreter import Interpreter
 from simulator.executor.job import Job, RankRecord, own_program
@@ -57,7 +58,8 @@ class _Runner:
         tensor = Tensor(groups["compute", "tensor"], scenario.plan.sequence_parallel, numerics.activation_bytes)
         self.env = Env(
             scenario.model, scenario.plan.microbatch, scenario.model.trunk.seq, tensor, numerics, job.attention,
-            scenario.plan.recompute == "selective",
+            scenario.plan.recompute in ("selective", "selective_op"),
+            Forgetting(scenario.plan.recompute == "selective_op"),
         )  # fmt: skip
         shard, copies = (groups["shard", "shard"], groups["replica", "replica"]) if layout.shard else (None, None)
         self.dense = DenseParameters(

@@ -80,13 +80,13 @@ class ColumnLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, tensor: Tensor):
         whole = tensor.group.all_gather(x, tensor.element_bytes) if tensor.shards_sequence else x
-        ctx.save_for_backward(x, weight)
-        ctx.tensor, ctx.has_bias = tensor, bias is not None
+        ctx.save_for_backward(x)
+        ctx.weight, ctx.tensor, ctx.has_bias = weight, tensor, bias is not None  # a saved weight has no main_grad
         return F.linear(whole, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
     @staticmethod
     def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
+        (x,), weight = ctx.saved_tensors, ctx.weight
         tensor: Tensor = ctx.tensor
         group, size = tensor.group, tensor.element_bytes
         bias_grad = grad.sum(0) if ctx.has_bias else None
@@ -107,15 +107,15 @@ class RowLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, tensor: Tensor):
-        ctx.save_for_backward(x, weight)
-        ctx.tensor = tensor
+        ctx.save_for_backward(x)
+        ctx.weight, ctx.tensor = weight, tensor
         partial = F.linear(x, weight.to(x.dtype))
         reduce = tensor.group.reduce_scatter if tensor.shards_sequence else tensor.group.all_reduce
         return reduce(partial, tensor.element_bytes)
 
     @staticmethod
     def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
+        (x,), weight = ctx.saved_tensors, ctx.weight
         tensor: Tensor = ctx.tensor
         if tensor.shards_sequence:
             grad = tensor.group.all_gather(grad, tensor.element_bytes)

@@ -84,7 +84,7 @@ class StepSource:
             layer = [other for other in self.units if other.layer == unit.layer >= 0]
             if mode == "full" and layer and unit is layer[-1]:  # a later segment of the same layer finds it rerun
                 pieces += [blocks.recompute(self.model, other, self.cut, mode) for other in layer]
-            elif mode == "selective":
+            elif mode in ("selective", "selective_op"):
                 pieces.append(blocks.recompute(self.model, unit, self.cut, mode))
             pieces.append(part(self.model, unit, self.cut))
         return pieces

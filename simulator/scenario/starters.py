@@ -90,7 +90,7 @@ plan:
   # partition: uniform         # uniform | balanced (in FLOPs) | [layers of each stage]
   microbatch: {start.microbatch:<17}# samples of one replica that are in flight together
   global_batch: {start.global_batch:<15}# samples in a step over all replicas
-  recompute: {start.recompute:<18}# none | selective (attention core) | full
+  recompute: {start.recompute:<18}# none | selective (attention core) | selective_op (norms, activations too) | full
   zero: {start.zero:<23}# 0 | 1 (optimizer states over the replicas)
   # bucket_mib: 25             # gradients are reduced in pieces of this size
   # overlap: {{grad_reduce: true, param_gather: true, pipeline: true}}

@@ -79,6 +79,11 @@ PLANS = {
         ("gpt", {"pipeline": 1, "data": 2, "schedule": "zb_v", **SMALL_BUCKETS}),
         ("gpt", {"data": 2, "schedule": "interleaved_1f1b", "virtual_stages": 2}),
         ("gpt", {"pipeline": 2, "partition": (3, 1)}),
+        *((model, {"tensor": 2, "sequence_parallel": sequence, "recompute": "selective_op"})
+          for model, sequence in (("llama", True), ("bert", False), ("hstu", True), ("sasrec", False))),
+        ("gpt", {"pipeline": 2, "schedule": "zb_h1", "microbatch": 1, "recompute": "selective_op",
+                 "sets": ("software.attention=unfused",)}),
+        ("llama", {"data": 2, "recompute": "selective_op", **SMALL_BUCKETS}),
         ("bert", {"pipeline": 2, "schedule": "zb_v", "partition": (0, 1, 3, 0), "microbatch": 1}),
     ],
     3: [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from model_zoo import ALL, GPT_1T, GPT_22B, GPT_175B, GPT_530B, LLAMA3_8B, SASREC
 
-from simulator.model.blocks import Cut, boundary_bytes, kept_bytes, transient_bytes, units
+from simulator.model.blocks import MODES, Cut, boundary_bytes, kept_bytes, transient_bytes, units
 from simulator.units import GIB
 
 MODELS = {"22B": GPT_22B, "175B": GPT_175B, "530B": GPT_530B, "1T": GPT_1T}
@@ -96,12 +96,21 @@ def test_a_relu_keeps_one_tensor():
 
 
 @pytest.mark.parametrize("model", ALL)
-@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+@pytest.mark.parametrize("mode", MODES)
 def test_what_was_not_kept_comes_back_for_one_layer(model, mode):
     cut = Cut(2, 64, attention="unfused")
     for unit in units(model):
         kept, extra = kept_bytes(model, unit, cut, mode), transient_bytes(model, unit, cut, mode)
         assert kept + extra == kept_bytes(model, unit, cut, "none") and extra >= 0
+
+
+def test_products_alone_are_kept_by_hand():
+    """selective_op, llama: the unit's input; q, k, v, o and logsumexp; gate and up. gpt: masks and fc1's output."""
+    by_hand = 2 * (4096 + 2 * 4096 + 2 * 1024) + 4 * 32 + 2 * (4096 + 2 * 14336)
+    assert layer(LLAMA3_8B, Cut(1, 1000), "selective_op") == 1000 * by_hand
+    h, a = GPT_22B.trunk.hidden, GPT_22B.trunk.heads
+    kept = 2 * (h + 4 * h) + h + 4 * a + 2 * (h + 4 * h) + h
+    assert layer(GPT_22B, Cut(1, 1000), "selective_op") == 1000 * kept
 
 
 def test_boundary_is_bsh_activations():

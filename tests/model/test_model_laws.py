@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_zoo import BERT_LARGE, GPT_22B, HSTU, LLAMA3_8B
 
-from simulator.model.blocks import Cut, backward, forward, kept_bytes, units
+from simulator.model.blocks import MODES, Cut, backward, forward, kept_bytes, units
 from simulator.model.work import Kernel, forward_flops
 
 MODELS = st.sampled_from([GPT_22B, LLAMA3_8B, HSTU, BERT_LARGE])
@@ -54,7 +54,7 @@ def test_kept_bytes_grow_with_the_batch_and_shrink_with_recompute(model, attenti
     cut, double = (Cut(size, 64, attention=attention) for size in (batch, 2 * batch))
     for unit in layer_units(model):
         assert kept_bytes(model, unit, double) == 2 * kept_bytes(model, unit, cut)
-        kept = [kept_bytes(model, unit, cut, mode) for mode in ("none", "selective", "full")]
+        kept = [kept_bytes(model, unit, cut, mode) for mode in MODES]
         assert kept == sorted(kept, reverse=True)
 
 

@@ -7,7 +7,7 @@ from simulator import kinds
 from simulator.errors import NotSupportedYet
 from simulator.model.blocks import MODES, Cut, backward, forward, recompute, units
 from simulator.model.spec import ModelSpec
-from simulator.model.work import Collective, Kernel, Wait
+from simulator.model.work import Collective, Kernel, Wait, forward_flops
 
 LAYER = slice(1, 3)
 
@@ -138,7 +138,19 @@ def test_recompute_runs_the_forward_again_and_says_so():
     assert recompute(GPT_22B, attention, Cut(1, 2048), "selective") == ()
     assert recompute(GPT_22B, units(GPT_22B)[0], cut, "full") == ()
     assert all(recompute(HSTU, unit, cut, "none") == () for unit in units(HSTU))
-    assert MODES == ("none", "selective", "full")
+    assert MODES == ("none", "selective", "selective_op", "full")
+
+
+def test_cheap_ops_run_again_without_a_product():
+    """selective_op: norm, rotary positions and activation, of which none multiplies; unfused, the core besides."""
+    for model in ALL:
+        for unit in units(model):
+            assert forward_flops(recompute(model, unit, Cut(2, 64, tensor=2), "selective_op")) == 0
+    ops = {unit.kind: [step.op for step in recompute(LLAMA3_8B, unit, Cut(1, 64), "selective_op")]
+           for unit in units(LLAMA3_8B)[LAYER]}  # fmt: skip
+    assert ops == {"attention": ["layernorm", "elementwise"], "mlp": ["layernorm", "elementwise"]}
+    attention, cut = units(GPT_22B)[1], Cut(1, 2048, attention="unfused")
+    assert recompute(GPT_22B, attention, cut, "selective_op")[1:] == recompute(GPT_22B, attention, cut, "selective")
 
 
 def test_separate_gradient_accumulation_reads_and_writes_each_weight():
@@ -174,5 +186,5 @@ def test_what_is_not_built_is_refused(change, said):
 def test_context_and_unknown_modes_are_refused():
     with pytest.raises(NotSupportedYet, match=r"plan\.context"):
         Cut(1, 128, context=2)
-    with pytest.raises(NotSupportedYet, match="selective_op"):
-        recompute(GPT_22B, units(GPT_22B)[1], Cut(1, 128), "selective_op")
+    with pytest.raises(NotSupportedYet, match="recompute most is not supported"):
+        recompute(GPT_22B, units(GPT_22B)[1], Cut(1, 128), "most")

@@ -427,6 +427,11 @@ NUMBERS = [
     Knob("gpt", "serving", "{}", "-", timeline, "="),
     Knob("gpt", "plan.sync", "{mode: synchronous}", "-", timeline, "="),
     Knob("gpt", "plan.balancer", "{kind: none}", "-", timeline, "="),
+    Knob("gpt", "plan.recompute", "selective_op", "selective", memory("activations"), "<"),
+    Knob("gpt", "plan.recompute", "selective_op", "full", memory("activations"), ">"),
+    Knob("gpt", "plan.recompute", "selective_op", "selective", time_of("recompute"), ">"),
+    Knob("gpt", "plan.recompute", "selective_op", "full", step, "<"),
+    Knob("llama", "plan.recompute", "selective_op", "none", hardware_flops, "="),
     Knob("gpt", "plan.partition", "uniform", "-", timeline, "="),
     Knob("gpt", "plan.partition", "balanced", "uniform", timeline, "=", DEEP),  # a small vocabulary: layers alike
     Knob("gpt", "plan.partition", "balanced", "uniform", step, "<", DEEP + "; model.trunk.vocab=50000"),

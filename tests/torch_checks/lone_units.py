@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import torch
 
 from simulator.executor.blocks import Env, Inputs, forward
+from simulator.executor.forgetting import Forgetting
 from simulator.executor.groups import Group
 from simulator.executor.numerics import Numerics
 from simulator.executor.tensor_parallel import Tensor
@@ -26,7 +27,7 @@ class Alone:
     inputs: Inputs
 
     @classmethod
-    def of(cls, model: ModelSpec, dtype: str, batch: int, attention: str) -> Alone:
+    def of(cls, model: ModelSpec, dtype: str, batch: int, attention: str, mode: str = "none") -> Alone:
         stated = SimpleNamespace(parameters=dtype, gradients="fp32", reduce="fp32")
         numerics = Numerics.of(SimpleNamespace(dtype=dtype, precision=stated))
         tensor = Tensor(Group("tensor", (0,), 0, None), False, numerics.activation_bytes)
@@ -43,7 +44,8 @@ class Alone:
         if head.kind in ("sampled_softmax", "binary") and head.table is not None:
             width = model.table(head.table).dim
             inputs.scored = torch.zeros(positions, 1 + head.negatives, width).requires_grad_()
-        return cls(Env(model, batch, model.trunk.seq, tensor, numerics, attention), weights, inputs)
+        again = mode in ("selective", "selective_op"), Forgetting(mode == "selective_op")
+        return cls(Env(model, batch, model.trunk.seq, tensor, numerics, attention, *again), weights, inputs)
 
     def input_of(self, unit: Unit) -> torch.Tensor | None:
         """A fresh input, a leaf."""

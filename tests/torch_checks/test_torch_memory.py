@@ -18,6 +18,8 @@ PLANS = [
     ("gpt", {"sets": UNFUSED}),
     ("gpt", {"sets": UNFUSED, "recompute": "selective", "optimizer": "sgd"}),
     ("gpt", {"dtype": "bf16", "recompute": "full"}),
+    ("gpt", {"recompute": "selective_op"}),
+    ("llama", {"recompute": "selective_op", "tensor": 2}),
     ("bert", {"optimizer": "sgd"}),
     ("bert", {"dtype": "bf16", "recompute": "full"}),
     ("sasrec", {}),

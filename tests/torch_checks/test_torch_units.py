@@ -78,18 +78,22 @@ def test_model_flops_are_what_torch_counts_in_a_step(name):
     assert counter.get_total_flops() == blocks.model_flops(model, BATCH)
 
 
-KEEPS = [(name, unit, "flash") for name, unit in KINDS]
-KEEPS += [(name, unit, "unfused") for name, unit in KINDS if unit.kind == "attention" and name != "llama"]
+KEEPS = [(name, unit, "flash", "none") for name, unit in KINDS]
+KEEPS += [(name, unit, "unfused", "none") for name, unit in KINDS if unit.kind == "attention" and name != "llama"]
 """No modelled stack runs grouped-query attention unfused."""
+KEEPS += [(name, unit, "flash", "selective_op") for name, unit in KINDS if unit.kind in ("attention", "mlp")]
+KEEPS += [("gpt", unit, "unfused", "selective_op") for name, unit in KINDS if (name, unit.kind) == ("gpt", "attention")]
 
 
-@pytest.mark.parametrize(("name", "unit", "attention"), KEEPS, ids=[f"{n}-{u.kind}-{a}" for n, u, a in KEEPS])
+@pytest.mark.parametrize(
+    ("name", "unit", "attention", "mode"), KEEPS, ids=[f"{n}-{u.kind}-{a}-{m}" for n, u, a, m in KEEPS]
+)
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_what_a_unit_keeps(name, unit, attention, dtype):
+def test_what_a_unit_keeps(name, unit, attention, mode, dtype):
     model = MODEL[name]
     cut = Cut(BATCH, model.trunk.seq, dtype=dtype, attention=attention, separate_kernels=True)
     with MemTracker() as tracker:
-        alone = Alone.of(model, dtype, BATCH, attention)
+        alone = Alone.of(model, dtype, BATCH, attention, mode)
         x = alone.input_of(unit)
         other = alone.run(unit, x)  # fills the caches of masks and angles
         del other
@@ -106,7 +110,7 @@ def test_what_a_unit_keeps(name, unit, attention, dtype):
         kept += alone.inputs.scored.numel() * cut.bytes
     if unit.kind != "head" and storage(out) not in there:  # the next unit's to keep
         kept -= boundary
-    counted = blocks.kept_bytes(model, unit, cut) + eager_bytes(model, unit, cut)
+    counted = blocks.kept_bytes(model, unit, cut, mode) + eager_bytes(model, unit, cut, mode == "none")
     # beside them lie a number or two for each position (norms' statistics, losses, ids) and tensors of one element
     slack = 40 * cut.tokens + 64
     assert abs(kept - counted) <= slack, f"kept {kept}, counted {counted}"

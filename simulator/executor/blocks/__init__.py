@@ -24,4 +24,7 @@ _FORWARD = {
 
 def forward(env: Env, unit, weights, x, inputs: Inputs):
     """Runs one unit. x: [positions, hidden], None for the embedding. Returns the next unit's x, or the loss."""
-    return _FORWARD[unit.kind](env, unit, weights, x, inputs)
+    if unit.layer < 0:
+        return _FORWARD[unit.kind](env, unit, weights, x, inputs)
+    with env.cheap.unit():
+        return _FORWARD[unit.kind](env, unit, weights, x, inputs)

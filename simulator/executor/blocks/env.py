@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from simulator.executor.forgetting import Forgetting
 from simulator.executor.numerics import Numerics
 from simulator.executor.tensor_parallel import Tensor
 from simulator.model.spec import ModelSpec
@@ -14,7 +15,7 @@ from simulator.model.spec import ModelSpec
 @dataclass(frozen=True)
 class Env:
     """batch, seq: samples and positions of a microbatch. attention: flash or unfused. recompute_core: run the attention
-    core again in backward instead of keeping its s^2 matrices."""
+    core again in backward instead of keeping its s^2 matrices. cheap: whether cheap ops are run again too."""
 
     model: ModelSpec
     batch: int
@@ -23,6 +24,7 @@ class Env:
     numerics: Numerics
     attention: str = "flash"
     recompute_core: bool = False
+    cheap: Forgetting = field(default_factory=Forgetting)
 
 
 @dataclass

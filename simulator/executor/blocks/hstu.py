@@ -21,15 +21,17 @@ STATISTIC_BYTES = 4
 def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
     """x + proj(norm(attention(Q, K, V)) * U), with U, V, Q, K = silu(uvqk(norm(x)))."""
     trunk, name = env.model.trunk, unit.name
-    normed = norm(x, weights, f"{name}.norm")
-    uvqk = F.silu(column_linear(normed, weights[f"{name}.uvqk.weight"], weights[f"{name}.uvqk.bias"], env.tensor))
+    normed = env.cheap.again(lambda x: norm(x, weights, f"{name}.norm"), x)
+    uvqk = column_linear(normed, weights[f"{name}.uvqk.weight"], weights[f"{name}.uvqk.bias"], env.tensor)
+    uvqk = env.cheap.again(F.silu, uvqk)
     gate, *rest = uvqk.chunk(4, dim=1)
     value, query, key = (
         part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in rest
     )  # fmt: skip
     out = hstu_attention(query, key, value, trunk.causal)
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
-    gated = head_norm(env, out, weights[f"{name}.output_norm.weight"], weights[f"{name}.output_norm.bias"]) * gate
+    out = head_norm(env, out, weights[f"{name}.output_norm.weight"], weights[f"{name}.output_norm.bias"])
+    gated = env.cheap.again(torch.mul, out, gate)
     return x + row_linear(gated, weights[f"{name}.proj.weight"], env.tensor)
 
 

@@ -39,7 +39,7 @@ def _residual(env: Env, unit, weights, x, branch) -> torch.Tensor:
     name, behind = f"{unit.name}.norm", env.model.trunk.block == "bert"
     if behind:
         return norm(x + branch(env, unit, weights, x), weights, name)
-    return x + branch(env, unit, weights, norm(x, weights, name))
+    return x + branch(env, unit, weights, env.cheap.again(lambda x: norm(x, weights, name), x))
 
 
 def _attention_branch(env: Env, unit, weights, x) -> torch.Tensor:
@@ -52,7 +52,7 @@ def _attention_branch(env: Env, unit, weights, x) -> torch.Tensor:
         part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in qkv.split(widths, dim=1)
     )
     if style.rotary:
-        query, key = rotate(query), rotate(key)
+        query, key = env.cheap.again(rotate, query), env.cheap.again(rotate, key)
     out = core(env, query, key, value)
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
     return _biased(row_linear(out, weights[f"{unit.name}.proj.weight"], env.tensor), weights, f"{unit.name}.proj")
@@ -63,9 +63,9 @@ def _mlp_branch(env: Env, unit, weights, x) -> torch.Tensor:
     inner = column_linear(x, weights[f"{unit.name}.fc1.weight"], weights.get(f"{unit.name}.fc1.bias"), env.tensor)
     if STYLES[trunk.block].gated:
         gate, up = inner.chunk(2, dim=1)
-        inner = F.silu(gate) * up
+        inner = env.cheap.again(lambda gate, up: env.cheap.again(F.silu, gate) * up, gate, up)
     else:
-        inner = F.relu(inner) if trunk.block == "sasrec" else F.gelu(inner)
+        inner = F.relu(inner) if trunk.block == "sasrec" else env.cheap.again(F.gelu, inner)
     return _biased(row_linear(inner, weights[f"{unit.name}.fc2.weight"], env.tensor), weights, f"{unit.name}.fc2")
 
 

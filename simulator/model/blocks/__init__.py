@@ -89,7 +89,7 @@ def backward_weights(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]
 
 
 def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, ...]:
-    """What runs again before the unit's backward: nothing, the attention core (selective), or its forward (full).
+    """What runs again before the unit's backward, by `MODES`: nothing, the attention core, cheap ops, its forward.
 
     Under full the layer is one checkpoint: the recompute of both its units comes before the backward of the second.
     """
@@ -97,7 +97,8 @@ def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, 
     if mode == "none" or unit.layer < 0:
         return ()
     style = STYLES[model.trunk.block]
-    steps = style.core(model.trunk, unit, cut) if mode == "selective" else style.forward(model.trunk, unit, cut)
+    rerun = {"selective": style.core, "selective_op": style.cheap, "full": style.forward}[mode]
+    steps = rerun(model.trunk, unit, cut)
     return tuple(step.as_recompute() if isinstance(step, Kernel) else step for step in steps)
 
 
@@ -110,7 +111,7 @@ def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> in
         return head.kept_bytes(model, cut)
     if mode == "full":  # the layer's input, once for the layer
         return boundary_bytes(model, cut) if unit.kind in ("attention", "hstu") else 0
-    return STYLES[model.trunk.block].kept_bytes(model.trunk, unit, cut, core=mode == "none")
+    return STYLES[model.trunk.block].kept_bytes(model.trunk, unit, cut, mode)
 
 
 def weight_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
@@ -124,7 +125,7 @@ def weight_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
 
 
 def transient_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> int:
-    """Bytes that are alive only while this unit's recomputed activations are: one layer at a time."""
+    """Bytes that are alive only while this unit's recomputed activations are: one layer at a time (full), or unit."""
     return kept_bytes(model, unit, cut, "none") - kept_bytes(model, unit, cut, mode) if unit.layer >= 0 else 0
 
 

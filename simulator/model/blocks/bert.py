@@ -6,4 +6,5 @@ here in the order of GPT. A norm follows the embeddings; none comes before the h
 
 from simulator.model.blocks.transformer import Style
 
-STYLE = Style(dropout=True, bias=True, rotary=False, gated=False, norm_parameters=2, norm_backward=5)
+STYLE = Style(dropout=True, bias=True, rotary=False, gated=False, norm_parameters=2, norm_backward=5,
+              norm_behind=True)  # fmt: skip

@@ -8,7 +8,11 @@ from math import isqrt, prod
 from simulator.errors import NotSupportedYet
 from simulator.units import DTYPE_BYTES
 
-MODES = ("none", "selective", "full")
+MODES = ("none", "selective", "selective_op", "full")
+"""What of a layer is run again in backward: nothing; the attention core, unless it is one kernel that does so itself;
+that and every op that only moves memory (norms, rotary positions, activations), so that products alone are kept, as the
+per-op policy of PyTorch's selective checkpoints does (torchtitan's `selective_ac_option: op`, which runs every second
+product again besides); all of it."""
 
 
 @dataclass(frozen=True, slots=True)

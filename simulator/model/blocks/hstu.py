@@ -78,9 +78,21 @@ class Hstu:
         """The attention kernel keeps nothing of size s^2: selective recomputation has nothing to do."""
         return ()
 
-    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, core: bool = True) -> int:
-        """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input."""
+    def cheap(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+        """Both norms, the second times U, and SiLU. The second norm's sums, two numbers a position, are kept."""
+        size, inside = cut.bytes, cut.tokens * cut.share(trunk.query_width)
+        return (
+            memory_bound("layernorm", cut.shard_tokens * trunk.hidden, 2 * size, cut),
+            memory_bound("elementwise", PARTS * inside, 2 * size, cut),
+            memory_bound("layernorm", inside, 3 * size, cut),
+        )
+
+    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none") -> int:
+        """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input.
+        selective_op: the unit's input, the GEMM's output and the attention's."""
         inside = cut.tokens * cut.share(trunk.query_width)
+        if mode == "selective_op":
+            return cut.bytes * (cut.shard_tokens * trunk.hidden + (PARTS + 1) * inside)
         return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside)
 
     def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:

@@ -35,7 +35,7 @@ class Style:
     into Q and K. gated: silu(gate) * up in place of one activation. norm_parameters: 2 (LayerNorm) or 1 (RMSNorm).
     norm_backward: bytes for each element in units of e. Reads dY and X, writes dX: 3; a separate kernel for the
     weights' gradient reads dY and X once more: 5. None: the norm's kernels are the software stack's. relu: the
-    activation is a ReLU.
+    activation is a ReLU. norm_behind: the norm follows the residual, so that its output is the next unit's input.
     """
 
     dropout: bool
@@ -45,6 +45,7 @@ class Style:
     norm_parameters: int
     norm_backward: int | None
     relu: bool = False
+    norm_behind: bool = False
 
     def parameters(self, trunk: Trunk, unit: Unit) -> tuple[Parameter, ...]:
         """Weights of an attention or an mlp unit, the norm in front of it (or behind it) included."""
@@ -114,24 +115,38 @@ class Style:
             return ()
         return attention.core_forward(trunk, cut, self.dropout)
 
-    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, core: bool = True) -> int:
+    def cheap(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+        """What selective_op runs again: norm, rotary positions, activation and an unfused core. A norm behind the
+        residual would need the branch's product; a ReLU's backward keeps nothing but what the next product reads."""
+        steps: list[Step] = [] if self.norm_behind else [self.norm_forward(trunk, cut)]
+        if unit.kind == "attention":
+            steps += (*self._rotary(trunk, cut), *self.core(trunk, unit, cut))
+        elif not self.relu:
+            steps.append(self._activation(trunk, cut, 3 if self.gated else 2))
+        return tuple(steps)
+
+    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none") -> int:
         """Bytes from forward to backward (arXiv 2205.05198 section 4): sbh(10 + 24/t + 5as/ht) a GPT layer at e = 2.
 
         Kept: the norm's input and output, dropout's mask (1/t of them under sequence parallelism); attention: Q, K, V
-        and the output projection's input; mlp: the activation's input and output; `core`: the s^2 matrices. Q and K
+        and the output projection's input; mlp: the activation's input and output; mode none: the s^2 matrices. Q and K
         that were turned stand beside the QKV product: V is a view of it, so that none of it can go. ReLU's backward
-        reads its output alone. Unfused, SiLU of the gate is a tensor of its own.
+        reads its output alone. Unfused, SiLU of the gate is a tensor of its own. selective_op keeps what `cheap` starts
+        from: the unit's input, its products, masks, the attention core's output.
         """
-        size, tokens = cut.bytes, cut.tokens
+        size, tokens, cheap = cut.bytes, cut.tokens, mode == "selective_op"
         query, key = cut.share(trunk.query_width), cut.share(trunk.kv_width)
-        outside = cut.shard_tokens * trunk.hidden * (2 * size + (MASK if self.dropout else 0))
+        norms = 1 if cheap and not self.norm_behind else 2
+        outside = cut.shard_tokens * trunk.hidden * (norms * size + (MASK if self.dropout else 0))
         if unit.kind == "attention":
-            turned = query + key if self.rotary and cut.attention == "flash" else 0
+            turned = query + key if self.rotary and cut.attention == "flash" and not cheap else 0
             inside = size * tokens * (2 * (query + key) + turned)
-            if core or cut.attention == "flash":
+            if mode == "none" or cut.attention == "flash":
                 inside += attention.core_bytes(trunk, cut, self.dropout)
         else:
             widths = (4 if cut.separate_kernels else 3) if self.gated else 1 if self.relu else 2
+            if cheap:
+                widths = 2 if self.gated else 1
             inside = size * tokens * cut.share(trunk.ffn) * widths
         return outside + inside
 
