@@ -431,7 +431,7 @@ NUMBERS = [
     Knob("gpt", "plan.recompute", "selective_op", "full", memory("activations"), ">"),
     Knob("gpt", "plan.recompute", "selective_op", "selective", time_of("recompute"), ">"),
     Knob("gpt", "plan.recompute", "selective_op", "full", step, "<"),
-    Knob("llama", "plan.recompute", "selective_op", "none", hardware_flops, "="),
+    Knob("llama", "plan.recompute", "selective_op", "selective", hardware_flops, "="),  # no product runs again
     Knob("gpt", "plan.partition", "uniform", "-", timeline, "="),
     Knob("gpt", "plan.partition", "balanced", "uniform", timeline, "=", DEEP),  # a small vocabulary: layers alike
     Knob("gpt", "plan.partition", "balanced", "uniform", step, "<", DEEP + "; model.trunk.vocab=50000"),
