@@ -58,7 +58,7 @@ class Activations:
         return sum(blocks.weight_bytes(self._model, unit, self._cut) for unit in units)
 
     def _rerun(self, index: int) -> int:
-        """What recomputation holds while the backward pass is at this unit: of its whole layer (full), or of the unit."""
+        """What recomputation holds while backward is at this unit: of its whole layer (full), or of the unit."""
         layer, same = self._units[index].layer, [self._units[index]]
         if self._mode == "full":
             same = [unit for unit in self._units[: index + 1] if unit.layer == layer >= 0]
