@@ -28,14 +28,20 @@ TEXTS = {
 }
 
 
+FLOWS = (1_000_000, 1_500_000, 2_000_003)
+CAPACITIES = (2_000_000, 3_000_001, 4_999_999, 9_000_000)
+
+
 @st.composite
-def graphs(draw, fluid: bool = False, max_rounds: int = 14, max_ns: int = 25) -> EventGraph:
+def graphs(draw, fluid: bool = False, links: bool = False, max_rounds: int = 14, max_ns: int = 25) -> EventGraph:
     """Up to three ranks with up to five streams; plain ops and meetings, which may depend on any earlier op.
 
-    The members of a meeting are listed together and depend on earlier ops only, so nothing deadlocks.
+    The members of a meeting are listed together and depend on earlier ops only, so nothing deadlocks. fluid: rates of
+    overlap. links: up to three of them, which most communication loads, some more than once and some beyond capacity.
     """
     num_ranks = draw(st.integers(1, 3))
     builder = GraphBuilder()
+    wires = [builder.link(f"wire{place}", draw(st.sampled_from(CAPACITIES))) for place in range(3)] if links else []
     ops: list[int] = []
     duration = st.integers(0, max_ns)
     rate = st.sampled_from(RATES) if fluid else st.just(FULL_RATE)
@@ -51,17 +57,25 @@ def graphs(draw, fluid: bool = False, max_rounds: int = 14, max_ns: int = 25) ->
             after = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
             communicates = stream not in ("compute", "host")
             text = TEXTS[stream]
+            duration_ns, flow, demands = draw(duration), 0, ()
+            if wires and communicates:
+                flow = draw(st.sampled_from(FLOWS))
+                demand = st.tuples(st.sampled_from(wires), st.sampled_from((flow // 2, flow, 2 * flow - 1)))
+                demands = tuple(draw(st.lists(demand, max_size=3)))
             ops.append(
                 builder.op(
                     rank,
                     stream,
-                    draw(duration),
+                    duration_ns,
                     after=after,
                     kind=STREAMS[stream],
                     meeting=meeting,
                     compute_rate=draw(rate) if communicates else FULL_RATE,
                     own_rate=draw(rate) if communicates else FULL_RATE,
                     action=text and text.format(place),
+                    latency_ns=draw(st.integers(0, duration_ns)) if demands else 0,
+                    flow_bytes_per_s=flow,
+                    demands=demands,
                 )
             )
     return builder.build()
@@ -88,6 +102,11 @@ def relisted(graph: EventGraph, seed: int) -> EventGraph:
     edges = np.stack([new_id[sources], new_id[graph.successor]])
     edges = edges[:, np.lexsort((edges[1], edges[0]))]
     columns = ("duration_ns", "kind", "source", "action", "meeting", "compute_rate", "own_rate")
+    columns = (*columns, "latency_ns", "flow_bytes_per_s")
+    wires = random.permutation(len(graph.link_names))
+    first = graph.demand_first
+    demands = [random.permutation(np.arange(first[op], first[op + 1])) for op in order]
+    demand = np.concatenate([np.zeros(0, dtype=np.int64), *demands]).astype(np.int64)
     return replace(
         graph,
         **{name: getattr(graph, name)[order] for name in columns},
@@ -96,4 +115,9 @@ def relisted(graph: EventGraph, seed: int) -> EventGraph:
         first_successor=np.searchsorted(edges[0], np.arange(count + 1)).astype(np.int64),
         successor=edges[1].astype(np.int32),
         op_names=tuple(graph.op_names[op] for op in order),
+        demand_first=np.concatenate([[0], np.cumsum([len(own) for own in demands])]).astype(np.int64),
+        demand_link=np.argsort(wires)[graph.demand_link[demand]].astype(np.int32),
+        demand_bytes_per_s=graph.demand_bytes_per_s[demand],
+        link_capacity=graph.link_capacity[wires],
+        link_names=tuple(graph.link_names[wire] for wire in wires),
     )

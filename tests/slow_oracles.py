@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from simulator.graph.event_graph import EventGraph, predecessors
 from simulator.units import FULL_RATE
 
@@ -35,8 +37,40 @@ def longest_path(graph: EventGraph) -> OpTimes:
         times = moved
 
 
+def fair_rates(graph: EventGraph, groups: list[list[int]], allowed: list[int]) -> list[int]:
+    """Rates of groups of ops that transfer at once, by the law of sharing as it is told: all levels rise together over
+    all of them, one level after another. A link on which all would fit at full speed holds nobody back."""
+    flow = [max(int(graph.flow_bytes_per_s[op]) for op in group) for group in groups]
+    cap = [-(-own * rate // FULL_RATE) for own, rate in zip(flow, allowed, strict=True)]
+    asked, weight = Counter(), Counter()
+    for place, group in enumerate(groups):
+        for op in group:
+            for entry in range(graph.demand_first[op], graph.demand_first[op + 1]):
+                link, demand = int(graph.demand_link[entry]), int(graph.demand_bytes_per_s[entry])
+                asked[link] += demand
+                weight[place, link] += -(-demand * FULL_RATE // flow[place])
+    left = {link: int(graph.link_capacity[link]) * FULL_RATE for link in asked}
+    short = [link for link in asked if asked[link] > graph.link_capacity[link]]
+    level: dict[int, int] = {}
+    while len(level) < len(groups):
+        rising = [place for place in range(len(groups)) if place not in level]
+        total = {link: sum(weight[place, link] for place in rising) for link in short}
+        offer = {link: left[link] // total[link] for link in short if total[link]}
+        lowest = min([*offer.values(), *(cap[place] for place in rising)])
+        for place in rising:
+            full = any(weight[place, link] and offer[link] == lowest for link in offer)
+            if full or cap[place] == lowest:
+                level[place] = lowest
+                for link in short:
+                    left[link] -= weight[place, link] * lowest
+    return [
+        allowed[place] if level[place] == cap[place] else max(level[place] * FULL_RATE // flow[place], 1)
+        for place in range(len(groups))
+    ]
+
+
 def one_nanosecond_at_a_time(graph: EventGraph) -> OpTimes:
-    """Fluid graphs: rates by their definition, applied for one nanosecond, again and again.
+    """Fluid graphs: rates by their definition, of overlap and of links, applied for one nanosecond, again and again.
 
     Exact, because everything that changes a rate happens at a whole nanosecond. None of what never ends is returned:
     raises RuntimeError where nothing runs and something is left.
@@ -50,6 +84,7 @@ def one_nanosecond_at_a_time(graph: EventGraph) -> OpTimes:
     start: dict[int, int] = {}
     end: dict[int, int] = {}
     left: dict[int, int] = {}
+    transfer: Counter[int] = Counter()
 
     def rate_of(op: int) -> int:
         here = [other for group in running for other in group if rank[other] == rank[op] and other != op]
@@ -76,11 +111,18 @@ def one_nanosecond_at_a_time(graph: EventGraph) -> OpTimes:
                     if work:
                         running.append(group)
                         left[group[0]] = work * FULL_RATE
+                        latency = max(int(graph.latency_ns[op]) for op in group)
+                        if any(graph.flow_bytes_per_s[op] for op in group):
+                            transfer[group[0]] = (work - latency) * FULL_RATE
                     else:
                         end.update(dict.fromkeys(group, now))
         if waiting and not running:
             raise RuntimeError(f"{waiting} never start; meetings {meeting}")
         rates = [min(rate_of(op) for op in group) for group in running]
+        transferring = [place for place, group in enumerate(running) if left[group[0]] <= transfer[group[0]]]
+        shares = fair_rates(graph, [running[place] for place in transferring], [rates[place] for place in transferring])
+        for place, rate in zip(transferring, shares, strict=True):
+            rates[place] = rate
         now += 1
         for group, rate in zip(list(running), rates, strict=True):
             left[group[0]] -= rate

@@ -30,6 +30,16 @@ class Running(Protocol):
     allowed: int
 
 
+class OnRank:
+    """What runs on a rank now: an op of its one compute stream, or NOTHING, and those that communicate."""
+
+    __slots__ = ("collectives", "kernel")
+
+    def __init__(self) -> None:
+        self.kernel = NOTHING
+        self.collectives: list[int] = []
+
+
 class OverlapRates:
     """takes_part[a]: whether an activity ever slows another or is slowed; only such may be passed to `start`, `end`.
 
@@ -44,60 +54,58 @@ class OverlapRates:
         self._running, self._change_rate = running, change_rate
         self._members = work.members()
         meets = np.flatnonzero((np.diff(work.first_op) > 1)[work.of_op])
-        # activities of ops that meet
         self._meeting = dict(zip(meets.tolist(), work.of_op[meets].tolist(), strict=True))
+        """The activity of each op that meets others."""
         self._compute_rate = graph.compute_rate.tolist()
         self._own_rate = graph.own_rate.tolist()
 
         rank, computes, interacts = interacting_ops(work)
         self.takes_part = work.combined(np.maximum, interacts)
-        self._rank = np.where(interacts, rank, NOTHING).tolist()
         self._computes = computes.tolist()
-        # What runs now on each rank: a rank has one compute stream, and any number of those that communicate.
-        num_ranks = int(rank.max(initial=-1)) + 1
-        self._kernel = [NOTHING] * num_ranks
-        self._collectives: list[list[int]] = [[] for _ in range(num_ranks)]
-        self.changed: list[int] = []
-        """Ranks that `settle` has to look at."""
+        on_rank = [*(OnRank() for _ in range(int(rank.max(initial=-1)) + 1)), None]
+        self._on_rank = [on_rank[place] for place in np.where(interacts, rank, -1).tolist()]
+        """Where each op runs; None: it takes no part, whatever the others of its meeting do."""
+        self.changed: list[OnRank] = []
+        """What `settle` has to look at."""
 
     def start(self, activity: int) -> None:
         """`activity` runs from now on, at FULL_RATE unless `settle` says otherwise."""
         for op in self._members[activity]:
-            rank = self._rank[op]
-            if rank == NOTHING:
+            here = self._on_rank[op]
+            if here is None:
                 continue
             if self._computes[op]:
-                self._kernel[rank] = op
-                if self._collectives[rank]:
-                    self.changed.append(rank)
+                here.kernel = op
+                if here.collectives:
+                    self.changed.append(here)
             else:
-                self._collectives[rank].append(op)
-                if self._kernel[rank] != NOTHING:
-                    self.changed.append(rank)
+                here.collectives.append(op)
+                if here.kernel != NOTHING:
+                    self.changed.append(here)
 
     def end(self, activity: int) -> None:
         """`activity` no longer runs."""
         for op in self._members[activity]:
-            rank = self._rank[op]
-            if rank == NOTHING:
+            here = self._on_rank[op]
+            if here is None:
                 continue
             if self._computes[op]:
-                self._kernel[rank] = NOTHING
-                if self._collectives[rank]:
-                    self.changed.append(rank)
+                here.kernel = NOTHING
+                if here.collectives:
+                    self.changed.append(here)
             else:
-                self._collectives[rank].remove(op)
-                if self._kernel[rank] != NOTHING:
-                    self.changed.append(rank)
+                here.collectives.remove(op)
+                if here.kernel != NOTHING:
+                    self.changed.append(here)
 
     def settle(self) -> None:
-        """Allows what runs on ranks where something started or ended what it may have now."""
+        """Allows what runs where something started or ended what it may have now."""
         running, meeting, change_rate = self._running, self._meeting, self._change_rate
         compute_rate, own_rate = self._compute_rate, self._own_rate
         together: list[int] = []
-        for rank in self.changed:
-            kernel, lowest = self._kernel[rank], FULL_RATE
-            for op in self._collectives[rank]:
+        for here in self.changed:
+            kernel, lowest = here.kernel, FULL_RATE
+            for op in here.collectives:
                 if compute_rate[op] < lowest:
                     lowest = compute_rate[op]
                 if op in meeting:
@@ -126,12 +134,12 @@ class OverlapRates:
 
     def _rate(self, op: int) -> int:
         """What its rank allows an op that runs."""
-        rank = self._rank[op]
-        if rank == NOTHING:
+        here = self._on_rank[op]
+        if here is None:
             return FULL_RATE
         if self._computes[op]:
-            return min([self._compute_rate[other] for other in self._collectives[rank]], default=FULL_RATE)
-        return FULL_RATE if self._kernel[rank] == NOTHING else self._own_rate[op]
+            return min([self._compute_rate[other] for other in here.collectives], default=FULL_RATE)
+        return FULL_RATE if here.kernel == NOTHING else self._own_rate[op]
 
 
 def interacting_ops(work: Activities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

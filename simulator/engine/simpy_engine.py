@@ -1,22 +1,24 @@
-"""The reference engine: SimPy, one callback event per activity, an integer clock in nanoseconds.
+"""The reference engine: SimPy, callback events, an integer clock in nanoseconds.
 
 The laws. An op is ready when all its predecessors have ended; program order is edges like any other. A plain op starts
 when it is ready; the members of a meeting start when the last of them is ready and end together after the longest of
-their durations (engine/activities.py). Where compute and communication of a rank slow each other down, an activity is
-work done at a rate (engine/overlap_rates.py).
+their durations (engine/activities.py). Where compute and communication of a rank slow each other down
+(engine/overlap_rates.py) or links are short (engine/link_shares.py), an activity is work done at a rate.
 
-Work and rates. An activity of d ns is d * FULL_RATE units of work. What remains is an integer, brought up to date
-only when the activity's own rate changes; it ends at the first whole nanosecond by which all of it is done. Its
-completion is first set for the time it takes alone. One that comes too early is set again, for when the activity is due
-at its present rate; where that rate rises later, an earlier completion is set and supersedes this one. So an op that is
-slowed and let go again costs one event more, not two.
+Work and rates. An activity of d ns is d * FULL_RATE units of work. What remains is an integer, brought up to date only
+when the activity's own rate changes; it ends at the first whole nanosecond by which all of it is done. One that shares
+links has two parts: its latency, then its transfer, which begins at the first whole nanosecond by which the latency is
+done and keeps what that nanosecond did beyond it. An event is first set for when a part is over at full speed. One that
+comes too early is set again, for when the part is over at its present rate; where that rate rises later, an earlier one
+is set and supersedes it. So an op that is slowed and let go again costs one event more, not two.
 
-Ties. An instant has two phases: first all completions at that time with everything they release, activities without
-duration included; then, once, the rates, by (time, op id). Nothing in the first phase depends on the order in which it
-is handled: an op is ready at the latest end of its predecessors, whoever tells it first.
+Ties. An instant has two phases: first all events at that time with everything they release, activities without duration
+included; then, once, the rates: what overlap allows, then the shares of links. Nothing in the first phase depends on
+the order in which it is handled: an op is ready at the latest end of its predecessors, whoever tells it first.
 
 Rejected: a SimPy process per op or per stream (15 and 2 times as slow), SimPy's own Resources for streams (edges say
-the same), private queue tricks (no gain).
+the same), a new event for every rate that changes (two thirds as fast: a stream's one event is set again instead),
+private queue tricks (no gain).
 """
 
 from __future__ import annotations
@@ -115,7 +117,7 @@ def _run_fluid(work: Activities, loads: LinkLoads) -> list[int]:
             return
         running = carrier[activity]
         running.activity, running.since_ns = activity, instant
-        running.remaining, running.until = part_ns * FULL_RATE, 0
+        running.remaining = part_ns * FULL_RATE
         running.rate = running.allowed = FULL_RATE
         if activity in transfer_ns:
             running.until = transfer_ns[activity] * FULL_RATE
@@ -131,21 +133,22 @@ def _run_fluid(work: Activities, loads: LinkLoads) -> list[int]:
             return  # superseded by an earlier one: sped up since
         activity = running.activity
         remaining = running.remaining - (instant - running.since_ns) * running.rate
-        if remaining > 0:  # too early: slowed since; or the latency is over and the transfer begins
-            if remaining <= running.until:
-                running.until, running.transfers = 0, True
-                shares.begin(activity)
-            running.remaining, running.since_ns = remaining, instant
-            left_ns = -((running.until - remaining) // running.rate)
-            running.due_ns = instant + left_ns
-            schedule(running, NORMAL, left_ns)
-            return
-        running.due_ns = NEVER
-        overlap.end(activity)
-        if running.transfers:
-            running.transfers = False
-            shares.end(activity)
-        release(activity)
+        if remaining <= running.until:
+            if not running.until:
+                running.due_ns = NEVER
+                overlap.end(activity)
+                if running.transfers:
+                    running.transfers = False
+                    shares.end(activity)
+                release(activity)
+                return
+            running.until, running.transfers = 0, True
+            shares.begin(activity)
+        # Its transfer begins, or it was slowed and this is too early.
+        running.remaining, running.since_ns = remaining, instant
+        left_ns = -((running.until - remaining) // running.rate)
+        running.due_ns = instant + left_ns
+        schedule(running, NORMAL, left_ns)
 
     on_due = [due]
 
