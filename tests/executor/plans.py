@@ -84,6 +84,7 @@ PLANS = {
         ("gpt", {"pipeline": 2, "schedule": "zb_h1", "microbatch": 1, "recompute": "selective_op",
                  "sets": ("software.attention=unfused",)}),
         ("llama", {"data": 2, "recompute": "selective_op", **SMALL_BUCKETS}),
+        ("llama", {"data": 2, "zero": 3, "recompute": "selective_op"}),
         ("bert", {"pipeline": 2, "schedule": "zb_v", "partition": (0, 1, 3, 0), "microbatch": 1}),
     ],
     3: [
@@ -130,6 +131,8 @@ PLANS = {
         ("llama", {"tensor": 2, "pipeline": 2, "schedule": "zb_v", "microbatch": 1}),
         ("llama", {"pipeline": 4, "partition": "balanced", "microbatch": 1, "sets": ("model.trunk.layers=7",)}),
         ("gpt", {"pipeline": 2, "data": 2, "partition": (4, 0), "zero": 1, **SMALL_BUCKETS}),
+        ("gpt", {"pipeline": 2, "data": 2, "zero": 3, "reshard_after_forward": False, "schedule": "zb_v",
+                 "microbatch": 1}),
         ("gpt", {"pipeline": 2, "data": 2, "schedule": "zb_v", "zero": 1, "optimizer": "adam", "microbatch": 1,
                  **SMALL_BUCKETS}),
         ("bert", {"pipeline": 2, "data": 2, "schedule": "zb_h2", "recompute": "full", "microbatch": 1,
