@@ -127,7 +127,7 @@ class LinkShares:
             for activity in component
         ]
         return [
-            rate if level == cap else max(-(-level * FULL_RATE // flow), 1)
+            rate if level == cap else max(level * FULL_RATE // flow, 1)
             for rate, cap, level, flow in zip(allowed, caps, levels(caps, short, self._capacity), flows, strict=True)
         ]
 

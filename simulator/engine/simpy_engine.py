@@ -17,7 +17,7 @@ included; then, once, the rates: what overlap allows, then the shares of links. 
 the order in which it is handled: an op is ready at the latest end of its predecessors, whoever tells it first.
 
 Rejected: a SimPy process per op or per stream (15 and 2 times as slow), SimPy's own Resources for streams (edges say
-the same), a new event for every rate that changes (two thirds as fast: a stream's one event is set again instead),
+the same), a new event whenever something is due at another time (a third slower than setting a stream's own again),
 private queue tricks (no gain).
 """
 

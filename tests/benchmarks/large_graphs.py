@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from simulator.graph.event_graph import EventGraph, Stream
 from simulator.units import FULL_RATE
 
+PORT_BYTES_PER_S = 50_000_000_000
 KERNEL_RATE, COLLECTIVE_RATE = FULL_RATE * 9 // 10, FULL_RATE * 8 // 10
 
 
@@ -56,6 +59,28 @@ def fluid_graph(num_ops: int, num_ranks: int = 64) -> EventGraph:
         np.where(is_host, 1000, _random().integers(1040, 1060, len(ops))),
         np.where(is_collective, KERNEL_RATE, FULL_RATE),
         np.where(is_collective, COLLECTIVE_RATE, FULL_RATE),
+    )
+
+
+def shared_graph(num_ops: int, num_ranks: int = 1024) -> EventGraph:
+    """As `fixed_graph`, where every collective, after a latency, fills its rank's port both ways; two ranks share one.
+
+    Each rank's collectives are a communicator of its own, so a port is two communicators' that come and go.
+    """
+    graph = fixed_graph(num_ops, num_ranks)
+    lane = graph.stream.astype(np.int64)
+    collectives = np.flatnonzero(lane % 2 == 1)
+    out = lane[collectives] // 4 * 2
+    num_ports = -(-num_ranks // 2)
+    return replace(
+        graph,
+        latency_ns=np.where(lane % 2 == 1, 50, 0).astype(np.int64),
+        flow_bytes_per_s=np.where(lane % 2 == 1, PORT_BYTES_PER_S, 0).astype(np.int64),
+        demand_first=2 * np.concatenate([[0], np.cumsum(lane % 2)]).astype(np.int64),
+        demand_link=np.stack([out, out + 1], axis=1).ravel().astype(np.int32),
+        demand_bytes_per_s=np.full(2 * len(collectives), PORT_BYTES_PER_S, dtype=np.int64),
+        link_capacity=np.full(2 * num_ports, PORT_BYTES_PER_S, dtype=np.int64),
+        link_names=tuple(f"port{place // 2}/{('out', 'in')[place % 2]}" for place in range(2 * num_ports)),
     )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gc
 import heapq
+import resource
 import time
 
 import pytest
-from large_graphs import fixed_graph, fluid_graph
+from large_graphs import fixed_graph, fluid_graph, shared_graph
 
 from simulator.engine.checks import check_graph, check_timeline
 from simulator.engine.overlap_rates import OverlapRates
@@ -68,4 +69,29 @@ def test_cpu_seconds_of_a_million_ops(make, capsys):
             f"\n{make.__name__}: {len(graph):,} ops, {len(graph.successor):,} edges, step {times.step_ns:,} ns: "
             f"{seconds:.2f} s CPU (best of 3); "
             f"heapq loop of a million events {heap_s:.2f} s; ratio {seconds / heap_s:.1f}"
+        )
+
+
+def test_the_ports_of_the_shared_graph_are_short_most_of_the_time():
+    """The same graph, small: lawful, and two communicators on a port slow each other down."""
+    graph = shared_graph(8_000, 8)
+    check_graph(graph)
+    times = run(graph)
+    check_timeline(graph, times)
+    slowed = times.end_ns - times.start_ns > graph.duration_ns
+    assert slowed[graph.flow_bytes_per_s > 0].mean() > 0.9
+    assert not slowed[graph.flow_bytes_per_s == 0].any()
+
+
+@pytest.mark.benchmark_suite
+def test_cpu_seconds_of_a_thousand_communicators_that_share_ports(capsys):
+    graph = shared_graph(300_000)
+    seconds, times = min((timed(graph) for _ in range(3)), key=lambda pair: pair[0])
+    heap_s = min(heapq_loop_s(len(graph)) for _ in range(3))
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    with capsys.disabled():
+        print(
+            f"\nshared_graph: {len(graph):,} ops, {len(graph.link_names):,} links, step {times.step_ns:,} ns: "
+            f"{seconds:.2f} s CPU (best of 3), {peak_gib:.2f} GiB in this process; "
+            f"heapq loop of as many events {heap_s:.2f} s; ratio {seconds / heap_s:.1f}"
         )
