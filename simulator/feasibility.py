@@ -130,7 +130,10 @@ def _fits(scenario, change: Change, cut: Cut) -> bool:
     try:
         changed = scenario_from(json.loads(scenario.canonical_json()), set=change)
         plan = changed.plan
-        own_cut = replace(cut, batch=plan.microbatch, tensor=plan.tensor, sequence_parallel=plan.sequence_parallel)
+        own_cut = replace(
+            cut, batch=plan.microbatch, tensor=plan.tensor, context=plan.context,
+            sequence_parallel=plan.sequence_parallel,
+        )  # fmt: skip
         return measure_memory(lower(changed), changed, own_cut).over is None
     except RehearseError:
         return False  # not a legal plan: not a remedy

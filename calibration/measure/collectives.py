@@ -77,6 +77,17 @@ def _send(random, count, share, ranks, rank, group) -> Call:
     return lambda: None
 
 
+def _sendrecv(random, count, share, ranks, rank, group) -> Call:
+    sent, arrives = random(count), random(count)
+    messages = [(dist.isend, sent, (rank + 1) % ranks), (dist.irecv, arrives, (rank - 1) % ranks)]
+
+    def call() -> None:
+        for work in dist.batch_isend_irecv([dist.P2POp(*message, group) for message in messages]):
+            work.wait()
+
+    return call
+
+
 CALLS: dict[str, Callable[..., Call]] = {
     "all_reduce": _all_reduce,
     "all_gather": _gather,
@@ -84,4 +95,5 @@ CALLS: dict[str, Callable[..., Call]] = {
     "all_to_all": _all_to_all,
     "broadcast": _broadcast,
     "send": _send,
+    "sendrecv": _sendrecv,
 }

@@ -17,6 +17,7 @@ import torch
 from calibration.measure.stand_ins import StubGroup
 from calibration.pieces import measured_cut
 from simulator.executor.blocks import Env, Inputs, forward
+from simulator.executor.context_parallel import Context
 from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
 from simulator.executor.numerics import Numerics
@@ -75,8 +76,10 @@ class Rank:
         dense = DenseParameters(scenario, own, numerics, data, group, torch.device(device), None, shard)
         if dense.gathers or dense.scatters:
             dense.make_whole()
-        env = Env(scenario.model, plan.microbatch, scenario.model.trunk.seq, tensor, numerics, attention,
-                  plan.recompute == "selective")  # fmt: skip
+        trunk, group = scenario.model.trunk, StubGroup("context", layout.context, layout.context - 1)
+        context = Context(group, plan.context_kind, bool(trunk.causal), numerics.activation_bytes)
+        env = Env(scenario.model, plan.microbatch, trunk.seq // layout.context, tensor, numerics, attention,
+                  plan.recompute == "selective", context=context)  # fmt: skip
         memory = measure_memory(program, scenario, measured_cut(scenario))
         return cls(scenario, own, torch.device(device), attention, dense, env, numerics, memory.tightest.peak)
 
@@ -248,7 +251,7 @@ def _tables(rank: Rank, which: str) -> PieceJob:
     group = StubGroup("table", layout.data * layout.context * layout.tensor)
     tables = SparseTables(scenario, group, StubGroup("tensor", layout.tensor), rank.device, False)
     whole = {
-        table.name: rank.env.batch * ids_per_sample(scenario.model, table)
+        table.name: rank.env.batch * ids_per_sample(scenario.model, table) // layout.context
         for table in blocks.sparse_tables(scenario.model)
     }
     microbatches = scenario.microbatches

@@ -11,8 +11,8 @@ from simulator.executor.groups import Group, Pending
 class StubGroup(Group):
     """A group whose other members need no time: collectives return at once what they would have to fill."""
 
-    def __init__(self, kind: str, size: int):
-        super().__init__(kind, tuple(range(size)), 0, None)
+    def __init__(self, kind: str, size: int, rank: int = 0):
+        super().__init__(kind, tuple(range(size)), rank, None)
 
     def begin_all_reduce(self, tensor, element_bytes, **how) -> Pending:
         return Pending(None, tensor, None)
@@ -22,6 +22,12 @@ class StubGroup(Group):
 
     def begin_reduce_scatter(self, tensor, element_bytes) -> Pending:
         return Pending(None, tensor[: tensor.shape[0] // self.size].contiguous(), None)
+
+    def begin_sendrecv(self, tensor, element_bytes, step, out=None) -> Pending:
+        return Pending(None, tensor.clone() if out is None else out, None)
+
+    def exchange(self, tensor, element_bytes):
+        return tensor
 
     def all_to_all(self, tensor, sent, received):
         return tensor
@@ -49,6 +55,12 @@ class MeetingGroup(Group):
 
     def begin_reduce_scatter(self, tensor, element_bytes) -> Pending:
         return self._meet("reduce_scatter", tensor.numel() * element_bytes, super().begin_reduce_scatter, tensor)
+
+    def begin_sendrecv(self, tensor, element_bytes, step, out=None) -> Pending:
+        def begin(whole, each):
+            return Group.begin_sendrecv(self, whole, each, step, out)
+
+        return self._meet("sendrecv", tensor.numel() * element_bytes, begin, tensor)
 
     def _meet(self, op: str, size_bytes: int, begin: Callable[..., Pending], tensor) -> Pending:
         start = now_ns()

@@ -58,12 +58,18 @@ def point_to_point(size_bytes: float, bytes_per_s: float, latency_s: float) -> f
     return size_bytes / bytes_per_s + latency_s
 
 
+def ring_sendrecv(ranks: int, size_bytes: float, bytes_per_s: float, latency_s: float) -> float:
+    """Every rank sends one message to the next and receives one from the rank before, all at once."""
+    return size_bytes / bytes_per_s + latency_s if ranks > 1 else 0.0
+
+
 RING: dict[str, Callable[[int, float, float, float], float]] = {
     "all_reduce": ring_all_reduce,
     "all_gather": ring_all_gather,
     "reduce_scatter": ring_reduce_scatter,
     "all_to_all": pairwise_all_to_all,
     "broadcast": ring_broadcast,
+    "sendrecv": ring_sendrecv,
 }
 
 

@@ -6,6 +6,7 @@ one gets its own form. Between nodes, and in switches: `ways.py`; auto takes the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from simulator.cluster import GroupSpan
@@ -55,6 +56,8 @@ class CollectiveCosts:
         check_algorithm(op, algorithm, span, self.switches)
         if span.size == 1 or size_bytes == 0:
             return CollectiveTime(KernelTime(0.0, "interpolated", f"collective.intra_node.{op}"), 0.0, NOTHING)
+        if op == "sendrecv" and (span.nodes > 1 or op not in self.tiers.chosen):
+            return self._sendrecv(size_bytes, span)
         if span.nodes > 1:
             way = min(self.ways.between(op, size_bytes, span, algorithm))
             return self._taken(way, KernelTime(way.seconds, "extrapolated", f"collective.inter_node.{op}"), size_bytes,
@@ -85,6 +88,12 @@ class CollectiveCosts:
         repeat_error = curves.repeat_error(2, size_bytes) if sends else 0.0
         time = KernelTime(seconds, source, "transfer.intra_node", repeat_error)
         return self._taken(Way(seconds, curves.startup_s(2), volume), time, size_bytes, span)
+
+    def _sendrecv(self, size_bytes: float, span: GroupSpan) -> CollectiveTime:
+        """A message from every member to the next, where it was not measured: as long as one transfer, which leaves a
+        node through one member's share of its NICs."""
+        pair = replace(span, node_bytes_per_s=span.node_bytes_per_s // span.per_node)
+        return self.transfer(size_bytes, pair)._replace(volume=ring_traffic("sendrecv", span))
 
     def _chosen(self, op: str, size_bytes: float, span: GroupSpan) -> CollectiveTime:
         """Inside a node, as the library chose: a measured curve."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import prod
 from pathlib import Path
 
 from simulator.errors import NotSupportedYet, ScenarioError
@@ -83,20 +84,22 @@ def check_ranks(scenario, ranks: int | None) -> None:
     layout = scenario.layout
     if ranks is None or ranks == layout.ranks:
         return
-    degrees = f"tensor {layout.tensor} * data {layout.data} * pipeline {layout.pipeline} = {layout.ranks}"
+    context = f" * context {layout.context}" if layout.context > 1 else ""
+    degrees = f"tensor {layout.tensor}{context} * data {layout.data} * pipeline {layout.pipeline} = {layout.ranks}"
     raise ScenarioError(f"{ranks} ranks cannot run {degrees}; use {_fitting(scenario, ranks)}", key="--ranks")
 
 
 def _fitting(scenario, ranks: int) -> str:
     plan, layout = scenario.plan, scenario.layout
-    tensor, pipeline = layout.tensor, layout.pipeline
-    lines = []
-    if ranks % (tensor * pipeline):  # other degrees must give way: the largest that still fit
-        tensor = max(d for d in range(1, tensor + 1) if tensor % d == 0 and ranks % d == 0)
-        rest = ranks // tensor
-        pipeline = max(d for d in range(1, pipeline + 1) if pipeline % d == 0 and rest % d == 0)
-        lines += [f"plan.tensor={tensor}", f"plan.pipeline={pipeline}"]
-    data = ranks // (tensor * pipeline)
+    degrees = {key: getattr(layout, key) for key in ("tensor", "context", "pipeline")}
+    lines, rest = [], ranks
+    if ranks % prod(degrees.values()):  # other degrees must give way: the largest that still fit
+        for key, degree in degrees.items():
+            degrees[key] = max(d for d in range(1, degree + 1) if degree % d == 0 and rest % d == 0)
+            rest //= degrees[key]
+            if key != "context" or degree > 1:
+                lines.append(f"plan.{key}={degrees[key]}")
+    data = ranks // prod(degrees.values())
     lines.append(f"plan.data={data}")
     if plan.global_batch % (plan.microbatch * data):
         at_once = plan.microbatch * data

@@ -16,8 +16,8 @@ from simulator.executor.spans import Child, Recorder
 from simulator.layout import Layout
 from simulator.program.program import Program
 
-STREAM_GROUPS = (("compute", "tensor"), ("embedding", "tensor"), ("data", "data"), ("shard", "shard"),
-                 ("replica", "replica"), ("embedding", "table"), ("tied", "tied"))  # fmt: skip
+STREAM_GROUPS = (("compute", "tensor"), ("compute", "context"), ("embedding", "tensor"), ("data", "data"),
+                 ("shard", "shard"), ("replica", "replica"), ("embedding", "table"), ("tied", "tied"))  # fmt: skip
 """(stream, kind of group) that a program can use."""
 
 # torch 2.13 has the first names and keeps the second for now; older ones (2.11) have only the second
@@ -44,6 +44,17 @@ class Pending:
         self.child.end_ns = self.recorder.now()
         self.child.waits.append((begin, self.child.end_ns))
         return self.result
+
+
+class _Together:
+    """Several messages as one."""
+
+    def __init__(self, works: Sequence):
+        self.works = works
+
+    def wait(self) -> None:
+        for work in self.works:
+            work.wait()
 
 
 class Group:
@@ -89,6 +100,26 @@ class Group:
         return Pending(
             _reduce_scatter(part, tensor.contiguous(), group=self.handle, async_op=True), part, child, self.recorder
         )
+
+    def begin_sendrecv(
+        self, tensor: torch.Tensor, element_bytes: int, step: int, out: torch.Tensor | None = None
+    ) -> Pending:
+        """Sends a tensor `step` (1 or -1) places on round the ring of members; the result comes from the other side."""
+        if out is None:
+            out = torch.empty_like(tensor)
+        target, source = (self.ranks[(self.index + way) % self.size] for way in (step, -step))
+        child = self._child("sendrecv", tensor.numel() * element_bytes)
+        sent = dist.P2POp(dist.isend, tensor, target, self.handle)
+        arrives = dist.P2POp(dist.irecv, out, source, self.handle)
+        works = dist.batch_isend_irecv([sent, arrives])
+        return Pending(_Together(works), out, child, self.recorder)
+
+    def exchange(self, tensor: torch.Tensor, element_bytes: int) -> torch.Tensor:
+        """tensor[i] goes to member i; the result's i-th part comes from it."""
+        out = torch.empty_like(tensor)
+        child = self._child("all_to_all", tensor.numel() * element_bytes)
+        work = dist.all_to_all_single(out, tensor, group=self.handle, async_op=True)
+        return Pending(work, out, child, self.recorder).wait()
 
     def all_reduce(self, tensor: torch.Tensor, element_bytes: int, **how) -> torch.Tensor:
         return self.begin_all_reduce(tensor, element_bytes, **how).wait()

@@ -127,8 +127,10 @@ class Interpreter:
         return self.scenario.model.head.table
 
     def _flat(self, array) -> torch.Tensor:
-        """[samples, positions, ...] -> [positions * samples, ...], sequence-major, on the device."""
+        """[samples, positions, ...] -> [own positions * samples, ...], sequence-major, on the device."""
         tensor = torch.as_tensor(array).to(self.device).transpose(0, 1)
+        if self.layout.context > 1:
+            tensor = torch.cat([tensor[at : at + count] for at, count in self.env.spans])
         return tensor.reshape(-1, *tensor.shape[2:])
 
     def _lookup(self, action: Action) -> None:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from simulator.errors import ScenarioError
 from simulator.executor.blocks import Env
 from simulator.executor.blocks.head import is_partial
+from simulator.executor.context_parallel import Context
 from simulator.executor.cuda_streams import CudaStreams
 from simulator.executor.dense import DenseParameters
 from simulator.executor.forgetting import Forgetting
@@ -56,10 +57,13 @@ class _Runner:
         groups = make_groups(layout, rank, recorder, backend=job.backend, timeout=timeout, streams=tuple(streams))
         transfers = make_pipeline_groups(job.program, backend=job.backend, timeout=timeout)
         tensor = Tensor(groups["compute", "tensor"], scenario.plan.sequence_parallel, numerics.activation_bytes)
+        trunk, plan = scenario.model.trunk, scenario.plan
+        context = Context(
+            groups["compute", "context"], plan.context_kind, bool(trunk.causal), numerics.activation_bytes
+        )  # fmt: skip
         self.env = Env(
-            scenario.model, scenario.plan.microbatch, scenario.model.trunk.seq, tensor, numerics, job.attention,
-            scenario.plan.recompute in ("selective", "selective_op"),
-            Forgetting(scenario.plan.recompute == "selective_op"),
+            scenario.model, plan.microbatch, trunk.seq // layout.context, tensor, numerics, job.attention,
+            plan.recompute in ("selective", "selective_op"), Forgetting(plan.recompute == "selective_op"), context,
         )  # fmt: skip
         shard, copies = (groups["shard", "shard"], groups["replica", "replica"]) if layout.shard else (None, None)
         self.dense = DenseParameters(

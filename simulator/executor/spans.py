@@ -16,6 +16,9 @@ from simulator import kinds
 
 now_ns = time.monotonic_ns
 
+KIND_OF_GROUP = {"tensor": kinds.TENSOR, "context": kinds.CONTEXT}
+"""Of the collectives inside compute actions."""
+
 
 @dataclass(slots=True)
 class Child:
@@ -50,7 +53,7 @@ class Span:
 
     def parts(self, kind: str) -> tuple[tuple[str, int], ...]:
         """What the action's time was spent on, in order; sums to its length. kind: of time without a name."""
-        marks = [(begin, end, kinds.TENSOR) for child in self.children for begin, end in child.waits]
+        marks = [(begin, end, KIND_OF_GROUP[child.group]) for child in self.children for begin, end in child.waits]
         marks = sorted((max(begin, self.start_ns), min(end, self.end_ns), label) for begin, end, label in marks)
         found: list[tuple[str, int]] = []
 

@@ -2,8 +2,8 @@
 
 row_wise: row r is on member r mod G of the table group, so that frequent rows spread. table_wise: whole tables are
 dealt out as the simulator deals them (`model/tables.py`). data_parallel: every rank has all rows and accumulates a
-dense gradient. A rank looks up its own slice of a microbatch: 1/tensor of its ids. How many ids go to whom is exchanged
-ahead of them, a message that the program does not count.
+dense gradient. A rank looks up its own slice of a microbatch: of its context slice, 1/tensor of the ids. How many ids
+go to whom is exchanged ahead of them, a message that the program does not count.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class SparseTables:
         return [s for s in self.shards.values() if s.sharding != "data_parallel" and self.group.size > 1]
 
     def present(self, microbatch: int, ids: dict[str, torch.Tensor]) -> None:
-        """The ids of all of this data rank's positions, flat; this rank takes its slice, padded with row 0."""
+        """The ids of this rank's context slice, flat; this rank takes its slice, padded with row 0."""
         own, counts = {}, {}
         for name, whole in ids.items():
             share = -(-len(whole) // self.tensor.size)
@@ -230,10 +230,10 @@ SPARSE_LEARNING_RATE = 1e-2
 
 def deal_out(scenario, group: int) -> dict[str, int]:
     """The owner of each table_wise table: largest traffic first, to the least loaded rank (`model/tables.py`)."""
-    plan, model = scenario.plan, scenario.model
+    plan, model, layout = scenario.plan, scenario.model, scenario.layout
     placed = [table for table in sparse_tables(model) if priced.sharding_of(plan, table) == "table_wise"]
     cost = {
-        table.name: -(-plan.microbatch * priced.ids_per_sample(model, table) // scenario.layout.tensor)
+        table.name: -(-plan.microbatch * priced.ids_per_sample(model, table) // (layout.context * layout.tensor))
         * table.dim * DTYPE_BYTES[table.dtype]
         for table in placed
     }  # fmt: skip

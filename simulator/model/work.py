@@ -44,10 +44,12 @@ class Kernel:
 class Collective:
     """One collective of a group of ranks, launched after the kernels before it.
 
-    op: all_reduce, all_gather, reduce_scatter, all_to_all, broadcast.
+    op: all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, sendrecv (as nccl-tests call it: every member
+        sends to its neighbour in a ring and receives from the other one).
     group: tensor, context, table, data: which of this rank's groups.
     size_bytes: the full message, as NCCL counts it: the whole buffer of an all_reduce, the gathered result of an
-        all_gather, the input of a reduce_scatter, what one rank sends to all (itself included) in an all_to_all.
+        all_gather, the input of a reduce_scatter, what one rank sends to all (itself included) in an all_to_all, what
+        it sends to its neighbour in a sendrecv.
     handle: None blocks the steps that follow; a name lets them run until `Wait(name)`.
     of_weight: brings what a weight's gradient is made of.
     """
@@ -78,10 +80,20 @@ def forward_flops(steps: tuple[Step, ...]) -> int:
 def backward_halves(steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     """(I, W): a backward pass without its weight gradients, and those alone; together they are the whole pass.
 
-    Nothing is left for a collective to run beside, so each is waited for where it is launched, as in the zero-bubble
-    fork of Megatron-LM (sail-sg/zero-bubble-pipeline-parallelism, megatron/core/tensor_parallel/layers.py and
-    zbpp_utils.py: `async_op=wgrad_compute`, `func(*pre_func(async_op=False))`).
+    Nothing is left for a tensor collective to run beside, so each is waited for where it is launched, as in the
+    zero-bubble fork of Megatron-LM (sail-sg/zero-bubble-pipeline-parallelism, megatron/core/tensor_parallel/layers.py
+    and zbpp_utils.py: `async_op=wgrad_compute`, `func(*pre_func(async_op=False))`). A ring of keys stays as it is,
+    in I.
     """
-    launched = [step if isinstance(step, Kernel) else replace(step, handle=None)
-                for step in steps if not isinstance(step, Wait)]  # fmt: skip
-    return tuple(one for one in launched if not one.of_weight), tuple(one for one in launched if one.of_weight)
+    waited = {step.handle for step in steps if isinstance(step, Collective) and step.group == "tensor"}
+    inputs: list[Step] = []
+    weights: list[Step] = []
+    for step in steps:
+        if isinstance(step, Wait):
+            if step.handle not in waited:
+                inputs.append(step)
+            continue
+        if isinstance(step, Collective) and step.group == "tensor":
+            step = replace(step, handle=None)
+        (weights if step.of_weight else inputs).append(step)
+    return tuple(inputs), tuple(weights)

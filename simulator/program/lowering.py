@@ -214,6 +214,7 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         seq=scenario.model.trunk.seq,
         tensor=plan.tensor,
         context=plan.context,
+        context_kind=plan.context_kind,
         sequence_parallel=plan.sequence_parallel,
         dtype=scenario.dtype,
         attention=attention or stack.attention,

@@ -35,6 +35,7 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_schedule(plan)
     check_layers(model, plan)
     check_tensor(model, plan)
+    check_context(model, plan)
     check_groups(plan, cluster)
     check_gradients(plan)
     check_aggregation(plan, cluster)
@@ -254,6 +255,33 @@ def check_groups(plan: Plan, cluster: Cluster) -> None:
                 f"rank {end - 1}; the nearest tensor degrees that work are {words}, or let the groups before that "
                 f"hold a multiple of {plan.tensor} GPUs",
                 key="plan.tensor",
+            )
+
+
+def check_context(model: ModelSpec, plan: Plan) -> None:
+    """Equal slices of the sequence (a causal ring: equal pairs of chunks); by heads, whole heads on every rank."""
+    trunk, context = model.trunk, plan.context
+    if context == 1:
+        return
+    chunks = 2 * context if plan.context_kind == "ring" and trunk.causal else context
+    if trunk.seq % chunks:
+        raise ScenarioError(
+            f"seq {trunk.seq} does not divide into the {chunks} equal chunks of context {context} "
+            f"({plan.context_kind}); the nearest seq that work are {_neighbours(trunk.seq, chunks)}",
+            key="plan.context",
+        )
+    if plan.context_kind == "ring":
+        return
+    for key in ("heads", "kv_heads"):
+        width, ranks = getattr(trunk, key), plan.tensor * context
+        if width % ranks:
+            working = [degree for degree in range(1, width + 1) if width % (plan.tensor * degree) == 0]
+            near = sorted(sorted(working, key=lambda degree: abs(degree - context))[:2])
+            raise ScenarioError(
+                f"all_to_all deals {key} {width} out over tensor {plan.tensor} * context {context} = {ranks} ranks, "
+                f"which do not divide it; the nearest context degrees that work are {' and '.join(map(str, near))}, or "
+                "use --set plan.context_kind=ring",
+                key="plan.context",
             )
 
 

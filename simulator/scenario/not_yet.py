@@ -48,7 +48,8 @@ NOT_YET: tuple[Line, ...] = (
     ("precision.gradients", lambda f: f.precision.gradients == "fp8", "use bf16 or fp32"),
     ("precision.reduce", lambda f: f.precision.reduce == "fp8", "use bf16 or fp32"),
     ("software.compile", lambda f: f.software.compile, "use false"),
-    ("plan.context", lambda f: f.plan.context > 1, "use 1"),
+    ("plan.recompute", lambda f: f.plan.recompute == "selective_op" and f.plan.context > 1,
+     "use none, selective or full beside context"),
     ("plan.overlap.tensor", lambda f: f.plan.overlap.tensor and f.plan.tensor > 1, "use false"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),

@@ -48,24 +48,26 @@ def scenarios(draw, broken=None):
     cluster = draw(st.sampled_from(ROOMS))
     gpus = cluster["nodes"] * cluster.get("gpus_per_node", 8)
     tensor, pipeline = draw(st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (2, 4), (1, 4), (8, 1), (4, 1)]))
-    assume(gpus % (tensor * pipeline) == 0)
-    data = gpus // (tensor * pipeline)
+    context = draw(st.sampled_from([1, 1, 2, 4]))
+    assume(gpus % (tensor * pipeline * context) == 0)
+    data = gpus // (tensor * pipeline * context)
     schedule = draw(st.sampled_from(["gpipe", "1f1b", "interleaved_1f1b", "zb_h1", "zb_h2", "zb_v"]))
     zero = draw(st.sampled_from([0, 1, 3] if pipeline > 1 else [0, 1, 2, 3]))
     methods = ["none"] if zero else ["none", "bf16", "topk", "powersgd"]
     overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline")}
     chunks = 2 if schedule in ("interleaved_1f1b", "zb_v") and pipeline > 1 else 1
     plan = {
-        "tensor": tensor, "pipeline": pipeline, "data": data, "microbatch": 1,
+        "tensor": tensor, "pipeline": pipeline, "context": context, "data": data, "microbatch": 1,
+        "context_kind": draw(st.sampled_from(["ring", "all_to_all"])),
         "global_batch": data * draw(st.integers(1, 8)), "schedule": schedule, "zero": zero,
         "overlap": overlap, "virtual_stages": chunks,
         "sequence_parallel": draw(st.booleans()), "recompute": draw(st.sampled_from(["none", "selective", "full"])),
         "bucket_mib": None if zero == 3 else draw(st.sampled_from([1, 25, 1000])),
         "reshard_after_forward": pipeline == 1 and draw(st.booleans()),
     }  # fmt: skip
-    if zero and plan["data"] > 2 and draw(st.booleans()):
+    if zero and plan["data"] * context > 2 and draw(st.booleans()):
         plan["shard_group"] = 2
-    if plan["data"] > 1:
+    if plan["data"] * context > 1:
         method = draw(st.sampled_from(methods))
         orders = ["backward"] if zero or method != "none" else ["backward", "priority"]
         plan["compression"] = {"method": method}
@@ -84,7 +86,7 @@ def scenarios(draw, broken=None):
             faults["links"] = [{"link": end, "factor": 4.0}]
     file = {"schema_version": 1, "name": "x", "model": model, "cluster": cluster, "plan": plan, "faults": faults}
     try:
-        return scenario_from(file)
+        return scenario_from({**file, "software": {"attention": "flash" if context > 1 else None}})
     except ScenarioError:
         assume(False)
 

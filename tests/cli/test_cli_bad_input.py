@@ -147,7 +147,7 @@ BAD = {
         ["plan.tensor.degree=4"],
         "plan.tensor is 8, which has no keys; set plan.tensor itself",
     ),
-    "not built": (GPT3, ["plan.context=2", "plan.pipeline=4"], "plan.context: 2 is not supported yet; use 1"),
+    "not built": (GPT3, ["plan.overlap.tensor=true"], "plan.overlap.tensor: true is not supported yet; use false"),
 }
 
 

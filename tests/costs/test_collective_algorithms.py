@@ -69,6 +69,12 @@ def test_one_gibibyte_over_eight_ranks_at_50_gigabytes_takes_37_6_ms():
     assert seconds == pytest.approx(0.03758096384, rel=1e-12)
 
 
+def test_a_sendrecv_is_one_message_however_long_the_ring():
+    assert algorithms.ring_sendrecv(8, 10**9, 10**9, 1e-6) == pytest.approx(1 + 1e-6)
+    assert algorithms.ring_volume("sendrecv", 8) == algorithms.ring_volume("sendrecv", 2) == 1.0
+    assert algorithms.ring_sendrecv(1, 10**9, 10**9, 1e-6) == 0.0
+
+
 def test_volume_and_steps_follow_from_the_formulas():
     assert algorithms.ring_volume("all_reduce", 8) == pytest.approx(1.75)
     assert algorithms.ring_volume("all_gather", 4) == pytest.approx(0.75)

@@ -175,3 +175,15 @@ def test_overlap_rates(pricers):
     assert pricer.rates("pipeline_comm") == (FULL_RATE, FULL_RATE)
     assert pricer.rates("data_comm") == (round(FULL_RATE / 1.1256),) * 2
     assert pricer.rates("compute") == (FULL_RATE, FULL_RATE)
+
+
+@given(SIZES, st.sampled_from(MACHINES))
+def test_a_sendrecv_takes_as_long_as_the_slowest_of_its_messages(pricers, size, machine):
+    """Every member sends to the next at once: inside a node one transfer, over nodes the one that leaves."""
+    pricer = pricers[machine]
+    pair, ring, nodes = (pricer.cluster.span(ranks) for ranks in (range(2), range(8), range(0, 16, 4)))
+    assert pricer.collective("sendrecv", size, ring).duration_ns == pricer.transfer(size, pair).duration_ns
+    crossing = pricer.collective("sendrecv", size, nodes)
+    leaving = pricer.transfer(size, pricer.cluster.span((4, 8)))  # 4 ranks of a node, each with its own NIC
+    assert crossing.duration_ns == leaving.duration_ns
+    assert crossing.traffic.member_bytes == crossing.traffic.node_bytes == size

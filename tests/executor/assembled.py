@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import torch
 
@@ -16,8 +18,8 @@ def whole_model(job, records) -> dict[str, np.ndarray]:
     for unit in blocks.units(model):
         for parameter in blocks.parameters(model, unit):
             for pipeline_rank in range(layout.pipeline):
-                for data_rank in range(layout.data):
-                    ranks = [layout.rank(pipeline_rank, data_rank, 0, t) for t in range(layout.tensor)]
+                for data_rank, context_rank in product(range(layout.data), range(layout.context)):
+                    ranks = [layout.rank(pipeline_rank, data_rank, context_rank, t) for t in range(layout.tensor)]
                     if parameter.name not in records[ranks[0]].weights:
                         continue
                     shards = [torch.from_numpy(records[rank].weights[parameter.name]) for rank in ranks]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from simulator.scenario.loader import scenario_from
 
 MODELS = {
@@ -35,8 +37,8 @@ MODELS = {
 def scenario(model: str, *, global_batch: int = 8, microbatch: int = 1, optimizer: str = "sgd", dtype: str = "fp32",
              sets: tuple[str, ...] = (), **plan):  # fmt: skip
     """A scenario of as many ranks as the plan's degrees say."""
-    degrees = [plan.get(key, 1) for key in ("tensor", "pipeline", "data")]
-    ranks = degrees[0] * degrees[1] * degrees[2]
+    degrees = [plan.get(key, 1) for key in ("tensor", "pipeline", "data", "context")]
+    ranks = prod(degrees)
     return scenario_from(
         {
             "schema_version": 1,

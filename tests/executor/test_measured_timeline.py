@@ -74,6 +74,13 @@ def test_parts_of_an_action_sum_to_it_and_name_its_collectives():
     assert labels[kinds.TENSOR] > 0
 
 
+@pytest.mark.parametrize("kind", ["ring", "all_to_all"])
+def test_what_a_context_group_sends_is_named(kind):
+    run = execution(2, PLANS[2].index(("llama", {"context": 2, "context_kind": kind})))
+    labels = breakdown_ns(run.timeline)
+    assert labels[kinds.CONTEXT] > 0 and labels[kinds.TENSOR] == 0
+
+
 def test_full_recomputation_is_named():
     number = next(n for n, (_, keys) in enumerate(PLANS[2]) if keys.get("recompute") == "full")
     assert breakdown_ns(execution(2, number).timeline)[kinds.RECOMPUTE] > 0

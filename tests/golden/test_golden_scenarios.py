@@ -58,11 +58,15 @@ SCENARIOS = {
         "plan.tensor=2", "plan.global_batch=4",
     ),
     "priority": ("plan.aggregation.order=priority", "plan.overlap.grad_reduce=false", "plan.global_batch=4"),
+    "context_ring": (
+        "plan.context=4", "model.trunk.block=llama", "model.trunk.layers=1", "model.trunk.heads=4",
+        "model.trunk.kv_heads=2", "plan.global_batch=1",
+    ),
     "topk": ("plan.compression={method: topk, density: 0.01}", "plan.bucket_mib=0.2"),
 }  # fmt: skip
 """Name -> `--set` lines. A name is two files in this folder."""
 
-OP_BY_OP = ("tensor_sequence_parallel",)
+OP_BY_OP = ("tensor_sequence_parallel", "context_ring")
 """Shown with every op: what is inside a pass is the point."""
 
 
@@ -70,7 +74,7 @@ class Flat:
     """Prices that a reader can check by head.
 
     A GEMM takes 1 ns for each 4096 FLOPs, other kernels 1 ns for each KiB; a collective or transfer 100 ns and 1 ns for
-    each KiB of message, and compute beside a data or tensor collective runs at half speed.
+    each KiB of message, and compute beside a data, tensor or context collective runs at half speed.
     """
 
     launch_ns = 0
@@ -90,7 +94,7 @@ class Flat:
         return Price(100 + size_bytes // 1024, "measured", "transfer")
 
     def rates(self, kind):
-        return (2**19, 2**20) if kind in ("data_comm", "tensor_comm") else (2**20, 2**20)
+        return (2**19, 2**20) if kind in ("data_comm", "tensor_comm", "context_comm") else (2**20, 2**20)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

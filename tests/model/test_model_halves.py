@@ -26,6 +26,7 @@ CUTS = st.builds(
     sequence_parallel=st.booleans(), attention=st.sampled_from(["flash", "unfused"]), fused_accumulation=st.booleans(),
     async_reduction=st.booleans(), norm=st.sampled_from(["torch", "apex", "persistent"]),
 )  # fmt: skip
+RINGS = st.builds(Cut, st.integers(1, 3), st.just(256), context=st.sampled_from([2, 4]), tensor=st.sampled_from([1, 2]))
 
 
 def counted(steps):
@@ -39,7 +40,7 @@ def kernels(steps):
     return [step for step in steps if isinstance(step, Kernel)]
 
 
-@given(st.sampled_from(ALL), CUTS)
+@given(st.sampled_from(ALL), st.one_of(CUTS, RINGS))
 def test_both_halves_are_the_whole_pass(model, cut):
     for unit in units(model):
         whole, inputs, weights = (half(model, unit, cut) for half in (backward, backward_inputs, backward_weights))
@@ -73,6 +74,20 @@ def test_nothing_runs_beside_a_half(model, cut):
         if unit.layer >= 0:
             columns = [one for one in parameters(model, unit) if one.axis == "column" and len(one.shape) == 2]
             assert len(gathers) == (len(columns) if cut.sequence_parallel and cut.tensor > 1 else 0)
+
+
+@given(st.sampled_from(ALL), RINGS)
+def test_a_ring_runs_beside_the_kernels_of_i(model, cut):
+    """Keys travel beside attention in I as they do in the whole pass; W sends nothing of them."""
+    for unit in units(model):
+
+        def ring(steps):
+            handles = {step.handle for step in steps if isinstance(step, Collective) and step.group == "context"}
+            return [step for step in steps if getattr(step, "handle", None) in handles or (
+                isinstance(step, Kernel) and "attention" in step.op)]  # fmt: skip
+
+        assert ring(backward_inputs(model, unit, cut)) == ring(backward(model, unit, cut))
+        assert not ring(backward_weights(model, unit, cut))
 
 
 @given(st.sampled_from([GPT_22B, LLAMA3_8B, HSTU]), CUTS)

@@ -51,8 +51,9 @@ def test_a_rank_alone_communicates_nothing(model):
 
 @pytest.mark.parametrize("model", ALL)
 @pytest.mark.parametrize("sharded", [False, True])
-def test_every_handle_is_waited_for_once(model, sharded):
-    cut = Cut(2, 64, tensor=2, sequence_parallel=sharded)
+@pytest.mark.parametrize("context", [1, 4])
+def test_every_handle_is_waited_for_once(model, sharded, context):
+    cut = Cut(2, 64, tensor=2, sequence_parallel=sharded, context=context)
     for unit in units(model):
         for function in (forward, backward):
             open_handles = []
@@ -183,8 +184,6 @@ def test_what_is_not_built_is_refused(change, said):
         units(model)
 
 
-def test_context_and_unknown_modes_are_refused():
-    with pytest.raises(NotSupportedYet, match=r"plan\.context"):
-        Cut(1, 128, context=2)
+def test_unknown_modes_are_refused():
     with pytest.raises(NotSupportedYet, match="recompute most is not supported"):
         recompute(GPT_22B, units(GPT_22B)[1], Cut(1, 128), "most")

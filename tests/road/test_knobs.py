@@ -14,6 +14,8 @@ import pytest
 from cluster_knobs import ROWS
 from road_scenarios import answer
 
+from simulator.graph.steps import StepSource
+from simulator.program.lowering import cut_of
 from simulator.scenario.keys import keys_at, sections_at
 from simulator.scenario.not_yet import NOT_YET
 from simulator.simulation import Result
@@ -60,6 +62,18 @@ def sent(verb: str):
     return lambda result: sum(
         launch.action.size_bytes for launch in result.program.ranks[0].launches if launch.action.verb == verb
     )
+
+
+def inside(group: str):
+    """Bytes of the messages inside rank 0's compute actions, of this group."""
+
+    def total(result: Result) -> int:
+        own, steps = result.program.ranks[0], StepSource(result.scenario, cut_of(result.scenario))
+        actions = [launch.action for launch in own.launches if launch.stream == "compute"]
+        pieces = [piece for action in actions for piece in steps.steps(own, action)]
+        return sum(step.size_bytes for piece in pieces for step in piece if getattr(step, "group", "") == group)
+
+    return total
 
 
 def model_flops(result: Result) -> int:
@@ -123,6 +137,9 @@ SLOW_NODES = TWO_NODES + "; cluster.nic_gbit_per_s=10"
 EVEN = TWO_NODES + "; cluster.nic_gbit_per_s=100; model.trunk.layers=12; model.trunk.seq=2048; plan.bucket_mib=5"
 ONE_H100 = "cluster.nodes=1; plan.tensor=1; plan.pipeline=1; plan.sequence_parallel=false"
 TWO_H100 = ONE_H100 + "; cluster.nodes=2; plan.data=16; plan.global_batch=16"
+LONG = "model.trunk.seq=32768; plan.data=1"
+HEADS = LONG + "; plan.context=2; model.trunk.kv_heads=16"
+GROUPED = LONG + "; plan.context=2; model.trunk.kv_heads=8"
 
 PLAN = [
     Knob("gpt", "plan.tensor", "4", "2", memory("parameters"), "<"),
@@ -136,6 +153,26 @@ PLAN = [
     Knob("gpt", "plan.data", "2; cluster.gpus_per_node=2", "1; cluster.gpus_per_node=1", samples_per_s, ">",
          "plan.tensor=1"),
     Knob("gpt", "plan.context_kind", "all_to_all", "ring", timeline, "="),
+    # sequences of 32768: half of each sample on each rank, and half the replicas
+    Knob("llama", "plan.context", "2; plan.data=1", "1; plan.data=2", memory("activations"), "<", LONG),
+    Knob("llama", "plan.context", "2; plan.data=1", "1; plan.data=2", memory("parameters"), "=", LONG),
+    Knob("llama", "plan.context", "2; plan.data=1", "1; plan.data=2", sent("reduce"), "=", LONG),
+    Knob("llama", "plan.context", "2; plan.data=1", "1; plan.data=2", inside("context"), ">", LONG),
+    Knob("llama", "plan.context", "2; plan.data=1", "1; plan.data=2", model_flops, "=", LONG),
+    Knob("llama", "plan.context", "2; plan.data=1; cluster.nodes=2", "1; plan.data=1; cluster.nodes=1", step, "<",
+         LONG),
+    Knob("hstu", "plan.context", "2; plan.data=4; plan.microbatch=16", "1; plan.data=8", sent("exchange vectors"), "=",
+         "plan.global_batch=128"),
+    Knob("hstu", "plan.context", "4; plan.data=2", "2; plan.data=4", memory("activations"), "<"),
+    Knob("sasrec", "plan.context", "2; plan.data=2", "1; plan.data=4", memory("activations"), "<",
+         "software.attention=flash"),
+    Knob("bert", "plan.context", "4; plan.data=4", "1; plan.data=16", memory("activations"), "<",
+         "software.attention=flash"),
+    # K and V go round beside attention; Q, K, V and the output are exchanged beside nothing
+    Knob("llama", "plan.context_kind", "all_to_all", "ring", time_of("context_comm"), ">", HEADS),
+    Knob("llama", "plan.context_kind", "all_to_all", "ring", time_of("compute"), "<", HEADS),  # one kernel, no sums
+    # K half as wide as Q: K and V go round, again, and their gradients: 3 Q; Q, K, V and the output both ways: 6 Q
+    Knob("llama", "plan.context_kind", "all_to_all", "ring", inside("context"), ">", GROUPED),
     Knob("gpt", "plan.sequence_parallel", "true", "false", memory("activations"), "<"),
     # 22B's layer (arXiv 2205.05198): norms and dropouts split eightfold outweigh the dearer collectives
     Knob("gpt", "plan.sequence_parallel", "true", "false", step, "<", LAYER_22B),

@@ -25,7 +25,7 @@ MODELS = {
 
 def scenario(model: str, *, dtype: str = "fp32", optimizer: str = "adam", sets: tuple[str, ...] = (), **plan):
     """A scenario of as many CPU ranks as the plan's degrees say."""
-    ranks = plan.get("tensor", 1) * plan.get("pipeline", 1) * plan.get("data", 1)
+    ranks = plan.get("tensor", 1) * plan.get("pipeline", 1) * plan.get("data", 1) * plan.get("context", 1)
     keys = {"data": 1, "microbatch": 8, "global_batch": 16, **plan}
     return scenario_from(
         {

@@ -90,7 +90,8 @@ def track(scenario, rank: int = 0) -> Tracked:
     program, cut = lower(scenario), cut_of(scenario, stated)
 
     def counted() -> RankMemory:
-        return next(own for own in measure_memory(program, scenario, cut).per_rank if own.rank == rank)
+        stands_for = own_program(program, rank).rank
+        return next(own for own in measure_memory(program, scenario, cut).per_rank if own.rank == stands_for)
 
     predicted = counted()
     with as_executed():

@@ -47,4 +47,4 @@ def test_sequence_parallelism_with_selective_recomputation_is_the_faster_plan():
 def test_rows_of_later_issues_say_what_they_wait_for():
     found = row("dgxc_h100", "Llama3.1-70B on 64 H100")
     assert found.predicted_s is None
-    assert found.reason.startswith("plan.context: 2 is not supported yet")
+    assert found.reason.startswith("plan.overlap.tensor: true is not supported yet")

@@ -21,8 +21,8 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
         vector = _projected(env, weights, name, vectors.to(dtype))
         total = vector if total is None else total + vector
     if model.trunk.block in LEARNED_POSITIONS:
-        positions = weights["embedding.positions.weight"].to(dtype)
-        # row p * batch + b is position p
+        positions = torch.cat([weights["embedding.positions.weight"].to(dtype)[at : at + n] for at, n in env.spans])
+        # row p * batch + b is this rank's position p
         total = total + env.tensor.own_rows(positions.repeat_interleave(env.batch, dim=0))
     if model.trunk.block == "bert":  # one segment: every position is of type 0
         total = norm(total + weights["embedding.types.weight"][0].to(dtype), weights, "embedding.norm")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
+from simulator.executor.context_parallel import WHOLE, Context, Spans
 from simulator.executor.forgetting import Forgetting
 from simulator.executor.numerics import Numerics
 from simulator.executor.tensor_parallel import Tensor
@@ -14,8 +16,9 @@ from simulator.model.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Env:
-    """batch, seq: samples and positions of a microbatch. attention: flash or unfused. recompute_core: run the attention
-    core again in backward instead of keeping its s^2 matrices. cheap: whether cheap ops are run again too."""
+    """batch: samples of a microbatch. seq: positions of each that this rank has. attention: flash or unfused.
+    recompute_core: run the attention core again in backward instead of keeping its s^2 matrices. cheap: whether cheap
+    ops are run again too."""
 
     model: ModelSpec
     batch: int
@@ -25,6 +28,12 @@ class Env:
     attention: str = "flash"
     recompute_core: bool = False
     cheap: Forgetting = field(default_factory=Forgetting)
+    context: Context = WHOLE
+
+    @cached_property
+    def spans(self) -> Spans:
+        """Where in a sample this rank's positions are."""
+        return self.context.spans(self.seq)
 
 
 @dataclass

@@ -5,6 +5,8 @@ The scale is that of NVIDIA/recsys-examples; the relative attention bias has no 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 
 import torch
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from simulator.executor.blocks.attention import _later
 from simulator.executor.blocks.env import Env
 from simulator.executor.blocks.transformer import EPSILON, norm
+from simulator.executor.context_parallel import over_context
 from simulator.executor.tensor_parallel import Tensor, column_linear, row_linear
 
 STATISTIC_BYTES = 4
@@ -28,20 +31,38 @@ def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
     value, query, key = (
         part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in rest
     )  # fmt: skip
-    out = hstu_attention(query, key, value, trunk.causal)
+    length = env.seq * env.context.size
+    out = over_context(
+        env.context, PointwiseBlock(length), partial(hstu_attention, causal=trunk.causal, length=length),
+        query, key, value,
+    )  # fmt: skip
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
     out = head_norm(env, out, weights[f"{name}.output_norm.weight"], weights[f"{name}.output_norm.bias"])
     gated = env.cheap.again(torch.mul, out, gate)
     return x + row_linear(gated, weights[f"{name}.proj.weight"], env.tensor)
 
 
-def hstu_attention(query, key, value, causal: bool) -> torch.Tensor:
-    """silu(Q K^T / sqrt(d)) V / n on [batch, heads, n, d]."""
-    seq = query.shape[2]
+def hstu_attention(query, key, value, causal: bool, length: int) -> torch.Tensor:
+    """silu(Q K^T / sqrt(d)) V / length on [batch, heads, positions, d]."""
     scores = F.silu(query @ key.transpose(-1, -2) / sqrt(query.shape[-1]))
     if causal:
-        scores = scores.masked_fill(_later(seq, scores.device), 0.0)
-    return (scores / seq) @ value
+        scores = scores.masked_fill(_later(query.shape[2], scores.device), 0.0)
+    return (scores / length) @ value
+
+
+@dataclass(frozen=True)
+class PointwiseBlock:
+    """A step of a ring without softmax; backward runs it again. length: positions of a whole sample."""
+
+    length: int
+
+    def forward(self, query, key, value, causal: bool) -> tuple[torch.Tensor, None]:
+        return hstu_attention(query, key, value, causal, self.length), None
+
+    def backward(self, grad, query, key, value, out, sums, causal: bool) -> tuple[torch.Tensor, ...]:
+        with torch.enable_grad():
+            inputs = [part.detach().requires_grad_() for part in (query, key, value)]
+            return torch.autograd.grad(hstu_attention(*inputs, causal, self.length), inputs, grad)
 
 
 def head_norm(env: Env, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

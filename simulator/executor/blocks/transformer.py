@@ -6,6 +6,8 @@ normed input too, by one GEMM, as it is priced (`model/blocks/sasrec.py`).
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
@@ -52,7 +54,8 @@ def _attention_branch(env: Env, unit, weights, x) -> torch.Tensor:
         part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in qkv.split(widths, dim=1)
     )
     if style.rotary:
-        query, key = env.cheap.again(rotate, query), env.cheap.again(rotate, key)
+        turned = partial(rotate, spans=env.spans)
+        query, key = env.cheap.again(turned, query), env.cheap.again(turned, key)
     out = core(env, query, key, value)
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
     return _biased(row_linear(out, weights[f"{unit.name}.proj.weight"], env.tensor), weights, f"{unit.name}.proj")

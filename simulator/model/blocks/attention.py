@@ -6,6 +6,7 @@ half (`counts_half`). What a causal kernel really skips is the profile's matter:
 
 from __future__ import annotations
 
+from simulator.model.blocks import context
 from simulator.model.blocks.cut import Cut
 from simulator.model.blocks.kernels import batched_gemm, memory_bound
 from simulator.model.spec import DENSE_BLOCKS, Trunk
@@ -22,18 +23,43 @@ def counts_half(trunk: Trunk) -> bool:
 
 
 def product_flops(trunk: Trunk, cut: Cut) -> int:
-    """Counted FLOPs of one of the core's products (QK^T or AV) on one tensor rank."""
-    full = 2 * cut.share(trunk.heads) * trunk.head_dim * cut.square_lengths
+    """Counted FLOPs of one of the core's products (QK^T or AV) on one rank."""
+    full = 2 * cut.share(trunk.heads) * trunk.head_dim * cut.square_lengths // cut.context
     return full // 2 if counts_half(trunk) else full
 
 
 def scores(trunk: Trunk, cut: Cut) -> int:
-    """Elements of the s^2 matrices on one tensor rank."""
-    return cut.share(trunk.heads) * cut.square_lengths
+    """Elements of the s^2 matrices on one rank."""
+    return cut.share(trunk.heads) * cut.square_lengths // cut.context
 
 
 def core_forward(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
-    """flash: one kernel. unfused: QK^T, scale + mask + softmax, dropout, AV, and the copy back to [s, b, a d]."""
+    """flash: one kernel. unfused: QK^T, scale + mask + softmax, dropout, AV, and the copy back to [s, b, a d].
+
+    Over a context group: `context.py`.
+    """
+    return context.forward(trunk, cut, lambda own: _whole_forward(trunk, own, dropout), weighted=True)
+
+
+def core_backward(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
+    """Gradients of Q, K and V; twice the forward's FLOPs are counted, a flash kernel's own recomputation is not."""
+    return context.backward(trunk, cut, lambda own: _whole_backward(trunk, own, dropout))
+
+
+def core_again(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
+    """The forward core, run again from the Q, K and V that were kept: nothing is exchanged again."""
+    return _whole_forward(trunk, cut.by_heads if cut.context > 1 else cut, dropout)
+
+
+def core_bytes(trunk: Trunk, cut: Cut, dropout: bool) -> int:
+    """What only the core keeps: probabilities (and dropout's mask and output: the 5 a s^2 b of arXiv 2205.05198)."""
+    if cut.attention == "flash":
+        return LOGSUMEXP_BYTES * cut.tokens * cut.share(trunk.heads)
+    each = 2 * cut.bytes + DROPOUT_MASK_BYTES if dropout else cut.bytes
+    return each * scores(trunk, cut)
+
+
+def _whole_forward(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
     size, flops = cut.bytes, product_flops(trunk, cut)
     query, key = cut.tokens * cut.share(trunk.query_width), cut.tokens * cut.share(trunk.kv_width)
     if cut.attention == "flash":  # reads Q, K, V; writes the output
@@ -52,8 +78,7 @@ def core_forward(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def core_backward(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
-    """Gradients of Q, K and V; twice the forward's FLOPs are counted, a flash kernel's own recomputation is not."""
+def _whole_backward(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
     size, flops = cut.bytes, product_flops(trunk, cut)
     query, key = cut.tokens * cut.share(trunk.query_width), cut.tokens * cut.share(trunk.kv_width)
     if cut.attention == "flash":  # reads Q, K, V, O, dO; writes dQ, dK, dV
@@ -71,14 +96,6 @@ def core_backward(trunk: Trunk, cut: Cut, dropout: bool) -> tuple[Step, ...]:
         batched_gemm(batch, seq, trunk.head_dim, seq, cut, flops),  # dK = dS^T Q
     ]
     return tuple(steps)
-
-
-def core_bytes(trunk: Trunk, cut: Cut, dropout: bool) -> int:
-    """What only the core keeps: probabilities (and dropout's mask and output: the 5 a s^2 b of arXiv 2205.05198)."""
-    if cut.attention == "flash":
-        return LOGSUMEXP_BYTES * cut.tokens * cut.share(trunk.heads)
-    each = 2 * cut.bytes + DROPOUT_MASK_BYTES if dropout else cut.bytes
-    return each * scores(trunk, cut)
 
 
 def _flash(op: str, trunk: Trunk, cut: Cut, flops: int, bytes_moved: int) -> Kernel:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt, prod
 
-from simulator.errors import NotSupportedYet
+from simulator.errors import ScenarioError
 from simulator.units import DTYPE_BYTES
 
 MODES = ("none", "selective", "selective_op", "full")
@@ -63,7 +63,7 @@ class Cut:
 
     batch: samples. seq: positions of each sample. lengths: real lengths of those samples, where they differ (packed
     without padding, as HSTU's jagged kernels and variable-length attention do); empty means `seq` each.
-    tensor, context, sequence_parallel: the plan's degrees. dtype: of activations and GEMMs.
+    tensor, context, context_kind, sequence_parallel: the plan's. dtype: of activations and GEMMs.
     attention: flash (one kernel, nothing of size seq^2 in memory) or unfused (2021: batched GEMMs and softmax).
     fused_accumulation: weight gradients are added into the accumulated gradient by the GEMM itself; False adds a pass
     over memory for each weight. gradient_bytes: bytes of an accumulated gradient element. fresh_gradients: none are
@@ -89,10 +89,15 @@ class Cut:
     norm: str = "torch"
     elementwise_loss: bool = False
     separate_kernels: bool = False
+    context_kind: str = "ring"
 
     def __post_init__(self) -> None:
-        if self.context > 1:
-            raise NotSupportedYet("context parallelism is not supported yet; set plan.context to 1", key="plan.context")
+        if self.is_ring and self.attention != "flash":
+            raise ScenarioError(
+                f"ring attention adds up parts by the log-sum-exp of a flash kernel, and attention is {self.attention};"
+                " use --set software.attention=flash or --set plan.context_kind=all_to_all",
+                key="plan.context_kind",
+            )
         if self.lengths and len(self.lengths) != self.batch:
             raise ValueError(f"{len(self.lengths)} lengths for {self.batch} samples")
 
@@ -103,8 +108,8 @@ class Cut:
 
     @property
     def tokens(self) -> int:
-        """Positions in this rank's samples."""
-        return sum(self.lengths) or self.batch * self.seq
+        """Positions of this rank: its context slice of its samples."""
+        return -(-(sum(self.lengths) or self.batch * self.seq) // self.context)
 
     @property
     def shard_tokens(self) -> int:
@@ -120,6 +125,16 @@ class Cut:
     def attention_seq(self) -> int:
         """The one length at which `batch` equal samples do the same attention work (seq itself when all are equal)."""
         return isqrt(self.square_lengths // self.batch) if self.lengths else self.seq
+
+    @property
+    def is_ring(self) -> bool:
+        """Whether keys and values travel round the context group."""
+        return self.context > 1 and self.context_kind == "ring"
+
+    @property
+    def by_heads(self) -> Cut:
+        """The same work, the samples whole and the heads dealt out over the context group too."""
+        return replace(self, context=1, tensor=self.tensor * self.context)
 
     def share(self, width: int) -> int:
         """One tensor rank's part of a width."""

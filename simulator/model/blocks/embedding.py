@@ -138,7 +138,7 @@ def _vectors(table: Table, cut: Cut) -> int:
     """Vectors of one microbatch that enter the trunk from this table; 1/tensor of them under sequence parallelism."""
     if table.pooling == "none" and table.lookups_per_sample is None:
         return cut.shard_tokens
-    vectors = cut.batch * (table.lookups_per_sample if table.pooling == "none" else 1)
+    vectors = -(-cut.batch * (table.lookups_per_sample if table.pooling == "none" else 1) // cut.context)
     return cut.share(vectors) if cut.sequence_parallel else vectors
 
 

@@ -185,7 +185,7 @@ def _mlp(model: ModelSpec) -> list[tuple[int, int]]:
 
 def _replicated_backward(tokens: int, width: int, before: int, cut: Cut) -> tuple[Step, ...]:
     """Bias gradient, input gradient and weight gradient of a linear layer that every tensor rank holds whole."""
-    whole = replace(cut, tensor=1, sequence_parallel=False, batch=1, seq=tokens, lengths=())
+    whole = replace(cut, tensor=1, sequence_parallel=False, context=1, batch=1, seq=tokens, lengths=())
     return column_backward(before, width, whole)
 
 

@@ -8,6 +8,7 @@ Samples are jagged: padding does no work. Attention counts the causal half of 4 
 
 from __future__ import annotations
 
+from simulator.model.blocks import context
 from simulator.model.blocks.attention import product_flops
 from simulator.model.blocks.cut import Cut, Parameter, Unit
 from simulator.model.blocks.kernels import memory_bound, tensor_collective
@@ -46,12 +47,12 @@ class Hstu:
     def forward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
         size, outside = cut.bytes, cut.shard_tokens * trunk.hidden
         inside = cut.tokens * cut.share(trunk.query_width)
+        core = context.forward(trunk, cut, lambda own: _attention_forward(trunk, own), weighted=False)
         return (
             memory_bound("layernorm", outside, 2 * size, cut),
             *column_forward(trunk.hidden, PARTS * trunk.query_width, cut),
             memory_bound("elementwise", PARTS * inside, 2 * size, cut),  # SiLU: reads, writes
-            # reads Q, K, V; writes the output
-            _attention("hstu_attention_forward", trunk, cut, 2 * product_flops(trunk, cut), 4 * size * inside),
+            *core,
             *tensor_collective("all_reduce", STATISTICS_BYTES * cut.tokens, cut),
             memory_bound("layernorm", inside, 3 * size, cut),  # norm times U: reads both, writes
             *row_forward(trunk.query_width, trunk.hidden, cut),
@@ -61,12 +62,12 @@ class Hstu:
     def backward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
         size, outside = cut.bytes, cut.shard_tokens * trunk.hidden
         inside = cut.tokens * cut.share(trunk.query_width)
+        core = context.backward(trunk, cut, lambda own: _attention_backward(trunk, own))
         return (
             *row_backward(trunk.query_width, trunk.hidden, cut),
             *tensor_collective("all_reduce", STATISTICS_BYTES * cut.tokens, cut),
             memory_bound("layernorm", inside, 5 * size, cut),  # reads dY, the attention's output, U; writes two
-            # reads Q, K, V, dO; writes dQ, dK, dV
-            _attention("hstu_attention_backward", trunk, cut, 4 * product_flops(trunk, cut), 7 * size * inside),
+            *core,
             # SiLU of all four parts: reads the gradient and the GEMM's output, writes into one tensor
             memory_bound("elementwise", PARTS * inside, 3 * size, cut),
             *column_backward(trunk.hidden, PARTS * trunk.query_width, cut),
@@ -88,17 +89,31 @@ class Hstu:
         )
 
     def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none") -> int:
-        """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input.
-        selective_op: the unit's input, the GEMM's output and the attention's."""
+        """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input;
+        over a context group what was exchanged. selective_op: the unit's input, the GEMM's output and the attention's.
+        """
         inside = cut.tokens * cut.share(trunk.query_width)
         if mode == "selective_op":
             return cut.bytes * (cut.shard_tokens * trunk.hidden + (PARTS + 1) * inside)
-        return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside)
+        exchanged = context.copied_elements(trunk, cut) if cut.context > 1 else 0
+        return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside + exchanged)
 
     def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:
         """Bytes from I to W: inputs and output gradients of both linear layers."""
         width = trunk.query_width
         return column_weight_bytes(trunk.hidden, PARTS * width, cut) + row_weight_bytes(width, trunk.hidden, cut)
+
+
+def _attention_forward(trunk: Trunk, cut: Cut) -> tuple[Kernel, ...]:
+    """Reads Q, K, V; writes the output."""
+    moved = 4 * cut.bytes * cut.tokens * cut.share(trunk.query_width)
+    return (_attention("hstu_attention_forward", trunk, cut, 2 * product_flops(trunk, cut), moved),)
+
+
+def _attention_backward(trunk: Trunk, cut: Cut) -> tuple[Kernel, ...]:
+    """Reads Q, K, V, dO; writes dQ, dK, dV."""
+    moved = 7 * cut.bytes * cut.tokens * cut.share(trunk.query_width)
+    return (_attention("hstu_attention_backward", trunk, cut, 4 * product_flops(trunk, cut), moved),)
 
 
 def _attention(op: str, trunk: Trunk, cut: Cut, flops: int, bytes_moved: int) -> Kernel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from simulator import kinds
 from simulator.model.blocks.cut import Cut
 from simulator.model.work import Collective, Kernel, Step
 from simulator.units import DTYPE_BYTES
@@ -62,3 +63,8 @@ def tensor_collective(
 ) -> tuple[Step, ...]:
     """A collective over the tensor group; none where the group is this rank alone."""
     return (Collective(op, "tensor", size_bytes, handle=handle, of_weight=of_weight),) if cut.tensor > 1 else ()
+
+
+def context_collective(op: str, size_bytes: int, handle: str | None = None) -> Collective:
+    """A collective over the context group."""
+    return Collective(op, "context", size_bytes, kinds.CONTEXT, handle)

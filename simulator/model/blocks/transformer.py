@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.model.blocks import attention
+from simulator.model.blocks import attention, context
 from simulator.model.blocks.cut import Cut, Parameter, Unit
 from simulator.model.blocks.kernels import memory_bound, norm_backward, norm_forward
 from simulator.model.blocks.linear import (
@@ -113,7 +113,7 @@ class Style:
         """What selective recomputation runs again; a flash kernel recomputes on its own, so nothing then."""
         if unit.kind != "attention" or cut.attention == "flash":
             return ()
-        return attention.core_forward(trunk, cut, self.dropout)
+        return attention.core_again(trunk, cut, self.dropout)
 
     def cheap(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
         """What selective_op runs again: norm, rotary positions, activation and an unfused core. A norm behind the
@@ -140,7 +140,14 @@ class Style:
         outside = cut.shard_tokens * trunk.hidden * (norms * size + (MASK if self.dropout else 0))
         if unit.kind == "attention":
             turned = query + key if self.rotary and cut.attention == "flash" and not cheap else 0
-            inside = size * tokens * (2 * (query + key) + turned)
+            held = 2 * (query + key) + turned
+            if cut.is_ring:  # K and V are joined; Q is a tensor of its own where it is turned
+                held = 2 * query + (0 if self.rotary else 2 * key)
+            elif cut.context > 1:  # Q, K and V are kept as they came; a flash kernel keeps its output before it leaves
+                held = 2 * query if cut.attention == "flash" else query
+            inside = size * tokens * held
+            if cut.context > 1:
+                inside += size * context.copied_elements(trunk, cut)
             if mode == "none" or cut.attention == "flash":
                 inside += attention.core_bytes(trunk, cut, self.dropout)
         else:

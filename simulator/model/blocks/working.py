@@ -7,7 +7,7 @@ own where the weight gradient's GEMM adds (`kernels.weight_gradient`), save for 
 
 from __future__ import annotations
 
-from simulator.model.blocks import embedding, head
+from simulator.model.blocks import context, embedding, head
 from simulator.model.blocks.attention import scores
 from simulator.model.blocks.cut import Cut, Unit
 from simulator.model.blocks.hstu import PARTS
@@ -36,12 +36,17 @@ def _attention(trunk: Trunk, cut: Cut) -> int:
     beside dO and dV."""
     query, key = (cut.tokens * cut.share(width) for width in (trunk.query_width, trunk.kv_width))
     joined = 2 * (query + 2 * key)
+    if cut.context > 1:
+        joined = max(joined, context.working_elements(trunk, cut))
     return joined if cut.attention == "flash" else max(joined, 2 * scores(trunk, cut) + query + key)
 
 
 def _hstu(trunk: Trunk, cut: Cut) -> int:
     """dU, dV, dQ, dK, and the gradient of the GEMM's output that SiLU's backward writes."""
-    return 2 * PARTS * cut.tokens * cut.share(trunk.query_width)
+    width = cut.tokens * cut.share(trunk.query_width)
+    if cut.context > 1:  # the gradient of U waits beside the core's
+        return max(2 * PARTS * width, width + context.working_elements(trunk, cut))
+    return 2 * PARTS * width
 
 
 def _head(model: ModelSpec, cut: Cut) -> int:
