@@ -39,6 +39,11 @@ class Layout:
         """The rank at these coordinates."""
         return ((pipeline_rank * self.data + data_rank) * self.context + context_rank) * self.tensor + tensor_rank
 
+    @cached_property
+    def inner_kinds(self) -> tuple[str, ...]:
+        """The groups whose collectives run inside compute actions, where they have more than one member."""
+        return tuple(kind for kind in ("tensor", "context") if getattr(self, kind) > 1)
+
     def is_next(self, rank: int, peer: int) -> bool:
         """Whether a peer of another stage is of the one that follows (the first one follows the last)."""
         return self.coordinates(peer)[0] == (self.coordinates(rank)[0] + 1) % self.pipeline

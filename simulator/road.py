@@ -21,7 +21,7 @@ from simulator.model.blocks import Cut
 from simulator.model.stacks import software_stack
 from simulator.program.fold import Folding, fold
 from simulator.program.lowering import cut_of, lower
-from simulator.program.standing import DIRECT_REDUCTION, PATTERNS
+from simulator.program.standing import patterns_of
 from simulator.timeline import Timeline
 
 
@@ -100,7 +100,7 @@ class Road:
         direct = "all_to_all" in self.steps.compressor.collectives
         return fold(
             self.program, self.scenario.cluster, self.scenario.pace, links=self.shared, whole=whole,
-            patterns=DIRECT_REDUCTION if direct else PATTERNS,
+            patterns=patterns_of(self.scenario.plan, direct_reduction=direct),
         )  # fmt: skip
 
     @cached_property

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from simulator.cluster import Cluster, GroupSpan
 from simulator.costs.price import Price
 from simulator.layout import Layout
-from simulator.network.loads import INSIDE, RING, Seat, Slot, Way, message_ways, seat
+from simulator.network.loads import INSIDE, Seat, Slot, Way, message_ways, seat
 from simulator.program.fold import Folding, UsedLink
 from simulator.program.standing import NEXT, PREVIOUS
 
@@ -107,21 +107,25 @@ class Surroundings:
         return False
 
     @cached_property
-    def tensor_is_private(self) -> bool:
-        """Whether nobody outside the tensor group loads the links that its collectives load."""
-        return all(self._folded[link].is_private for link in self.links("tensor"))
+    def inner_links(self) -> frozenset[int]:
+        """The links that collectives inside compute actions load."""
+        return frozenset(link for kind in self._layout.inner_kinds for link in self.links(kind))
+
+    @cached_property
+    def inner_is_private(self) -> bool:
+        """Whether nobody outside the tensor group loads those links."""
+        return all(self._folded[link].is_private for link in self.inner_links)
 
     @cached_property
     def pace(self) -> tuple:
-        """What its links can do for the collectives of its tensor group."""
-        own = self._seat("tensor", RING)
-        return tuple((slot, self.capacity(slot)) for slot, _, _ in own.ways if slot in self._links)
+        """What its links can do for the collectives inside its compute actions."""
+        seats = [self._seat(kind, way) for kind in self._layout.inner_kinds for way in self._patterns[kind]]
+        return tuple((slot, self.capacity(slot)) for own in seats for slot, _, _ in own.ways if slot in self._links)
 
     @cached_property
     def signature(self) -> tuple:
         """Equal signatures lay out steps alike, collectives included."""
-        kinds = [kind for kind in ("tensor",) if self._layout.tensor > 1]
-        spans = tuple(self.span(kind) for kind in kinds)
+        spans = tuple(self.span(kind) for kind in self._layout.inner_kinds)
         links = sorted((str(slot), self.capacity(slot), own.alike, own.together) for slot, own in self._links.items())
         return spans, tuple(links)
 

@@ -23,6 +23,10 @@ Solve = Callable[[EventGraph], tuple[int, tuple[tuple[str, int], ...]]]
 """Runs a small graph alone; returns its makespan and how many ns of it each kind takes (they sum to the makespan)."""
 
 
+BOTH_GROUPS = "tensor_context"
+"""Inside actions only tensor and context groups meet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """One priced op of a template. after: local ids. group: the ranks it must meet, None for a kernel. drawn_with: the
@@ -65,9 +69,10 @@ class Template:
         return tuple(index for index, op in enumerate(self.ops) if not op.after)
 
     @property
-    def groups(self) -> tuple[str, ...]:
-        """The groups its collectives meet, in order of first use."""
-        return tuple(dict.fromkeys(op.group for op in self.ops if op.group))
+    def group(self) -> str | None:
+        """The smallest group in which all its collectives meet."""
+        met = dict.fromkeys(op.group for op in self.ops if op.group)
+        return next(iter(met), None) if len(met) < 2 else BOTH_GROUPS
 
     @property
     def is_host_bound(self) -> bool:
@@ -183,10 +188,9 @@ def _one_op(template: Template, name: str, solve: Solve, around: Surroundings) -
         makespan, parts = solve(_alone(template, around))
     heaviest = max(template.ops, key=lambda op: op.price.duration_ns).price
     price = Price(makespan, heaviest.source, heaviest.op_class, heaviest.fit_error, heaviest.repeat_error)
-    group = template.groups[-1] if template.groups else None
     kernels = [(ns, kind) for kind, ns in parts if kind in kinds.COMPUTE_KINDS]
     kind = max(kernels, key=lambda part: part[0], default=(0, kinds.COMPUTE))[1]
-    return Template((Op(COMPUTE_STREAM, kind, price, name, group=group, parts=parts),))
+    return Template((Op(COMPUTE_STREAM, kind, price, name, group=template.group, parts=parts),))
 
 
 def source_shares(template: Template) -> np.ndarray:
@@ -224,8 +228,13 @@ def _is_chain(template: Template) -> bool:
 def _alone(template: Template, around: Surroundings) -> EventGraph:
     """The template as a graph of one rank. Links that it loads are there with what they can give."""
     graph = GraphBuilder()
-    slots = dict.fromkeys(slot for op in template.ops for slot, _ in op.demand.slots)
-    link_of = {slot: graph.link(str(slot), around.capacity(slot)) for slot in slots}
+    numbers: dict[int, int] = {}
+    link_of: dict[Slot, int] = {}
+    for slot in dict.fromkeys(slot for op in template.ops for slot, _ in op.demand.slots):
+        number = around.link(slot).number  # one link may serve messages of two kinds
+        if number not in numbers:
+            numbers[number] = graph.link(str(slot), around.capacity(slot))
+        link_of[slot] = numbers[number]
     for op in template.ops:
         demand = op.demand
         demands = tuple((link_of[slot], rate) for slot, rate in demand.slots for _ in range(around.link(slot).together))

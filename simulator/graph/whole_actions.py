@@ -2,7 +2,7 @@
 
 An action is broken up, op by op, where a collective of another stream may run beside it and either slows its kernels or
 shares a link with the collectives inside it; where others, whose time nobody here knows, load those links; and where
-the members of its tensor group do not keep the same pace, so that they meet at each collective anew.
+the members of its tensor and context groups do not keep the same pace, so that they meet at each collective anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KIND_OF_STREAM = dict.fromkeys(("data", "shard", "replica", "tied"), kinds.DATA)
 class WholeActions:
     """Of a folded program. around, pricers: by representative. present(kind, rank): representatives in a group.
 
-    Members of one tensor group always get the same answer: classes of one pipeline rank are asked together.
+    Ranks that meet inside an action always get the same answer: classes of one pipeline rank are asked together.
     """
 
     def __init__(
@@ -59,22 +59,22 @@ class WholeActions:
         if self._pricers[rank].rates(kind) != (FULL_RATE, FULL_RATE):
             return True
         around = self._around[rank]
-        if not around.shared or self._layout.tensor == 1:
+        if not around.shared or not self._layout.inner_kinds:
             return False
         if stream in GROUP_OF_STREAM:
             used = around.links(GROUP_OF_STREAM[stream])
         else:
             used = around.transfer_links(sends=stream.startswith("send"))
-        return not used.isdisjoint(around.links("tensor"))
+        return not used.isdisjoint(around.inner_links)
 
     def _is_open(self, rank: int) -> bool:
-        """Whether ranks outside the tensor group load the links of its collectives."""
+        """Whether ranks outside the tensor group load the links of the collectives inside its actions."""
         around = self._around[rank]
-        return around.shared and self._layout.tensor > 1 and not around.tensor_is_private
+        return around.shared and not around.inner_is_private
 
     def _keeps_pace(self, rank: int) -> bool:
-        """Whether all members of the tensor group run the same kernels and messages in the same time."""
-        members = self._present("tensor", rank)
+        """Whether all that meet inside actions run the same kernels and messages in the same time."""
+        members = self._present("tensor_context", rank)
         return len({(self._pricers[other], self._around[other].pace) for other in members}) == 1
 
 

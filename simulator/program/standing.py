@@ -14,12 +14,18 @@ NEXT, PREVIOUS = "next", "previous"
 
 Patterns = Mapping[str, tuple[str, ...]]
 
-PATTERNS: Patterns = {"tensor": (RING,), "data": (RING,), "shard": (RING,), "replica": (RING,), "tied": (RING,),
-                      "table": (RING, DIRECT)}  # fmt: skip
+PATTERNS: Patterns = {"tensor": (RING,), "context": (RING,), "data": (RING,), "shard": (RING,), "replica": (RING,),
+                      "tied": (RING,), "table": (RING, DIRECT)}  # fmt: skip
 """The groups whose collectives a program launches, and the patterns their messages take."""
 
-DIRECT_REDUCTION: Patterns = {**PATTERNS, "data": (RING, DIRECT)}
-"""The same where a compressor's payload goes to every other replica directly."""
+def patterns_of(plan, *, direct_reduction: bool) -> Patterns:
+    """The same for one plan. direct_reduction: a compressor's payload goes to every other replica directly."""
+    found = dict(PATTERNS)
+    if direct_reduction:
+        found["data"] = (RING, DIRECT)
+    if plan.context_kind == "all_to_all":
+        found["context"] = (DIRECT,)
+    return found
 
 _KIND_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "tied": "tied", "embedding": "table"}
 
@@ -35,7 +41,7 @@ class Standings:
         """The kinds of groups in which a rank communicates."""
         streams = {launch.stream for launch in own.launches}
         kinds = [kind for stream, kind in _KIND_OF_STREAM.items() if stream in streams]
-        return (*(["tensor"] if self._layout.tensor > 1 else []), *kinds)
+        return (*self._layout.inner_kinds, *kinds)
 
     def slots(self, rank: int, kinds: Sequence[str]) -> dict[Slot, str]:
         """The links of a rank by the slot in which they serve it; none where nothing is shared."""
