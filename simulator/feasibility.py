@@ -108,15 +108,28 @@ def _more_nodes(scenario) -> Iterator[Change]:
     By pipeline, the batch and the work of a replica stay what they are; by data, each replica has fewer microbatches,
     and a larger batch where they cannot be dealt.
     """
-    plan, nodes = scenario.plan, scenario.cluster.nodes
+    plan = scenario.plan
     for factor in (2, 4, 8, 16):
-        spread = (f"cluster.nodes={nodes * factor}", f"plan.pipeline={plan.pipeline * factor}")
+        nodes = _times_the_nodes(scenario, factor)
+        if not nodes:
+            return
+        spread = (*nodes, f"plan.pipeline={plan.pipeline * factor}")
         yield spread
         if plan.recompute != "full":
             yield (*spread, "plan.recompute=full")
-        replicas = (f"cluster.nodes={nodes * factor}", f"plan.data={plan.data * factor}")
+        replicas = (*nodes, f"plan.data={plan.data * factor}")
         larger = () if plan.microbatches % factor == 0 else (f"plan.global_batch={plan.global_batch * factor}",)
         yield (*replicas, *larger)
+
+
+def _times_the_nodes(scenario, factor: int) -> Change:
+    """So many times the nodes, group by group; nothing for a cluster that is spelt out or is one machine."""
+    section = scenario.stated.cluster
+    if section.groups is not None:
+        return tuple(
+            f"cluster.groups.{place}.nodes={group.nodes * factor}" for place, group in enumerate(section.groups)
+        )
+    return (f"cluster.nodes={section.nodes * factor}",) if section.nodes is not None else ()
 
 
 def _independent(first: Change, second: Change) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from simulator.activations import Activations
+from simulator.cluster import Cluster, Device
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.program.actions import COMPUTE_VERBS, Action
@@ -63,8 +64,11 @@ class Memory:
 
 
 def measure_memory(program: Program, scenario, cut: Cut) -> Memory:
-    """The peak of each representative rank. cut: what one rank works on in one microbatch."""
-    return Memory(tuple(_rank_memory(own, scenario, cut) for own in program.ranks))
+    """The peak of each representative rank, and of the first rank that it stands for on any other device.
+
+    cut: what one rank works on in one microbatch.
+    """
+    return Memory(tuple(memory for own in program.ranks for memory in _rank_memory(own, scenario, cut)))
 
 
 def memory_limit(device) -> int:
@@ -73,7 +77,7 @@ def memory_limit(device) -> int:
     return device.memory_bytes - reserve
 
 
-def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
+def _rank_memory(own: RankProgram, scenario, cut: Cut) -> list[RankMemory]:
     shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
     count = sum(prod(shape) for shape in shapes)
     holds_tables = own.chunks[0].stage == 0 and bool(blocks.sparse_tables(scenario.model))
@@ -83,15 +87,17 @@ def _rank_memory(own: RankProgram, scenario, cut: Cut) -> RankMemory:
     at_rest["activations"] = 0
     at_rest["embeddings"] = tables.storage_bytes(scenario) + tables.gradient_bytes(scenario) if holds_tables else 0
     at_rest["buffers"] = _buffers(own, scenario, count, holds_tables)
-    sizes = _Walk(own, scenario, cut, at_rest).peak()
-    return RankMemory(own.rank, tuple(sizes.items()), min(map(memory_limit, _devices(scenario.cluster, own))))
+    by_kind = tuple(_Walk(own, scenario, cut, at_rest).peak().items())
+    devices = _devices(own, scenario.cluster)
+    return [RankMemory(rank, by_kind, memory_limit(device)) for device, rank in devices.items()]
 
 
-def _devices(cluster, own: RankProgram) -> tuple:
-    """The kinds of devices that a representative stands for."""
-    if not cluster.is_mixed:
-        return (cluster.device_of(own.rank),)
-    return tuple(dict.fromkeys(cluster.device_of(rank) for rank in own.members))
+def _devices(own: RankProgram, cluster: Cluster) -> dict[Device, int]:
+    """Device -> the first rank on it of those that this one stands for."""
+    found: dict[Device, int] = {}
+    for rank in own.members if cluster.is_mixed else [own.rank]:
+        found.setdefault(cluster.device_of(rank), rank)
+    return found
 
 
 class _Walk:

@@ -19,14 +19,14 @@ MAX_ROWS = 16
 
 
 def memory_figure(result) -> go.Figure:
-    """A bar for each simulated rank (at most `MAX_ROWS`, the fullest among them) and the limit as a line."""
+    """A bar for each simulated rank (at most `MAX_ROWS`, the fullest among them) and a line for each device's limit."""
     from simulator.report.charts import Series, stacked_bars
 
     memory = result.memory
-    fullest, limit = memory.tightest, memory.tightest.limit
+    fullest, limits = memory.tightest, sorted({own.limit for own in memory.per_rank if own.limit})
     chosen = {fullest.rank, *drawn_ranks(tuple(own.rank for own in memory.per_rank), MAX_ROWS - 1)}
     shown = [own for own in memory.per_rank if own.rank in chosen]
-    span = max(fullest.peak, limit or 0) * 1.04 or 1
+    span = max(fullest.peak, *limits, 0) * 1.04 or 1
     size, unit = (GIB, "GiB") if span >= GIB else (MIB, "MiB")
     rows = [rank_tick(result, own.rank) for own in shown]
     tables = [dict(own.by_kind) for own in shown]
@@ -47,7 +47,7 @@ def memory_figure(result) -> go.Figure:
     figure = stacked_bars(rows, series, title=f"peak memory ({unit})", height=90 + row_px * len(rows))
     figure.update_layout(bargap=0.15, margin={"l": 10, "r": 10, "t": 26, "b": 40})
     figure.update_xaxes(range=[0, span / size])
-    if limit:
+    for limit in limits:
         figure.add_vline(x=limit / size, line={"color": "#000000", "width": 3, "dash": "dash"})
         figure.add_annotation(
             x=limit / size,

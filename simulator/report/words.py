@@ -119,11 +119,28 @@ def cluster_words(cluster) -> str:
         text = f"{count} node{'s' * (count > 1)} of {node.gpus} {node.device.name}"
         if node.gpus > 1:
             text += f", {node.fabric.kind} {node.fabric.gpu_bytes_per_s / 1e9:,.0f} GB/s a device each way"
-        if cluster.nodes > 1:
+        if node.fabric.sockets > 1:
+            bridge = node.fabric.bridge_bytes_per_s / 1e9
+            text += f", {node.fabric.sockets} sockets joined at {bridge:,.0f} GB/s each way"
+        if cluster.nodes > 1 and node.nics:
             text += f", {node.nics} NIC{'s' * (node.nics > 1)} of {node.nic_bytes_per_s * 8 / 1e9:,.0f} Gb/s a node"
         groups.append(text)
     name = f"{cluster.name}: " if cluster.name else ""
-    return f"{name}{cluster.gpus} devices, " + "; ".join(groups)
+    words = [f"{name}{cluster.gpus} devices, " + "; ".join(groups), *fabric_words(cluster)]
+    if cluster.links:
+        words.append(f"{len(cluster.links)} slow link{'s' * (len(cluster.links) > 1)}")
+    return "; ".join(words)
+
+
+def fabric_words(cluster) -> tuple[str, ...]:
+    """What is above the nodes, where it limits anything."""
+    fabric = cluster.fabric
+    if not fabric.has_leaves:
+        return ()
+    below = f"{fabric.nodes_per_leaf} node{'s' * (fabric.nodes_per_leaf > 1)}"
+    unit = "a leaf" if fabric.kind == "fat_tree" else "a pod of rails"
+    above = f" with {fabric.spines} spine{'s' * (fabric.spines > 1)}" if fabric.spines else ""
+    return (f"{fabric.kind.replace('_', ' ')}: {below} {unit}, {fabric.oversubscription:g}:1 above{above}",)
 
 
 def cluster_size(cluster) -> str:
@@ -132,7 +149,7 @@ def cluster_size(cluster) -> str:
     for node, count in cluster.groups:
         counts[node.device.name] = counts.get(node.device.name, 0) + node.gpus * count
     text = " and ".join(f"{count:,} {name}" for name, count in counts.items())
-    if cluster.nodes > 1:
+    if cluster.nodes > 1 and all(node.nics for node, _ in cluster.groups):
         text += f", {min(node.node_bytes_per_s for node, _ in cluster.groups) * 8 / 1e9:,.0f} Gb/s a node"
     return text
 
@@ -182,9 +199,8 @@ def numbers_words(scenario) -> str:
 
 def costs_words(scenario) -> str:
     """The profiles that price the devices; a file's profile by its name, not by where it lies."""
-    if scenario.profile is not None:
-        return f"profile {PurePath(scenario.profile).name}"
-    devices = dict.fromkeys(node.device for node, _ in scenario.cluster.groups)
-    return ", ".join(
-        f"profile {device.profile}" if device.profile else f"datasheet of {device.name}" for device in devices
-    )
+    words = []
+    for device in dict.fromkeys(node.device for node, _ in scenario.cluster.groups):
+        name = scenario.profile_of(device.name) or device.profile
+        words.append(f"profile {PurePath(name).name}" if name else f"datasheet of {device.name}")
+    return ", ".join(dict.fromkeys(words))

@@ -107,7 +107,7 @@ def make_result(name: str = "made", stages: int = 4, microbatches: int = 8, data
         microbatches=plan.microbatches,
         dtype="bf16",
         optimizer="adam",
-        profile=None,
+        profile_of=lambda device: None,
     )
     breakdown = dict.fromkeys(kinds.BREAKDOWN, 0)
     shares = {"compute": 0.55, "tensor_comm": 0.11, "optimizer": 0.02, "data_comm": 0.06}
