@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -181,15 +181,12 @@ class Cluster:
         """A link that a rule gave, or the stated one of the same ends."""
         return self._stated.get(link.name, link) if self.links else link
 
-    def degraded(self, factors: dict[str, float]) -> Cluster:
-        """The same cluster with links so many times slower, by name; a factor below 1 is the share that is left."""
-        if not factors:
-            return self
+    def degraded(self, links: Iterable[Link], factor: float) -> Cluster:
+        """The same cluster with links of its rules so many times slower; a factor below 1 is the share that is left."""
         slow = {link.name: link for link in self.links}
-        for name, factor in factors.items():
-            link = self.current(self.find_link(name))
+        for link in map(self.current, links):
             rate = link.capacity_bytes_per_s * factor if factor < 1 else link.capacity_bytes_per_s / factor
-            slow[name] = replace(link, capacity_bytes_per_s=max(1, int(rate)))
+            slow[link.name] = replace(link, capacity_bytes_per_s=max(1, int(rate)))
         return replace(self, links=tuple(slow.values()))
 
     def graph(self) -> networkx.DiGraph:

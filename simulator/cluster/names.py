@@ -45,10 +45,12 @@ def alike(cluster: Cluster, name: str) -> tuple[str, ...]:
     nodes |= {cluster.node_of(min(number, cluster.gpus - 1)): None for number in numbers}
     found: dict[str, None] = {}
     for index in (*nodes, 0, cluster.nodes - 1):
-        found[f"node{index}"] = None
-        for link in _of_node(cluster, index):
+        links = list(_of_node(cluster, index))
+        for link in links:
             found |= dict.fromkeys((link.name, link.source, link.target))
-        found |= dict.fromkeys(f"node{index}/port{port}" for port in range(cluster.node_at(index)[0].ports))
+        if links:
+            found[f"node{index}"] = None
+            found |= dict.fromkeys(f"node{index}/port{port}" for port in range(cluster.node_at(index)[0].ports))
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ of one link or one rank multiply.
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster
+from simulator.cluster import Cluster, Link
 from simulator.errors import ScenarioError
 from simulator.scenario.keys import nearest
 from simulator.scenario.schema import Faults, SlowLink, Straggler
@@ -24,9 +24,9 @@ def degraded(cluster: Cluster, faults: Faults) -> Cluster:
     for place, fault in enumerate(faults.links):
         key = f"faults.links.{place}"
         _check_steps(fault, key)
-        names = _links(cluster, fault.link, f"{key}.link")
+        links = _links(cluster, fault.link, f"{key}.link")
         if _is_there(fault):
-            slow = slow.degraded(dict.fromkeys(names, fault.factor))
+            slow = slow.degraded(links, fault.factor)
     return slow
 
 
@@ -61,16 +61,16 @@ def _check_steps(fault: SlowLink | Straggler, key: str) -> None:
         )
 
 
-def _links(cluster: Cluster, name: str, key: str) -> tuple[str, ...]:
+def _links(cluster: Cluster, name: str, key: str) -> tuple[Link, ...]:
     """The link of this name, or all links that begin or end at the end of this name."""
     if ">" in name:
         try:
-            return (cluster.find_link(name).name,)
+            return (cluster.find_link(name),)
         except ValueError:
             known = [one for one in cluster.names_like(name) if ">" in one]
     else:
         if found := cluster.links_at(name):
-            return tuple(link.name for link in found)
+            return found
         known = list(cluster.names_like(name))
     close = nearest(name, known)
     if close is None:

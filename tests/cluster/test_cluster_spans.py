@@ -90,6 +90,16 @@ def test_a_range_is_the_tuple_of_its_members(gpus, nodes, kind, below, over, spi
     assert cluster.span(group[::-1]) == cluster.span(group)
 
 
+def test_a_range_over_narrow_rails_looks_at_every_edge_of_a_pod():
+    """Every third of 8 ranks on 4 NICs: nodes own ports 0 1 3, 0 2 3 and 1 2 in turn. Pods of 48 nodes at 96:1, half a
+    port up each rail. Node 47 owns two ports and its next is in another pod: one port's rate, and no such pair is near
+    the ends of the range."""
+    cluster = Cluster(((nodes_of(8, 4), 96),), tree("rail_optimized", 48, 96.0))
+    group = range(0, 68 * 8, 3)
+    assert cluster.span(group).node_bytes_per_s == 25 * 10**9
+    assert cluster.span(group[:100]).node_bytes_per_s > 25 * 10**9, "one pod"
+
+
 @given(
     gpus=st.sampled_from([1, 2, 4, 6, 8]), tensor=st.integers(1, 9), data=st.integers(1, 9), pipeline=st.integers(1, 4),
     kind=st.sampled_from(["tensor", "data", "table", "pipeline", "tied"]), period=st.integers(0, 3),

@@ -4,7 +4,7 @@ import networkx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rooms import CHIP
+from rooms import CHIP, slowed
 
 from simulator.cluster import Link
 from simulator.cluster.inline import inline_cluster
@@ -133,7 +133,7 @@ def test_entries_of_one_kind_are_nodes_of_one_group():
 
 
 def test_links_degrade_by_name_and_by_end():
-    slow = STAR.degraded({"gpu1>switch": 4})
+    slow = slowed(STAR, {"gpu1>switch": 4})
     assert slow.link_capacity("gpu1>switch") == 2_500_000_000
     assert slow.span(range(4)).intra_bytes_per_s == 2_500_000_000
     assert slow.graph().edges["gpu1", "switch"]["capacity_bytes_per_s"] == 2_500_000_000

@@ -1,7 +1,7 @@
 """The links that a rank's own traffic crosses: with those of its peer they are the route."""
 
 import pytest
-from rooms import ROOMS
+from rooms import ROOMS, slowed
 
 from simulator.cluster import Cluster, Fabric
 from simulator.cluster.names import all_links
@@ -73,7 +73,7 @@ def test_a_device_without_a_nic_has_no_port():
 def test_a_degraded_feed_of_a_port_limits():
     """A wire that feeds a port counts as soon as it is slower than the port."""
     plain = ROOMS["dgx_a100"]
-    slow = plain.degraded({"gpu2>node0/port2/out": 4})
+    slow = slowed(plain, {"gpu2>node0/port2/out": 4})
     assert slow.rank_links(2).out == ("gpu2>node0/port2/out", "node0/port2/out>fabric")
     assert slow.link_capacity("gpu2>node0/port2/out") == 8 * 10**9
     assert slow.rank_links(1) == plain.rank_links(1)
@@ -83,19 +83,15 @@ def test_a_degraded_feed_of_a_port_limits():
 
 @pytest.mark.parametrize(("factor", "left"), [(4, 75 * 10**9), (0.5, 150 * 10**9), (1, 300 * 10**9), (1e30, 1)])
 def test_a_factor_is_how_many_times_slower_or_below_1_the_share_that_is_left(factor, left):
-    slow = ROOMS["dgx_a100"].degraded({"gpu0>node0/switch": factor})
+    slow = slowed(ROOMS["dgx_a100"], {"gpu0>node0/switch": factor})
     assert slow.link_capacity("gpu0>node0/switch") == left
     assert slow.link_capacity("node0/switch>gpu0") == 300 * 10**9, "the other direction is another link"
 
 
 def test_degrading_twice_multiplies():
-    room = ROOMS["dgx_a100"].degraded({"gpu0>node0/switch": 2}).degraded({"gpu0>node0/switch": 3})
+    room = slowed(slowed(ROOMS["dgx_a100"], {"gpu0>node0/switch": 2}), {"gpu0>node0/switch": 3})
     assert room.link_capacity("gpu0>node0/switch") == 50 * 10**9
     assert len(room.links) == 1
-
-
-def test_nothing_to_degrade_is_the_same_cluster():
-    assert ROOMS["rails"].degraded({}) is ROOMS["rails"]
 
 
 @pytest.mark.parametrize(

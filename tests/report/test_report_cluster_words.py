@@ -9,6 +9,7 @@ from simulator.cluster.inline import inline_cluster
 from simulator.registry import topology
 from simulator.report.words import cluster_size, cluster_words, costs_words
 
+BOX = topology("dgx_a100", nodes=2)
 MIXED = Cluster(topology("dgx_h100", nodes=2).groups + topology("dgx_a100", nodes=1).groups, Fabric(1e-6), "two kinds")
 
 
@@ -21,10 +22,10 @@ MIXED = Cluster(topology("dgx_h100", nodes=2).groups + topology("dgx_a100", node
          "; fat tree: 2 nodes a leaf, 1.5:1 above with 4 spines"),
         (topology("rail_optimized", nodes=64), "; rail optimized: 32 nodes a pod of rails, 1:1 above"),
         (topology("pcie_box"), "pcie 32 GB/s a device each way, 2 sockets joined at 67 GB/s each way"),
-        (MIXED, "2 nodes of 8 h100_sxm5_80gb, nvswitch 450 GB/s a device each way, 8 NICs of 400 Gb/s a node; 1 node of "
-         "8 a100_sxm4_80gb"),
-        (topology("dgx_a100", nodes=2).degraded({"gpu0>node0/switch": 2.0}), "; 1 slow link"),
-        (topology("dgx_a100", nodes=2).degraded({"gpu0>node0/switch": 2.0, "gpu1>node0/switch": 2.0}), "; 2 slow links"),
+        (MIXED, "2 nodes of 8 h100_sxm5_80gb, nvswitch 450 GB/s a device each way, 8 NICs of 400 Gb/s a node; "
+         "1 node of 8 a100_sxm4_80gb"),
+        (BOX.degraded([BOX.find_link("gpu0>node0/switch")], 2.0), "; 1 slow link"),
+        (BOX.degraded(BOX.links_at("node1/port3/out"), 2.0), "; 2 slow links"),
     ],
 )  # fmt: skip
 def test_the_cluster_in_words(cluster, words):
