@@ -125,20 +125,9 @@ class Cluster:
 
     def rank_links(self, rank: int) -> wires.RankLinks:
         """Names of the links that a rank's own traffic crosses."""
-        node, index, local_rank = self.place(rank)
-        up = down = port_out = port_in = leaf_up = leaf_down = None
-        if wires.has_hub(node):
-            up, down = (link.name for link in wires.hub_links(node, index, local_rank, rank))
-        crossed = wires.out_links(self, rank)
-        if crossed:
-            port_out, port_in = (link.name for link in crossed[-1])
-            if self.fabric.has_leaves and not self.fabric.spines:
-                pair = wires.trunk_links(self, index, node.port_of(local_rank), index)
-                leaf_up, leaf_down = (link.name for link in pair)
-        return wires.RankLinks(
-            up, down, port_out, port_in, leaf_up, leaf_down,
-            out=self._limiting(crossed, 0), into=self._limiting(crossed, 1)[::-1],
-        )  # fmt: skip
+        if rank not in self._rank_links:
+            self._rank_links[rank] = self._find_rank_links(rank)
+        return self._rank_links[rank]
 
     def leaf_links(self, rank: int, peer: int) -> tuple[str, str] | None:
         """(leaf_up out of the leaf of `rank`, leaf_down into that of `peer`) for what one sends to the other; None
@@ -201,6 +190,22 @@ class Cluster:
 
         return route(self, source, target)
 
+    def _find_rank_links(self, rank: int) -> wires.RankLinks:
+        node, index, local_rank = self.place(rank)
+        up = down = port_out = port_in = leaf_up = leaf_down = None
+        if wires.has_hub(node):
+            up, down = (link.name for link in wires.hub_links(node, index, local_rank, rank))
+        crossed = wires.out_links(self, rank)
+        if crossed:
+            port_out, port_in = (link.name for link in crossed[-1])
+            if self.fabric.has_leaves and not self.fabric.spines:
+                pair = wires.trunk_links(self, index, node.port_of(local_rank), index)
+                leaf_up, leaf_down = (link.name for link in pair)
+        return wires.RankLinks(
+            up, down, port_out, port_in, leaf_up, leaf_down,
+            out=self._limiting(crossed, 0), into=self._limiting(crossed, 1)[::-1],
+        )  # fmt: skip
+
     def _halves(self, rank: int, peer: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if rank == peer:
             return (), ()
@@ -231,11 +236,21 @@ class Cluster:
         return tuple(accumulate((count for _, count in self.groups), initial=0))
 
     @cached_property
+    def stated_nodes(self) -> tuple[int, ...] | None:
+        """Nodes with a stated link below the leaves, ascending; None where one is above them."""
+        found = {names.node_of_link(self, link) for link in self.links}
+        return None if None in found else tuple(sorted(found))
+
+    @cached_property
     def _stated(self) -> dict[str, Link]:
         return {link.name: link for link in self.links}
 
     @cached_property
     def _spans(self) -> dict[Ranks, spans.GroupSpan]:
+        return {}
+
+    @cached_property
+    def _rank_links(self) -> dict[int, wires.RankLinks]:
         return {}
 
     @cached_property

@@ -82,24 +82,45 @@ def _looked_at(cluster: Cluster, ranks: Ranks) -> tuple[list[_Share], list[tuple
 
     A range of step s < g meets the boundaries of nodes of g devices at the same places again after s nodes, one of a
     larger step after g members. Leaves of one size limit every pair that crosses them alike: only the last may be
-    smaller, and the pair of the last and the first node crosses if any does.
+    smaller, and the pair of the last and the first node crosses if any does. Beside those, the nodes with stated links
+    are looked at with their neighbours.
     """
     gpus = cluster.groups[0][0].gpus
-    if not (isinstance(ranks, range) and cluster.is_uniform and _leaves_are_alike(cluster)):
-        shares = list(_shares(cluster, ranks))
-        return shares, ring(shares)
-    enough = (gpus + 1) * (ranks.step + 1) if ranks.step < gpus else gpus + 1
+    enough = len(ranks)
+    if isinstance(ranks, range) and not cluster.is_mixed and _leaves_are_alike(cluster):
+        enough = (gpus + 1) * (ranks.step + 1) if ranks.step < gpus else gpus + 1
     if len(ranks) <= 3 * enough:
         shares = list(_shares(cluster, ranks))
         return shares, ring(shares)
     head, tail = list(_shares(cluster, ranks[:enough])), list(_shares(cluster, ranks[-enough:]))
     head, tail = head[:-1], tail[1:]  # nodes that the cut went through
-    return head + tail, [*ring(head)[:-1], *ring(tail)[:-1], (tail[-1], head[0])]
+    pieces = [head, tail, *(list(_shares(cluster, ranks[piece])) for piece in _stated_pieces(cluster, ranks, gpus))]
+    pairs = [pair for piece in pieces for pair in ring(piece)[:-1]]
+    return [share for piece in pieces for share in piece], [*pairs, (tail[-1], head[0])]
+
+
+def _stated_pieces(cluster: Cluster, ranks: range, gpus: int) -> Iterator[slice]:
+    """Members on the nodes that have stated links, with those on the nodes before and after them in the group."""
+
+    def place(rank: int) -> int:
+        """How many members lie below a rank."""
+        return min(len(ranks), max(0, -(-(rank - ranks.start) // ranks.step)))
+
+    for index in cluster.stated_nodes:
+        first, last = place(index * gpus), place((index + 1) * gpus)
+        if first == last:
+            continue
+        before = ranks[first - 1] // gpus * gpus if first else ranks.start
+        after = (ranks[last] // gpus + 1) * gpus if last < len(ranks) else ranks.stop
+        yield slice(place(before), place(after))
 
 
 def _leaves_are_alike(cluster: Cluster) -> bool:
-    """False where a single rail is narrower than a port, so that it matters which ports lie at the edge of a pod."""
+    """False where links of a leaf are stated, and where a single rail is narrower than a port, so that it matters which
+    ports lie at the edge of a pod."""
     fabric = cluster.fabric
+    if cluster.stated_nodes is None:
+        return False
     if fabric.kind != "rail_optimized":
         return True
     last = cluster.nodes - 1
@@ -122,7 +143,7 @@ def ring(items: list[T]) -> list[tuple[T, T]]:
 
 
 def _num_nodes(cluster: Cluster, ranks: Ranks, shares: list[_Share]) -> int:
-    if not (isinstance(ranks, range) and cluster.is_uniform):
+    if not isinstance(ranks, range) or cluster.is_mixed:
         return len(shares)
     gpus = cluster.groups[0][0].gpus
     return len(ranks) if ranks.step >= gpus else ranks[-1] // gpus - ranks[0] // gpus + 1

@@ -76,18 +76,34 @@ def test_the_span_of_any_group_is_what_the_graph_gives(data):
 
 
 @given(
-    gpus=st.sampled_from([1, 2, 3, 4, 6, 8]), nodes=st.integers(1, 70),
+    gpus=st.sampled_from([1, 2, 3, 4, 6, 8]), nodes=st.integers(1, 150),
     kind=st.sampled_from(["fat_tree", "rail_optimized"]), below=st.integers(1, 5),
     over=st.sampled_from([1.0, 1.5, 4.0]), spines=st.sampled_from([0, 2]), data=st.data(),
 )  # fmt: skip
 def test_a_range_is_the_tuple_of_its_members(gpus, nodes, kind, below, over, spines, data):
-    """The range looks at a few nodes only, the tuple at each of them."""
+    """The range looks at a few nodes and at those with slow links, the tuple at each of them."""
     node = nodes_of(gpus, data.draw(st.sampled_from([n for n in (1, 2, 4, 8) if gpus % n == 0 or n % gpus == 0])))
     cluster = Cluster(((node, nodes),), tree(kind, below, over, spines))
+    for index in data.draw(st.lists(st.integers(0, nodes - 1), max_size=3), label="nodes with slow links"):
+        links = cluster.links_at(f"node{index}")
+        cluster = cluster.degraded(data.draw(st.lists(st.sampled_from(links), min_size=1, max_size=4)), 7.0)
     first = data.draw(st.integers(0, cluster.gpus - 1))
     group = range(first, data.draw(st.integers(first + 1, cluster.gpus)), data.draw(st.integers(1, 2 * gpus + 1)))
     assert cluster.span(group) == cluster.span(tuple(group))
     assert cluster.span(group[::-1]) == cluster.span(group)
+
+
+@pytest.mark.parametrize("slow", range(60, 66))
+def test_what_is_looked_at_around_a_slow_link_is_whole_nodes(slow):
+    """Every third rank of nodes of 8: two or three members a node. A slow NVLink takes nothing from the ports."""
+    plain = Cluster(((nodes_of(8, 8), 150),), Fabric(1e-6))
+    cluster = plain.degraded(plain.links_at(f"node{slow}/switch"), 2.0)
+    span = cluster.span(range(0, cluster.gpus, 3))
+    assert span.node_bytes_per_s == 2 * 25 * 10**9
+    assert span.intra_bytes_per_s == 150 * 10**9
+    place = -8 * slow % 3  # of the node's first member: 0 and 1 have three, 2 has two
+    port = plain.degraded(plain.links_at(f"node{slow}/port{place}"), 2.0).span(range(0, plain.gpus, 3))
+    assert port.node_bytes_per_s == (1.5 if place == 2 else 2) * 25 * 10**9
 
 
 def test_a_range_over_narrow_rails_looks_at_every_edge_of_a_pod():
