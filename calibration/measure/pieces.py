@@ -70,7 +70,7 @@ class Rank:
         own = program.ranks[place]
         numerics = Numerics.of(scenario)
         group = StubGroup("tensor", layout.tensor) if tensor_group is None else tensor_group
-        tensor = Tensor(group, plan.sequence_parallel, numerics.activation_bytes)
+        tensor = Tensor(group, plan.sequence_parallel, numerics.activation_bytes, plan.overlap.tensor)
         data = StubGroup("data", layout.data * layout.context)
         shard = StubGroup("shard", plan.shards)
         dense = DenseParameters(scenario, own, numerics, data, group, torch.device(device), None, shard)

@@ -56,7 +56,10 @@ class _Runner:
         timeout = timedelta(seconds=job.timeout_s)
         groups = make_groups(layout, rank, recorder, backend=job.backend, timeout=timeout, streams=tuple(streams))
         transfers = make_pipeline_groups(job.program, backend=job.backend, timeout=timeout)
-        tensor = Tensor(groups["compute", "tensor"], scenario.plan.sequence_parallel, numerics.activation_bytes)
+        tensor = Tensor(
+            groups["compute", "tensor"], scenario.plan.sequence_parallel, numerics.activation_bytes,
+            scenario.plan.overlap.tensor,
+        )  # fmt: skip
         trunk, plan = scenario.model.trunk, scenario.plan
         context = Context(
             groups["compute", "context"], plan.context_kind, bool(trunk.causal), numerics.activation_bytes

@@ -6,14 +6,15 @@ Every collective of `model/blocks/linear.py` is launched here, at the same place
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 
 from simulator.executor.groups import Group
+from simulator.model.blocks.linear import output_pieces
 
 
 class WeightGradients:
@@ -46,11 +47,13 @@ class WeightGradients:
 @dataclass(frozen=True)
 class Tensor:
     """The tensor group of a rank. sequence: norms and residuals hold 1/size of the positions. element_bytes: on the
-    wire, as the program counts it. weights: when weight gradients are made."""
+    wire, as the program counts it. overlaps: linear layers run in pieces beside their collectives' (with sequence).
+    weights: when weight gradients are made."""
 
     group: Group
     sequence: bool
     element_bytes: int
+    overlaps: bool = False
     weights: WeightGradients = field(default_factory=WeightGradients)
 
     @property
@@ -60,6 +63,10 @@ class Tensor:
     @property
     def shards_sequence(self) -> bool:
         return self.sequence and self.size > 1
+
+    @property
+    def splits_collectives(self) -> bool:
+        return self.overlaps and self.shards_sequence
 
     def own_rows(self, whole: torch.Tensor) -> torch.Tensor:
         """This rank's block of rows, all of them where the sequence is whole."""
@@ -74,15 +81,42 @@ def accumulate_product(weight: torch.Tensor, grad: torch.Tensor, x: torch.Tensor
         weight.main_grad.add_(grad.t() @ x)
 
 
+def beside_rows(
+    x: torch.Tensor, multiply: Callable[[torch.Tensor], torch.Tensor], tensor: Tensor
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """(products, rows) of every rank's rows, in order: the rows go round the ring, each beside the product of those
+    that came before."""
+    group, rows, arriving = tensor.group, x.contiguous(), None
+    products, whole = [rows] * group.size, [rows] * group.size
+    for step in range(group.size):
+        if arriving is not None:
+            rows = arriving.wait()
+        if step < group.size - 1:
+            arriving = group.begin_sendrecv(rows, tensor.element_bytes, 1)
+        owner = (group.index - step) % group.size
+        products[owner], whole[owner] = multiply(rows), rows
+    return products, whole
+
+
+def _reduced_in_pieces(x: torch.Tensor, weight: torch.Tensor, tensor: Tensor) -> torch.Tensor:
+    """X A^T, some columns at a time: their sums are on the way while the next ones are multiplied."""
+    pieces = weight.split(output_pieces(weight.shape[0]))
+    scattered = [tensor.group.begin_reduce_scatter(F.linear(x, piece), tensor.element_bytes) for piece in pieces]
+    return torch.cat([one.wait() for one in scattered], dim=1)
+
+
 class ColumnLinear(torch.autograd.Function):
     """Y = X A^T + b, A's output features sharded. The weight's gradient goes to `weight.main_grad`."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, tensor: Tensor):
-        whole = tensor.group.all_gather(x, tensor.element_bytes) if tensor.shards_sequence else x
         ctx.save_for_backward(x)
         ctx.weight, ctx.tensor, ctx.has_bias = weight, tensor, bias is not None  # a saved weight has no main_grad
-        return F.linear(whole, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+        cast, added = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+        if tensor.splits_collectives:
+            return torch.cat(beside_rows(x, lambda rows: F.linear(rows, cast, added), tensor)[0])
+        whole = tensor.group.all_gather(x, tensor.element_bytes) if tensor.shards_sequence else x
+        return F.linear(whole, cast, added)
 
     @staticmethod
     def backward(ctx, grad):
@@ -109,6 +143,8 @@ class RowLinear(torch.autograd.Function):
     def forward(ctx, x, weight, tensor: Tensor):
         ctx.save_for_backward(x)
         ctx.weight, ctx.tensor = weight, tensor
+        if tensor.splits_collectives:
+            return _reduced_in_pieces(x, weight.to(x.dtype), tensor)
         partial = F.linear(x, weight.to(x.dtype))
         reduce = tensor.group.reduce_scatter if tensor.shards_sequence else tensor.group.all_reduce
         return reduce(partial, tensor.element_bytes)
@@ -117,9 +153,14 @@ class RowLinear(torch.autograd.Function):
     def backward(ctx, grad):
         (x,), weight = ctx.saved_tensors, ctx.weight
         tensor: Tensor = ctx.tensor
-        if tensor.shards_sequence:
-            grad = tensor.group.all_gather(grad, tensor.element_bytes)
-        input_grad = grad @ weight.to(grad.dtype)
+        cast = weight.to(grad.dtype)
+        if tensor.splits_collectives:
+            products, rows = beside_rows(grad, lambda rows: rows @ cast, tensor)
+            input_grad, grad = torch.cat(products), torch.cat(rows)
+        else:
+            if tensor.shards_sequence:
+                grad = tensor.group.all_gather(grad, tensor.element_bytes)
+            input_grad = grad @ cast
         if tensor.weights.waiting is not None:
             tensor.weights.waiting.append((weight, grad, x, None))
         else:
@@ -154,7 +195,10 @@ class OwnRows(torch.autograd.Function):
         return ctx.tensor.group.all_gather(grad, ctx.tensor.element_bytes), None
 
 
-def column_linear(x, weight, bias, tensor: Tensor) -> torch.Tensor:
+def column_linear(x, weight, bias, tensor: Tensor, *, splits: bool = True) -> torch.Tensor:
+    """splits: in pieces where the plan overlaps them."""
+    if not splits:
+        tensor = replace(tensor, overlaps=False)
     return ColumnLinear.apply(x, weight, bias, tensor)
 
 
@@ -164,7 +208,7 @@ def row_linear(x, weight, tensor: Tensor) -> torch.Tensor:
 
 def whole_linear(x, weight, bias, tensor: Tensor) -> torch.Tensor:
     """A linear layer that every tensor rank holds whole."""
-    whole = Tensor(alone(tensor.group), False, tensor.element_bytes, tensor.weights)
+    whole = Tensor(alone(tensor.group), False, tensor.element_bytes, weights=tensor.weights)
     return ColumnLinear.apply(x, weight, bias, whole)
 
 

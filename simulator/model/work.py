@@ -82,10 +82,10 @@ def backward_halves(steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[St
 
     Nothing is left for a tensor collective to run beside, so each is waited for where it is launched, as in the
     zero-bubble fork of Megatron-LM (sail-sg/zero-bubble-pipeline-parallelism, megatron/core/tensor_parallel/layers.py
-    and zbpp_utils.py: `async_op=wgrad_compute`, `func(*pre_func(async_op=False))`). A ring of keys stays as it is,
-    in I.
+    and zbpp_utils.py: `async_op=wgrad_compute`, `func(*pre_func(async_op=False))`). What goes round a
+    ring beside kernels of I stays as it is.
     """
-    waited = {step.handle for step in steps if isinstance(step, Collective) and step.group == "tensor"}
+    waited = {step.handle for step in steps if isinstance(step, Collective) and step.op != "sendrecv"}
     inputs: list[Step] = []
     weights: list[Step] = []
     for step in steps:
@@ -93,7 +93,7 @@ def backward_halves(steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[St
             if step.handle not in waited:
                 inputs.append(step)
             continue
-        if isinstance(step, Collective) and step.group == "tensor":
+        if isinstance(step, Collective) and step.op != "sendrecv":
             step = replace(step, handle=None)
         (weights if step.of_weight else inputs).append(step)
     return tuple(inputs), tuple(weights)

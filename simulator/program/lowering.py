@@ -215,6 +215,7 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         tensor=plan.tensor,
         context=plan.context,
         context_kind=plan.context_kind,
+        overlap_tensor=plan.overlap.tensor,
         sequence_parallel=plan.sequence_parallel,
         dtype=scenario.dtype,
         attention=attention or stack.attention,

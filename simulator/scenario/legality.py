@@ -233,6 +233,12 @@ def check_tensor(model: ModelSpec, plan: Plan) -> None:
                 f"the nearest tensor degrees that work are {_nearest_divisors(trunk, tensor)}",
                 key="plan.tensor",
             )
+    if plan.overlap.tensor and not plan.sequence_parallel:
+        raise ScenarioError(
+            "true splits the gathers and scatters of sequence parallelism, and sequence_parallel is false; use "
+            "--set plan.sequence_parallel=true or --set plan.overlap.tensor=false",
+            key="plan.overlap.tensor",
+        )
     if plan.sequence_parallel and trunk.seq % (tensor * plan.context):
         raise ScenarioError(
             f"sequence_parallel splits seq {trunk.seq} over tensor {tensor} * context {plan.context} ranks, which do "

@@ -50,7 +50,6 @@ NOT_YET: tuple[Line, ...] = (
     ("software.compile", lambda f: f.software.compile, "use false"),
     ("plan.recompute", lambda f: f.plan.recompute == "selective_op" and f.plan.context > 1,
      "use none, selective or full beside context"),
-    ("plan.overlap.tensor", lambda f: f.plan.overlap.tensor and f.plan.tensor > 1, "use false"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
     ("plan.embedding_sharding", _sharding_asks(("column_wise", "table_row_wise", "grid")),

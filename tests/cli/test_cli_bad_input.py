@@ -147,7 +147,7 @@ BAD = {
         ["plan.tensor.degree=4"],
         "plan.tensor is 8, which has no keys; set plan.tensor itself",
     ),
-    "not built": (GPT3, ["plan.overlap.tensor=true"], "plan.overlap.tensor: true is not supported yet; use false"),
+    "not built": (GPT3, ["plan.sync.mode=async"], "plan.sync.mode: async is not supported yet; use synchronous"),
 }
 
 

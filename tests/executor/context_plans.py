@@ -1,8 +1,9 @@
-"""Plans with context parallelism that the executor's tests run (`plans.py`), by number of ranks."""
+"""Plans with context parallelism and tensor overlap that the executor's tests run (`plans.py`), by number of ranks."""
 
 from __future__ import annotations
 
 SMALL_BUCKETS = {"bucket_mib": 0.004}
+SPLIT = {"overlap": {"tensor": True}}
 
 CONTEXT_PLANS = {
     2: [
@@ -13,6 +14,7 @@ CONTEXT_PLANS = {
         ("gpt", {"context": 2, "context_kind": "all_to_all", "recompute": "selective",
                  "sets": ("software.attention=unfused",)}),
         ("hstu", {"context": 2, "embedding_sharding": "table_wise", **SMALL_BUCKETS}),
+        *((model, {"tensor": 2, "sequence_parallel": True, **SPLIT}) for model in ("llama", "gpt", "bert", "hstu")),
     ],
     4: [
         *((model, {"context": 4}) for model in ("llama", "bert", "hstu")),
@@ -23,5 +25,9 @@ CONTEXT_PLANS = {
         ("llama", {"context": 2, "pipeline": 2, "schedule": "zb_h1", "microbatch": 1}),
         ("gpt", {"context": 2, "data": 2, "zero": 1, "optimizer": "adam", **SMALL_BUCKETS}),
         ("gpt", {"context": 4, "context_kind": "all_to_all"}),
+        ("gpt", {"tensor": 4, "sequence_parallel": True, **SPLIT}),
+        ("llama", {"tensor": 2, "context": 2, "sequence_parallel": True, "recompute": "full", **SPLIT}),
+        ("llama", {"tensor": 2, "pipeline": 2, "schedule": "zb_h1", "microbatch": 1, "sequence_parallel": True,
+                   **SPLIT}),
     ],
 }  # fmt: skip

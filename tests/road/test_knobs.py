@@ -137,6 +137,7 @@ SLOW_NODES = TWO_NODES + "; cluster.nic_gbit_per_s=10"
 EVEN = TWO_NODES + "; cluster.nic_gbit_per_s=100; model.trunk.layers=12; model.trunk.seq=2048; plan.bucket_mib=5"
 ONE_H100 = "cluster.nodes=1; plan.tensor=1; plan.pipeline=1; plan.sequence_parallel=false"
 TWO_H100 = ONE_H100 + "; cluster.nodes=2; plan.data=16; plan.global_batch=16"
+SPLIT = LAYER_22B + "; cluster.preset=dgx_h100; plan.sequence_parallel=true"
 LONG = "model.trunk.seq=32768; plan.data=1"
 HEADS = LONG + "; plan.context=2; model.trunk.kv_heads=16"
 GROUPED = LONG + "; plan.context=2; model.trunk.kv_heads=8"
@@ -294,6 +295,10 @@ PLAN = [
     Knob("gpt", "plan.overlap.param_gather", "false", "true", time_of("data_comm"), ">", TWO_NODES + "; plan.zero=1"),
     Knob("gpt", "plan.overlap.param_gather", "false", "true", timeline, "="),
     Knob("gpt", "plan.overlap.tensor", "true", "false", timeline, "=", "plan.tensor=1"),
+    Knob("gpt", "plan.overlap.tensor", "true", "false", time_of("tensor_comm"), "<", SPLIT),
+    Knob("gpt", "plan.overlap.tensor", "true", "false", time_of("compute"), ">", SPLIT),  # smaller products, slowed
+    Knob("gpt", "plan.overlap.tensor", "true", "false", step, "<", SPLIT),
+    Knob("gpt", "plan.overlap.tensor", "true", "false", memory("activations"), "=", SPLIT),
     Knob("gpt", "plan.overlap.pipeline", "false", "true", step, ">", PIPE + "; cluster.nodes=2; plan.data=4"),
     Knob("gpt", "plan.overlap.pipeline", "false", "true", timeline, "="),
     Knob("gpt", "plan.embedding_sharding", "table_wise", "auto", timeline, "="),  # no tables

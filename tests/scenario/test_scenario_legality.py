@@ -58,6 +58,8 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (GPT3, ["plan.embedding_sharding={item: row_wise}"], ["no table 'item'", "its tables are none"]),
         (GPT3, ["model.trunk.seq=2047"],
          ["splits seq 2047 over tensor 8", "2040 and 2048", "plan.sequence_parallel=false"]),
+        (GPT3, ["plan.overlap.tensor=true", "plan.sequence_parallel=false"],
+         ["splits the gathers and scatters", "--set plan.sequence_parallel=true"]),
         (GPT3, ["plan.context=8", "plan.pipeline=1", "model.trunk.seq=2056", "plan.sequence_parallel=false"],
          ["seq 2056 does not divide into the 16 equal chunks of context 8 (ring)", "2048 and 2064"]),
         (GPT3, ["plan.context=8", "plan.pipeline=1", "plan.context_kind=all_to_all"],

@@ -53,7 +53,7 @@ def before_rows(env: Env, weights, x: torch.Tensor) -> torch.Tensor:
 def logits(env: Env, weights, x: torch.Tensor) -> torch.Tensor:
     """Scores of this rank's rows, for a head that scores every row. x: from `before_rows`."""
     name = "embedding.tokens.weight" if is_tied(env.model) else "head.logits.weight"
-    return column_linear(x, weights[name], weights.get("head.logits.bias"), env.tensor)
+    return column_linear(x, weights[name], weights.get("head.logits.bias"), env.tensor, splits=False)
 
 
 def is_partial(env: Env) -> bool:

@@ -71,7 +71,8 @@ class Cut:
     async_reduction: without sequence parallelism, the all-reduce of a column-parallel layer's input gradient runs
     beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
     of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
-    into an activation or a loss. Which software does what: `model/stacks.py`.
+    into an activation or a loss. overlap_tensor: collectives of sequence-parallel linear layers are split into pieces
+    that run beside the pieces of their GEMMs. Which software does what: `model/stacks.py`.
     """
 
     batch: int
@@ -90,6 +91,7 @@ class Cut:
     elementwise_loss: bool = False
     separate_kernels: bool = False
     context_kind: str = "ring"
+    overlap_tensor: bool = False
 
     def __post_init__(self) -> None:
         if self.is_ring and self.attention != "flash":
@@ -130,6 +132,11 @@ class Cut:
     def is_ring(self) -> bool:
         """Whether keys and values travel round the context group."""
         return self.context > 1 and self.context_kind == "ring"
+
+    @property
+    def splits_collectives(self) -> bool:
+        """Whether linear layers run in pieces beside their collectives'."""
+        return self.overlap_tensor and self.sequence_parallel and self.tensor > 1
 
     @property
     def by_heads(self) -> Cut:

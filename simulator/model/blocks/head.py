@@ -95,7 +95,8 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     if _out_width(model) != trunk.hidden:
         steps.append(gemm(tokens, _out_width(model), trunk.hidden, cut))
     if rows := output_rows(model):
-        steps += column_forward(rows[1], rows[0], cut)
+        # the logits' layer is Megatron-LM's own, whose gather is not split
+        steps += column_forward(rows[1], rows[0], replace(cut, overlap_tensor=False))
         steps += _cross_entropy_forward(model, cut, cut.tokens, cut.share(rows[0]))
     elif model.head.table is not None:
         scored, width = 1 + model.head.negatives, model.table(model.head.table).dim

@@ -4,6 +4,12 @@ Backward order is that of Megatron-LM's LinearWithGradAccumulationAndAsyncCommun
 sequence parallelism) runs beside the input-gradient GEMM, the input gradient's reduction beside the weight gradient's.
 Older code reduces after both, and waits (`model/stacks.py`). The weight gradient and the gather of the input that it
 alone needs are marked as `of_weight`: where the backward pass is split they are W, and all else is I.
+
+With `overlap_tensor` the collectives that would stand alone are split (Wang et al., ASPLOS 2023), as the userbuffers of
+TransformerEngine do by default: a gather is a ring of the ranks' rows, one sendrecv beside the product of the rows
+before (method ring_exchange); an output is multiplied a few columns at a time, whose reduce-scatter runs beside the
+next product (method pipeline). Pieces are priced as the smaller products that they are. Not modelled: products of
+several pieces at once on streams of their own, which fill the chip better.
 `in_width` and `out_width` are the whole layer's; the GEMM shapes are one tensor rank's.
 """
 
@@ -13,6 +19,10 @@ from simulator.model.blocks.cut import Cut
 from simulator.model.blocks.kernels import gemm, memory_bound, tensor_collective, weight_gradient
 from simulator.model.work import Step, Wait
 
+OUTPUT_PIECES = 4
+"""Of a row-parallel layer's output: `num_splits` of TransformerEngine's method pipeline, as NeMo sets it for GPT-3 175B
+on H100 (nemo/collections/llm/recipes/tp_overlap_configs/userbuffers.py, proj_fprop)."""
+
 
 def column_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
     """Y = X A with A's output features sharded; under sequence parallelism X's positions are gathered first.
@@ -20,6 +30,8 @@ def column_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
     The bias is added in the GEMM's epilogue or in the next fused kernel: no pass of its own.
     """
     steps: list[Step] = []
+    if cut.splits_collectives:
+        return _beside_rows(cut.share(out_width), in_width, cut)
     if cut.sequence_parallel:
         steps += tensor_collective("all_gather", cut.tokens * in_width * cut.bytes, cut)
     return (*steps, gemm(cut.tokens, cut.share(out_width), in_width, cut))
@@ -48,6 +60,12 @@ def column_backward(in_width: int, out_width: int, cut: Cut, bias: bool = True) 
 def row_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
     """Y = X A with A's input features sharded: a partial sum, reduced over the tensor group."""
     size = cut.tokens * out_width * cut.bytes
+    if cut.splits_collectives:
+        steps: list[Step] = []
+        for number, width in enumerate(output_pieces(out_width)):
+            steps.append(gemm(cut.tokens, width, cut.share(in_width), cut))
+            steps += tensor_collective("reduce_scatter", cut.tokens * width * cut.bytes, cut, f"columns{number}")
+        return (*steps, *(Wait(f"columns{number}") for number in range(len(output_pieces(out_width)))))
     return (
         gemm(cut.tokens, out_width, cut.share(in_width), cut),
         *tensor_collective(_reduction(cut), size, cut),
@@ -61,9 +79,17 @@ def row_backward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
     """
     tokens, width = cut.tokens, cut.share(in_width)
     steps: list[Step] = []
+    if cut.splits_collectives:
+        return (*_beside_rows(width, out_width, cut), *weight_gradient(out_width, width, tokens, cut))
     if cut.sequence_parallel:
         steps += tensor_collective("all_gather", tokens * out_width * cut.bytes, cut)
     return (*steps, gemm(tokens, width, out_width, cut), *weight_gradient(out_width, width, tokens, cut))
+
+
+def output_pieces(width: int) -> tuple[int, ...]:
+    """Widths of the pieces of an output: as equal as can be, none empty."""
+    each, rest = divmod(width, OUTPUT_PIECES)
+    return tuple(each + (piece < rest) for piece in range(min(OUTPUT_PIECES, width)))
 
 
 def column_weight_bytes(in_width: int, out_width: int, cut: Cut) -> int:
@@ -74,6 +100,18 @@ def column_weight_bytes(in_width: int, out_width: int, cut: Cut) -> int:
 def row_weight_bytes(in_width: int, out_width: int, cut: Cut) -> int:
     """What the weight gradient reads: X and all positions of dY, which I has gathered."""
     return cut.bytes * cut.tokens * (cut.share(in_width) + out_width)
+
+
+def _beside_rows(out_width: int, row_width: int, cut: Cut) -> tuple[Step, ...]:
+    """One product for each tensor rank's rows, which go round the ring one place beside each product but the last."""
+    rows, steps = cut.shard_tokens, []
+    for step in range(cut.tensor):
+        if step:
+            steps.append(Wait(f"rows{step}"))
+        if step < cut.tensor - 1:
+            steps += tensor_collective("sendrecv", rows * row_width * cut.bytes, cut, f"rows{step + 1}")
+        steps.append(gemm(rows, out_width, row_width, cut))
+    return tuple(steps)
 
 
 def _reduction(cut: Cut) -> str:
