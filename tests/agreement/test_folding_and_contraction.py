@@ -54,7 +54,7 @@ def scenarios(draw, broken=None):
     schedule = draw(st.sampled_from(["gpipe", "1f1b", "interleaved_1f1b", "zb_h1", "zb_h2", "zb_v"]))
     zero = draw(st.sampled_from([0, 1, 3] if pipeline > 1 else [0, 1, 2, 3]))
     methods = ["none"] if zero else ["none", "bf16", "topk", "powersgd"]
-    overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline")}
+    overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline", "tensor")}
     chunks = 2 if schedule in ("interleaved_1f1b", "zb_v") and pipeline > 1 else 1
     plan = {
         "tensor": tensor, "pipeline": pipeline, "context": context, "data": data, "microbatch": 1,
