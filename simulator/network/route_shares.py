@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from simulator.errors import ScenarioError
+from simulator.network.fill_loops import quickest_fill
 from simulator.network.max_min import checked_capacities, distinct_routes, fill, sum_on_links
 
 CLEARLY_BELOW = 1 - 1e-9
@@ -47,6 +48,7 @@ class RouteShares:
         self._paths, self.route_of_flow, self._weights, self._caps = distinct_routes(
             flows, len(self._capacity), weights, rate_caps
         )
+        self._fill = fill if weights is not None else quickest_fill(len(self.route_of_flow))
         num_routes = self._paths.shape[1]
         self._local = self._paths[0] == len(self._capacity) if len(self._paths) else np.ones(num_routes, bool)
         self._members = np.zeros(num_routes)
@@ -97,7 +99,7 @@ class RouteShares:
         if len(kept):
             used = self._rates.take(kept) * self._members.take(kept)
             left = left - sum_on_links(self._paths.take(kept, axis=1), used, len(left), any_order=True)[:-1]
-        return fill(
+        return self._fill(
             self._paths.take(redo, axis=1),
             self._members.take(redo),
             left,
