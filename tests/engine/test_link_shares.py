@@ -172,6 +172,17 @@ def test_of_overlap_and_share_the_slower_counts():
     assert spans(graph) == [(0, 400), (0, 200 + 200 + 100), (0, 200)]
 
 
+def test_a_cap_that_comes_while_the_share_is_as_low_still_holds_when_the_link_is_free():
+    """Half by the link until 200; half by the kernel from 100 to 500; the last 50 of 300 ns at full speed."""
+    graph = GraphBuilder()
+    wire = graph.link("wire", GB)
+    send(graph, 0, 300, wire, own_rate=HALF)
+    send(graph, 1, 100, wire)
+    delay = graph.op(0, "host", 100)
+    graph.op(0, "compute", 400, after=[delay])
+    assert spans(graph) == [(0, 550), (0, 200), (0, 100), (100, 500)]
+
+
 def test_a_kernel_is_slowed_for_as_long_as_the_shared_transfer_beside_it_lasts():
     """Half speed beside a collective of 50 ns latency and 100 ns transfer that the link stretches to 250 in all."""
     graph = GraphBuilder()
