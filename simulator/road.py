@@ -18,7 +18,7 @@ from simulator.graph.expand import Expanded, expand
 from simulator.graph.steps import StepSource
 from simulator.metrics import breakdown_ns
 from simulator.model.blocks import Cut
-from simulator.model.stacks import software_stack
+from simulator.model.stacks import newest, software_stack
 from simulator.program.fold import Folding, fold
 from simulator.program.lowering import cut_of, lower
 from simulator.program.standing import patterns_of
@@ -30,7 +30,7 @@ class Prices:
     """What a scenario's kernels and messages cost.
 
     pricers: one for each device of the cluster, in rank order. pricer_of: that of a rank's device, at its pace. cut:
-    what one rank works on, as the software generation of the first device's profile has it.
+    what one rank works on, as the newest software generation of the devices' profiles has it.
     """
 
     pricers: tuple[Pricer, ...]
@@ -52,7 +52,7 @@ class Prices:
             return slowed(device, pace[rank]) if rank in pace else pricers[device]
 
         found = tuple(pricers.values())
-        stack = software_stack(scenario.software, found[0].profile.defaults)
+        stack = software_stack(scenario.software, newest(pricer.profile.defaults for pricer in found))
         return cls(found, pricer_of, cut_of(scenario, stack=stack))
 
     def sampled(self, seed: int, sample: int) -> Prices:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from simulator.cluster import names, spans, wires
 from simulator.cluster.parts import Device, Fabric, Link, NodeType, Ranks
-from simulator.errors import NotSupportedYet
+from simulator.errors import ScenarioError
 
 if TYPE_CHECKING:
     import networkx
@@ -79,9 +79,10 @@ class Cluster:
 
     @property
     def node_type(self) -> NodeType:
-        """The node type of a cluster that has one only. Raises NotSupportedYet for mixed clusters."""
+        """The node type of a cluster that has one only. Raises ScenarioError for mixed clusters."""
         if self.is_mixed:
-            raise NotSupportedYet("mixed clusters are not supported yet; use one node type", key="cluster.groups")
+            devices = " and ".join(dict.fromkeys(node.device.name for node, _ in self.groups))
+            raise ScenarioError(f"nodes of {devices} are not of one type; use one of its groups", key="cluster.groups")
         return self.groups[0][0]
 
     def place(self, rank: int) -> tuple[NodeType, int, int]:

@@ -25,7 +25,7 @@ Not parted by generation: dropout and activation kernels, and norms of other fam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 
@@ -54,6 +54,13 @@ MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
 TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
 STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT, TORCH)}
+
+
+def newest(defaults: Iterable[Mapping[str, str]]) -> Mapping[str, str]:
+    """Of several profiles' defaults those of the latest generation: one job runs one software on all its devices, and
+    its newest devices need the newest."""
+    order = list(STACKS)
+    return max(defaults, key=lambda own: order.index(own.get("stack", TORCH.name)))
 
 
 def software_stack(software, defaults: Mapping[str, str]) -> Stack:

@@ -33,12 +33,3 @@ def refused(load):
         return said.replace(f"{caught.value.file}", caught.value.file.rsplit("/", 1)[-1], 1)
 
     return sentence
-
-
-@pytest.fixture
-def all_built(monkeypatch):
-    """Accepts what the loader builds and the engine does not take yet."""
-    from simulator.scenario import not_yet
-
-    waiting = ("cluster.", "faults.stragglers", "faults.links")
-    monkeypatch.setattr(not_yet, "NOT_YET", tuple(line for line in not_yet.NOT_YET if not line[0].startswith(waiting)))

@@ -5,7 +5,6 @@ import pytest
 from simulator.cluster.inline import InlineCluster
 from simulator.scenario.loader import scenario_from
 
-pytestmark = pytest.mark.usefixtures("all_built")
 HEAD = """\
 schema_version: 1
 name: cluster

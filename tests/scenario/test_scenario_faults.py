@@ -2,7 +2,6 @@
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("all_built")
 TINY = """\
 schema_version: 1
 name: faults
