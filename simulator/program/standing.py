@@ -18,6 +18,7 @@ PATTERNS: Patterns = {"tensor": (RING,), "context": (RING,), "data": (RING,), "s
                       "tied": (RING,), "table": (RING, DIRECT)}  # fmt: skip
 """The groups whose collectives a program launches, and the patterns their messages take."""
 
+
 def patterns_of(plan, *, direct_reduction: bool) -> Patterns:
     """The same for one plan. direct_reduction: a compressor's payload goes to every other replica directly."""
     found = dict(PATTERNS)
@@ -26,6 +27,7 @@ def patterns_of(plan, *, direct_reduction: bool) -> Patterns:
     if plan.context_kind == "all_to_all":
         found["context"] = (DIRECT,)
     return found
+
 
 _KIND_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "tied": "tied", "embedding": "table"}
 
