@@ -138,7 +138,10 @@ def main(arguments: list[str] | None = None) -> int:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever asks it to end is told what is kept
     try:
-        sys.exit(main())
+        code = main()
+        for one in (signal.SIGINT, signal.SIGTERM):  # all is written: nothing is left to interrupt
+            signal.signal(one, signal.SIG_IGN)
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit("predict_then_run: interrupted; what was measured is kept, run it again to go on")
     except RehearseError as error:
