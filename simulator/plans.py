@@ -197,6 +197,9 @@ class Plan(Value):
     overlap: Overlap = Overlap()
     partition: Partition = "uniform"
     embedding_sharding: EmbeddingSharding = "auto"
+    embedding_columns: Positive = Field(
+        32, description="column_wise, grid: fewest columns of a piece of a table (TorchRec's min_partition)"
+    )
     sync: Sync = Sync()
     compression: Compression = Compression()
     balancer: Balancer = Balancer()

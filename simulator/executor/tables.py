@@ -17,6 +17,7 @@ from simulator.executor.groups import Group
 from simulator.executor.sparse_optimizers import SPARSE_UPDATES, new_state
 from simulator.model import tables as priced
 from simulator.model.blocks import sparse_tables
+from simulator.model.placements import TablePlacement, placements
 from simulator.model.spec import Table
 from simulator.units import DTYPE_BYTES
 
@@ -62,10 +63,8 @@ class SparseTables:
         self.gathers = tensor.size > 1 and not scenario.plan.sequence_parallel
         self.accumulate = torch.float64 if double else torch.float32
         self.learning_rate = SPARSE_LEARNING_RATE
-        owners = deal_out(scenario, group.size)
-        self.shards = {
-            table.name: self._shard(scenario, table, owners, double) for table in sparse_tables(scenario.model)
-        }
+        placed = zip(sparse_tables(scenario.model), placements(scenario), strict=True)
+        self.shards = {table.name: self._shard(scenario, table, place, double) for table, place in placed}
         self.lookups: dict[int, dict[str, Lookup]] = {}
         self.own_ids: dict[int, dict[str, torch.Tensor]] = {}
         self.counts: dict[int, dict[str, int]] = {}
@@ -209,9 +208,8 @@ class SparseTables:
     def _dtype(self, shard: Shard) -> torch.dtype:
         return torch.float64 if self.accumulate is torch.float64 else STORED[shard.table.dtype]
 
-    def _shard(self, scenario, table: Table, owners: dict[str, int], double: bool) -> Shard:
-        sharding = priced.sharding_of(scenario.plan, table)
-        owner = owners.get(table.name, 0)
+    def _shard(self, scenario, table: Table, place: TablePlacement, double: bool) -> Shard:
+        sharding, owner = place.kind, place.owners[0] if place.owners else 0
         shape = (table.rows, table.dim)
         whole = starts.initial(scenario.seed, f"table.{table.name}", shape)
         whole = whole.to(torch.float64 if double else STORED[table.dtype]).to(self.device)
@@ -226,23 +224,6 @@ class SparseTables:
 
 
 SPARSE_LEARNING_RATE = 1e-2
-
-
-def deal_out(scenario, group: int) -> dict[str, int]:
-    """The owner of each table_wise table: largest traffic first, to the least loaded rank (`model/tables.py`)."""
-    plan, model, layout = scenario.plan, scenario.model, scenario.layout
-    placed = [table for table in sparse_tables(model) if priced.sharding_of(plan, table) == "table_wise"]
-    cost = {
-        table.name: -(-plan.microbatch * priced.ids_per_sample(model, table) // (layout.context * layout.tensor))
-        * table.dim * DTYPE_BYTES[table.dtype]
-        for table in placed
-    }  # fmt: skip
-    load, owner = [0] * group, {}
-    for name in sorted(cost, key=lambda name: (-cost[name], name)):
-        least = min(range(group), key=lambda rank: (load[rank], rank))
-        load[least] += cost[name]
-        owner[name] = least
-    return owner
 
 
 def _sum_by_row(rows: torch.Tensor, gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,6 +20,8 @@ from simulator import kinds
 from simulator.errors import NotSupportedYet
 from simulator.model import ids as id_model
 from simulator.model.blocks import sparse_tables
+from simulator.model.lookups import group_size, own_ids, samples_rows
+from simulator.model.placements import placements
 from simulator.model.spec import ModelSpec, Table
 from simulator.model.work import Kernel, Step
 from simulator.units import DTYPE_BYTES
@@ -37,8 +39,6 @@ STATE_BYTES: dict[str, tuple[int, int]] = {
 """Optimizer state in bytes for each (element, row): row-wise Adagrad keeps one fp32 number a row."""
 
 SHARDINGS = ("row_wise", "table_wise", "data_parallel")
-AUTO = "row_wise"
-"""What embedding_sharding `auto` stands for until plans are searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,52 +103,32 @@ class Load:
         return round(found / self.owners) if self.read else 0
 
 
-def ids_per_sample(model: ModelSpec, table: Table) -> int:
-    """Lookups of one sample: its inputs, and the rows that a sampled head scores at each position."""
-    inputs = model.trunk.seq if table.lookups_per_sample is None else table.lookups_per_sample
-    if _samples_rows(model) and model.head.table == table.name:
-        return inputs + (1 + model.head.negatives) * model.trunk.seq
-    return inputs
-
-
 def loads(scenario) -> tuple[Load, ...]:
     """What each sparse table asks of the busiest rank of stage 0."""
-    model, layout, plan = scenario.model, scenario.layout, scenario.plan
-    if layout.pipeline > 1 and _samples_rows(model):
+    model, layout = scenario.model, scenario.layout
+    if layout.pipeline > 1 and samples_rows(model):
         raise NotSupportedYet(
             f"a {model.head.kind} head that samples rows of a table is not supported yet behind a pipeline (its rows "
             "are on the first stage); use pipeline 1 or head.kind full_softmax",
             key="plan.pipeline",
         )
-    group = layout.data * layout.context * layout.tensor
-    own = {
-        table.name: -(-plan.microbatch * ids_per_sample(model, table) // (layout.context * layout.tensor))
-        for table in sparse_tables(model)
-    }
-    kept = _busiest_owner(scenario, own, group)
+    group, busiest = group_size(scenario), _busiest_owner(scenario)
     found = []
-    for table in sparse_tables(model):
-        sharding, count = sharding_of(plan, table), own[table.name]
+    for table, placed in zip(sparse_tables(model), placements(scenario), strict=True):
+        sharding, count = placed.kind, own_ids(scenario, table)
         if sharding == "row_wise":
             found.append(Load(table, sharding, count, count, -(-table.rows // group), group * count, group))
         elif sharding == "data_parallel":
             found.append(Load(table, sharding, count, count, table.rows, count, 1))
-        elif table.name in kept:
+        elif sharding != "table_wise":
+            raise NotSupportedYet(
+                f"{sharding} is not supported yet; use one of {', '.join(SHARDINGS)}", key="plan.embedding_sharding"
+            )
+        elif busiest in placed.owners:
             found.append(Load(table, sharding, count, group * count, table.rows, group * count, 1))
         else:
             found.append(Load(table, sharding, count, 0, 0, 0, 1))
     return tuple(found)
-
-
-def sharding_of(plan, table: Table) -> str:
-    """The plan's sharding of a table, `auto` resolved. Raises NotSupportedYet for what is not built."""
-    kind = plan.sharding_of(table.name)
-    kind = AUTO if kind == "auto" else kind
-    if kind not in SHARDINGS:
-        raise NotSupportedYet(
-            f"{kind} is not supported yet; use one of {', '.join(SHARDINGS)}", key="plan.embedding_sharding"
-        )
-    return kind
 
 
 def traffic(scenario) -> Traffic | None:
@@ -252,20 +232,14 @@ def num_parameters(model: ModelSpec) -> int:
     return sum(table.rows * table.dim for table in sparse_tables(model))
 
 
-def _busiest_owner(scenario, own: dict[str, int], group: int) -> tuple[str, ...]:
-    """Tables of the rank with most traffic when whole tables are dealt out, largest traffic first."""
-    placed = [table for table in sparse_tables(scenario.model) if sharding_of(scenario.plan, table) == "table_wise"]
-    cost = {table.name: own[table.name] * table.dim * DTYPE_BYTES[table.dtype] for table in placed}
-    owners = [[0, rank, []] for rank in range(min(group, len(placed)))]
-    for name in sorted(cost, key=lambda name: (-cost[name], name)):
-        least = min(owners, key=lambda owner: (owner[0], owner[1]))
-        least[0] += cost[name]
-        least[2].append(name)
-    return tuple(max(owners, key=lambda owner: (owner[0], -owner[1]))[2]) if owners else ()
-
-
-def _samples_rows(model: ModelSpec) -> bool:
-    return model.head.kind in ("sampled_softmax", "binary") and model.head.table is not None
+def _busiest_owner(scenario) -> int:
+    """The member with most traffic of whole tables, the lowest on ties."""
+    load: dict[int, int] = {}
+    for table, placed in zip(sparse_tables(scenario.model), placements(scenario), strict=True):
+        if placed.kind == "table_wise":
+            size = own_ids(scenario, table) * table.dim * DTYPE_BYTES[table.dtype]
+            load[placed.owners[0]] = load.get(placed.owners[0], 0) + size
+    return max(load, key=lambda member: (load[member], -member), default=0)
 
 
 def _hit_rate(load: Load) -> float:

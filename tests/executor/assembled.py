@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from simulator.executor.weights import parts, unshard
-from simulator.model import blocks, tables
+from simulator.model import blocks
+from simulator.model.placements import placements
 
 
 def whole_model(job, records) -> dict[str, np.ndarray]:
@@ -29,9 +30,9 @@ def whole_model(job, records) -> dict[str, np.ndarray]:
                     np.testing.assert_allclose(found.setdefault(parameter.name, whole), whole, rtol=1e-12, atol=1e-15)
             assert found[parameter.name].shape == parameter.shape, parameter.name
     group = layout.group("table", 0)
-    for table in blocks.sparse_tables(model):
+    for table, place in zip(blocks.sparse_tables(model), placements(scenario), strict=True):
         shards = [records[rank].tables.get(table.name) for rank in group]
-        if tables.sharding_of(scenario.plan, table) == "row_wise":
+        if place.kind == "row_wise":
             whole = np.empty((table.rows, table.dim))
             for index, rows in enumerate(shards):
                 whole[index :: len(group)] = rows

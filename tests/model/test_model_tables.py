@@ -1,6 +1,6 @@
 """Embedding tables on a rank: exchanges, lookups, updates and storage in closed form."""
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -24,8 +24,23 @@ def scenario(found, sharding="row_wise", head=None, **plan):
     return of(ModelSpec.model_validate(model), chosen)
 
 
-def of(model, plan):
-    return SimpleNamespace(model=model, plan=plan, layout=plan.layout, microbatches=plan.microbatches)
+@dataclass(frozen=True)
+class Stated:
+    """What of a scenario tables read."""
+
+    model: ModelSpec
+    plan: Plan
+
+    @property
+    def layout(self):
+        return self.plan.layout
+
+    @property
+    def microbatches(self):
+        return self.plan.microbatches
+
+
+of = Stated
 
 
 def item(**keys):

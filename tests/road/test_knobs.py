@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 from cluster_knobs import ROWS
 from road_scenarios import answer
+from table_knobs import TABLE_ROWS
 
 from simulator.graph.steps import StepSource
 from simulator.program.lowering import cut_of
@@ -488,8 +489,20 @@ LOOKS = {"step": step, "timeline": timeline}
 CLUSTERS = [
     Knob(base, key, first, second, LOOKS[look], sign, both) for base, key, first, second, look, sign, both in ROWS
 ]
+ASKED = {"launches": launches, "memory": memory, "sent": sent, "time_of": time_of}
 
-KNOBS = [*PLAN, *COMPRESSION, *MODEL, *CLUSTER, *CLUSTERS, *NUMBERS]
+
+def look_of(words: str):
+    """The look of a table's row: `step`, or `sent exchange ids`."""
+    name, _, argument = words.partition(" ")
+    return ASKED[name](argument) if argument else LOOKS[name]
+
+
+TABLES = [
+    Knob(base, key, one, other, look_of(look), sign, both) for base, key, one, other, look, sign, both in TABLE_ROWS
+]
+
+KNOBS = [*PLAN, *COMPRESSION, *MODEL, *CLUSTER, *CLUSTERS, *NUMBERS, *TABLES]
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=str)

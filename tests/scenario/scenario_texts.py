@@ -118,6 +118,7 @@ plan:
     pipeline: true
   partition: uniform
   embedding_sharding: auto
+  embedding_columns: 32
   sync:
     mode: synchronous
     staleness: null

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from simulator.model import blocks, tables
+from simulator.model import blocks, lookups
 from simulator.model.blocks import Cut, Unit
 from simulator.model.blocks.attention import scores
 from simulator.model.blocks.embedding import DROPOUT
@@ -44,7 +44,7 @@ def table_bytes(model: ModelSpec, cut: Cut) -> int:
     """The interpreter hands the trunk a copy of the looked-up fp32 vectors, a leaf, and keeps both until its gradient
     goes back; where activations are 16-bit the model counts only their cast."""
     copies = 1 if cut.bytes == VECTOR_BYTES else 2
-    ids = ((table, cut.batch * tables.ids_per_sample(model, table)) for table in blocks.sparse_tables(model))
+    ids = ((table, cut.batch * lookups.ids_per_sample(model, table)) for table in blocks.sparse_tables(model))
     return sum(copies * VECTOR_BYTES * count * table.dim for table, count in ids)
 
 

@@ -1,0 +1,157 @@
+"""Which members of the table group hold which part of each sparse table: one rule, read by everything else.
+
+    data_parallel     every member holds the whole table: owners ()
+    row_wise          rows are dealt over all members
+    table_wise        one member holds the table
+    column_wise       `pieces` members hold equal runs of its columns
+    table_row_wise    rows are dealt over the members on one node
+    grid              `pieces` runs of columns, the rows of each dealt over the members on one node
+
+Member i of the table group is rank i: stage 0 comes first. Row r of a piece is with the (r mod n)-th of its n owners,
+so that frequent rows spread (TorchRec deals out blocks of consecutive rows, and hashes ids so that they spread).
+Whatever the plan leaves open is placed greedily: the table with the largest traffic first, each of its parts on the
+members that have least so far, the lowest member on ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from simulator.errors import ScenarioError
+from simulator.model.blocks.embedding import sparse_tables
+from simulator.model.lookups import group_size, own_ids
+from simulator.model.spec import Table
+from simulator.units import DTYPE_BYTES
+
+AUTO = "row_wise"
+"""What embedding_sharding `auto` stands for until plans are searched."""
+
+COLUMN_STEP = 4
+"""Columns of a piece are a multiple of so many: FBGEMM's kernels load vectors of four."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlacement:
+    """One table's place. owners: members of the table group, the owners of each of `pieces` column pieces after those
+    of the one before it, equally many each; empty for data_parallel."""
+
+    table: str
+    kind: str
+    owners: Sequence[int]
+    pieces: int = 1
+
+    @property
+    def rows_over(self) -> int:
+        """Members that share the rows of one piece; 1 where every member has all rows."""
+        return len(self.owners) // self.pieces or 1
+
+    def owners_of(self, piece: int) -> Sequence[int]:
+        """The members that hold one piece of the columns."""
+        return self.owners[piece * self.rows_over : (piece + 1) * self.rows_over]
+
+    def piece_of(self, member: int) -> int | None:
+        """The column piece that a member holds rows of; None where it holds nothing."""
+        if self.kind == "data_parallel":
+            return 0
+        return self.owners.index(member) // self.rows_over if member in self.owners else None
+
+    def rows_of(self, member: int) -> slice | None:
+        """The rows that a member holds: every n-th one."""
+        if self.kind == "data_parallel":
+            return slice(None)
+        if member not in self.owners:
+            return None
+        return slice(self.owners.index(member) % self.rows_over, None, self.rows_over)
+
+
+@lru_cache(maxsize=256)
+def placements(scenario) -> tuple[TablePlacement, ...]:
+    """The place of every sparse table, in the model's order. Raises ScenarioError for pieces that cannot be cut."""
+    group = group_size(scenario)
+    loads, found = [0] * group, {}
+    for table in sorted(sparse_tables(scenario.model), key=lambda table: (-_traffic(scenario, table), table.name)):
+        kind = kind_of(scenario.plan, table)
+        placed = _place(scenario, table, kind, loads)
+        for member in placed.owners if kind not in ("row_wise", "data_parallel") else ():
+            loads[member] += _traffic(scenario, table) // len(placed.owners)
+        found[table.name] = placed
+    return tuple(found[table.name] for table in sparse_tables(scenario.model))
+
+
+def kind_of(plan, table: Table) -> str:
+    """The plan's sharding of a table, `auto` resolved."""
+    kind = plan.sharding_of(table.name)
+    return AUTO if kind == "auto" else kind
+
+
+def members_by_node(scenario) -> tuple[range, ...]:
+    """The members of the table group on each node, in order."""
+    return tuple(_by_node(scenario.cluster, group_size(scenario)))
+
+
+def column_pieces(scenario, table: Table, most: int) -> int:
+    """Pieces that a table's columns are cut into: the most that are equal, not over `most`, and wide enough.
+
+    Raises ScenarioError where there is more than one place for pieces and the table cannot be cut in two.
+    """
+    narrowest = scenario.plan.embedding_columns
+    fitting = [
+        pieces for pieces in range(1, min(most, table.dim // COLUMN_STEP) + 1)
+        if table.dim % (pieces * COLUMN_STEP) == 0 and table.dim // pieces >= narrowest
+    ]  # fmt: skip
+    pieces = max(fitting, default=1)
+    if pieces == 1 and most > 1:
+        halves = table.dim % (2 * COLUMN_STEP) == 0
+        remedy = f"--set plan.embedding_columns={table.dim // 2}, or use " if halves else ""
+        raise ScenarioError(
+            f"table {table.name} has {table.dim} columns, which cannot be cut into equal pieces of at least "
+            f"{narrowest} columns, a multiple of {COLUMN_STEP}; use {remedy}row_wise for it",
+            key="plan.embedding_sharding",
+        )
+    return pieces
+
+
+def _place(scenario, table: Table, kind: str, loads: Sequence[int]) -> TablePlacement:
+    group = len(loads)
+    if kind == "data_parallel":
+        return TablePlacement(table.name, kind, ())
+    if kind == "row_wise":
+        return TablePlacement(table.name, kind, range(group))
+    if kind in ("table_wise", "column_wise"):
+        pieces = 1 if kind == "table_wise" else column_pieces(scenario, table, group)
+        least = sorted(range(group), key=lambda member: (loads[member], member))
+        return TablePlacement(table.name, kind, tuple(sorted(least[:pieces])), pieces)
+    nodes = equal_nodes(scenario)
+    pieces = 1 if kind == "table_row_wise" else column_pieces(scenario, table, len(nodes))
+    least = sorted(range(len(nodes)), key=lambda node: (max(loads[member] for member in nodes[node]), node))
+    owners = tuple(member for node in sorted(least[:pieces]) for member in nodes[node])
+    return TablePlacement(table.name, kind, owners, pieces)
+
+
+def equal_nodes(scenario) -> tuple[range, ...]:
+    """`members_by_node`, which must be equally many. Raises ScenarioError where they are not (TorchRec: "currently
+    group granularity must be node")."""
+    nodes = members_by_node(scenario)
+    if len({len(members) for members in nodes}) > 1:
+        counts = ", ".join(str(len(members)) for members in nodes[:8])
+        raise ScenarioError(
+            f"table_row_wise and grid deal rows over the members on one node, and the nodes hold {counts} of them; "
+            "use row_wise, or degrees that fill nodes evenly",
+            key="plan.embedding_sharding",
+        )
+    return nodes
+
+
+def _by_node(cluster, group: int) -> Iterator[range]:
+    node, first = 0, 0
+    while first < group:
+        kind, start = cluster.node_at(node)
+        yield range(first, min(start + kind.gpus, group))
+        node, first = node + 1, start + kind.gpus
+
+
+def _traffic(scenario, table: Table) -> int:
+    """Bytes of the vectors that one rank asks for."""
+    return own_ids(scenario, table) * table.dim * DTYPE_BYTES[table.dtype]
