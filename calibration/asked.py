@@ -31,7 +31,7 @@ class Asked:
     def kernel(self, kernel: Kernel) -> Price:
         return ANY
 
-    def piece(self, kernels: Sequence[Kernel]) -> tuple[Price, ...]:
+    def piece(self, kernels: Sequence[Kernel], name: str) -> tuple[Price, ...]:
         return tuple(ANY for _ in kernels)
 
     def collective(self, op: str, size_bytes: int, span: GroupSpan, algorithm: str = "auto") -> Price:

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from simulator.costs.pieces import Identity, identity
+from simulator.graph.pieces import Piece
 from simulator.graph.steps import StepSource
 from simulator.model import blocks
 from simulator.model.blocks import Cut
 from simulator.model.stacks import CURRENT, software_stack
 from simulator.model.work import Collective, Kernel, Step
-from simulator.program.actions import Action
 from simulator.program.lowering import cut_of, lower
-from simulator.program.program import Program, RankProgram
+from simulator.program.program import RankProgram
 
 DEFAULTS = {"stack": CURRENT.name, "attention": "flash"}
 """Of a calibrated profile: the executor runs torch's fused attention, and adds weight gradients in the product."""
@@ -94,9 +94,9 @@ def jobs_of_scenario(scenario) -> list[Job]:
     text = scenario.canonical_json()
     found: dict[tuple, Job] = {}
     for place, own in enumerate(program.ranks):
-        for what, which, pieces in _rank_jobs(scenario, program, own, source):
-            named = tuple(Named(name, _kernels(steps)) for name, steps in pieces)
-            meetings = tuple(dict.fromkeys(one for _, steps in pieces for one in _meetings(steps)))
+        for what, which, pieces in _rank_jobs(scenario, own, source):
+            named = tuple(Named(piece.name, piece.kernels) for piece in pieces)
+            meetings = tuple(dict.fromkeys(one for piece in pieces for one in _meetings(piece.steps)))
             if scenario.layout.tensor == 1:
                 meetings = ()
             if all(piece.kernels for piece in named):
@@ -106,52 +106,25 @@ def jobs_of_scenario(scenario) -> list[Job]:
     return list(found.values())
 
 
-def _rank_jobs(scenario, program: Program, own: RankProgram, source: StepSource) -> Iterable[tuple[str, str, list]]:
-    """(what, which, [(name, steps), ...]) of everything that a rank computes."""
-    model, units = scenario.model, blocks.units(scenario.model)
+def _rank_jobs(scenario, own: RankProgram, source: StepSource) -> Iterable[tuple[str, str, list[Piece]]]:
+    """(what, which, pieces) of everything that a rank computes."""
+    units = blocks.units(scenario.model)
     for chunk in own.chunks:
         for index in range(chunk.first, chunk.last + 1):
-            kind = unit_name(model, units[index])
-            yield UNIT, str(index), [(f"{kind}.F", blocks.forward(model, units[index], source.cut)),
-                                     (f"{kind}.B", blocks.backward(model, units[index], source.cut))]  # fmt: skip
+            yield UNIT, str(index), [source.unit(units[index], "F"), source.unit(units[index], "B")]
     actions = [launch.action for launch in own.launches if launch.stream == "compute"]
-    method = scenario.plan.compression.method
     for bucket in own.buckets:
         codec = [action for action in actions if action.bucket == bucket.name and action.verb in ("encode", "decode")]
         if codec:
-            yield BUCKET, bucket.name, [(f"{method}.{_codec_name(one)}", _joined(source, own, one)) for one in codec]
+            yield BUCKET, bucket.name, [piece for action in codec for piece in source.steps(own, action)]
     lookups = {action.of: action for action in actions if action.verb == "lookup"}
     update = next((action for action in actions if action.verb == "table_optimizer"), None)
     if lookups and update is not None:
-        kinds = "+".join(dict.fromkeys(table.optimizer for table in blocks.sparse_tables(model)))
-        yield TABLES, "", [(f"{kinds}.lookup.F", _joined(source, own, lookups["F"])),
-                           (f"{kinds}.lookup.B", _joined(source, own, lookups["B"])),
-                           (f"{kinds}.table_optimizer", _joined(source, own, update))]  # fmt: skip
+        yield TABLES, "", [piece for action in (lookups["F"], lookups["B"], update)
+                           for piece in source.steps(own, action)]  # fmt: skip
     for action in actions:
         if action.verb == "optimizer":
-            yield OPTIMIZER, action.bucket or "", [(f"{scenario.optimizer}.optimizer", _joined(source, own, action))]
-
-
-def unit_name(model, unit) -> str:
-    """The block and the unit's kind; heads and embeddings of one block are of several."""
-    kind = unit.kind
-    if kind == "head":
-        kind = f"head.{model.head.kind}"
-    elif kind == "embedding":
-        kind = "embedding.tokens" if blocks.embedding.token_table(model) else "embedding.vectors"
-    return f"{model.trunk.block}.{kind}"
-
-
-def _codec_name(action: Action) -> str:
-    return f"{action.verb}.{action.phase}" if action.phase else action.verb
-
-
-def _joined(source: StepSource, own: RankProgram, action: Action) -> tuple[Step, ...]:
-    return tuple(step for piece in source.steps(own, action) for step in piece)
-
-
-def _kernels(steps: Iterable[Step]) -> tuple[Kernel, ...]:
-    return tuple(step for step in steps if isinstance(step, Kernel))
+            yield OPTIMIZER, action.bucket or "", source.steps(own, action)
 
 
 def _meetings(steps: Iterable[Step]) -> Iterable[tuple[str, int]]:

@@ -41,7 +41,7 @@ def points_of_scenario(scenario) -> list[Point]:
             if launch.stream != "compute":
                 continue
             for piece in source.steps(own, launch.action):
-                for kernel, layout in _with_layouts(piece, launch.action, cut.tokens):
+                for kernel, layout in _with_layouts(piece.steps, launch.action, cut.tokens):
                     point = kernel_point(kernel, layout)
                     found.setdefault(point.key, point)
     collectives = [

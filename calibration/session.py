@@ -91,7 +91,20 @@ class Session:
             if now - self._flushed >= FLUSH_S:
                 self.flush()
                 self._report(place, total, now - began, end_s - now)
+        self._complete()
         return self.flush()
+
+    def _complete(self) -> None:
+        """One kernel of each family that a wanted scenario runs and the time did not reach: a profile without it
+        prices nothing of that scenario."""
+        known = {(point.op, point.dtype) for point in self.journal.points(TOGETHER) if point.what == KERNEL}
+        for visit in self.visits:
+            what = visit.what
+            if isinstance(what, Job) or what.what != KERNEL or visit.condition != TOGETHER:
+                continue
+            if what.key in self.wanted and what.key not in self.journal.failed and (what.op, what.dtype) not in known:
+                self._measure(visit)
+                known.add((what.op, what.dtype))
 
     def revisit(self) -> None:
         """One more round, forwards and backwards in turn, of what a step of a wanted scenario is made of: its pieces

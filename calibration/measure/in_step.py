@@ -57,7 +57,7 @@ def check(path: str, sets: list[str], steps: int = STEPS) -> Iterator[tuple[str,
 def _step(rank, timed: Callable[[Callable[[], object]], int]) -> Iterator[tuple[str, int]]:
     """(piece, ns) of every unit of one step of a rank, and of its update."""
     from calibration.measure.pieces import random_inputs, random_tensor, run_backward
-    from calibration.pieces import unit_name
+    from simulator.graph.pieces import unit_name
     from simulator.model import blocks
 
     model = rank.scenario.model

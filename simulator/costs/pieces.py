@@ -2,9 +2,11 @@
 
 A unit's forward or backward, an optimizer step, a compressor's encoding: single kernels sum to less than such a piece
 takes (reshapes, the framework's dispatch, autograd's own work), or to more (kernels that the host fuses). Where a
-profile holds the piece, its kernels are stretched by one factor so that they sum to what was measured. A piece of the
-same structure (the same ops in the same order) but other shapes gets a factor between those of its measured likes, by
-the log of its kernels' sum; where the like was never measured, factors are 1.
+profile holds the piece, its kernels are stretched by one factor so that they sum to what was measured. The same
+kernels under two names are two pieces (a message is cast into new memory, and back into old: 2:1 on a CPU); under a
+name that was not measured they are the piece that was measured first. A piece of the same structure (the same ops in
+the same order) but other shapes gets a factor between those of its measured likes, by the log of its kernels' sum;
+where the like was never measured, factors are 1.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Stretch(NamedTuple):
 
 
 def identity(kernels: Sequence[Kernel]) -> Identity:
-    """What makes two pieces the same piece."""
+    """What two pieces have in common that run the same kernels."""
     return tuple((kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved) for kernel in kernels)
 
 
@@ -51,19 +53,22 @@ class MeasuredPieces:
         wanted = ALONE if alone else TOGETHER
         pieces = [piece for piece in profile.pieces if piece.source_key == wanted] or list(profile.pieces)
         self._seconds = seconds
-        self._exact = {identity(piece.kernels): piece for piece in pieces}
+        self._exact = {(piece.name, identity(piece.kernels)): piece for piece in pieces}
+        self._same: dict[Identity, MeasuredPiece] = {}
         self._likes: dict[tuple[str, ...], list[MeasuredPiece]] = {}
         for piece in pieces:
+            self._same.setdefault(identity(piece.kernels), piece)
             self._likes.setdefault(structure(piece.kernels), []).append(piece)
         self._lines: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]] = {}
 
-    def stretch(self, kernels: Sequence[Kernel]) -> Stretch | None:
-        """How to stretch the prices of these kernels; None where nothing like them was measured."""
+    def stretch(self, kernels: Sequence[Kernel], name: str) -> Stretch | None:
+        """How to stretch the prices of these kernels of a piece; None where nothing like them was measured."""
         likes = self._likes.get(structure(kernels))
         if not likes:
             return None
         total = sum(self._seconds(kernel) for kernel in kernels)
-        if found := self._exact.get(identity(kernels)):
+        same = identity(kernels)
+        if found := self._exact.get((name, same)) or self._same.get(same):
             return Stretch(found.median_s / total, "measured", f"{EXACT}{found.name}", found.repeat_error)
         sums, factors = self._line(structure(kernels), likes)
         inside = sums[0] <= log(total) <= sums[-1]

@@ -74,10 +74,10 @@ class Pricer:
         key = (kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved)
         return self._prices.get(key) or self._remember(key, self._paced(self._kernels.price(kernel)), _shape(kernel))
 
-    def piece(self, kernels: Sequence[Kernel]) -> tuple[Price, ...]:
-        """The prices of kernels that run one after another; they sum to what the piece takes, where the profile knows
-        it as a whole (`costs/pieces.py`)."""
-        stretch = self._pieces.stretch(kernels) if self.profile.pieces else None
+    def piece(self, kernels: Sequence[Kernel], name: str = "") -> tuple[Price, ...]:
+        """The prices of kernels that run one after another; they sum to what the piece of this name takes, where the
+        profile knows it as a whole (`costs/pieces.py`)."""
+        stretch = self._pieces.stretch(kernels, name) if self.profile.pieces else None
         if stretch is None:
             return tuple(self.kernel(kernel) for kernel in kernels)
         factor, source, op_class, repeat_error = stretch

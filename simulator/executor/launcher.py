@@ -20,13 +20,11 @@ from pathlib import Path
 from simulator.errors import RehearseError
 from simulator.executor.environment import rank_environment
 from simulator.executor.job import Job, RankRecord
+from simulator.executor.worker import START_S
 
 POLL_S = 0.02
 GRACE_S = 0.3
 """How long after the first failure others may still write their story: a killed rank is seen first by its peers."""
-
-START_S = 120.0
-"""What importing torch in every process may take, on top of the run's own time."""
 
 
 class ExecutionFailed(RehearseError):

@@ -18,6 +18,9 @@ import traceback
 from datetime import timedelta
 from pathlib import Path
 
+START_S = 120.0
+"""What starting a process and importing torch in it may take."""
+
 SWITCH_S = 5e-4
 """How long a stream's thread may hold the interpreter while others wait: Python's own 5 ms are longer than actions."""
 
@@ -53,14 +56,24 @@ def _run(place: Path, rank: int, ranks: int, fatal) -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     jobs = pickle.loads((place / "jobs").read_bytes())
     for number, job in enumerate(jobs):
+        store = _meet(place / f"store{number}", rank, ranks)
         dist.init_process_group(
-            "gloo", init_method=f"file://{place / f'store{number}'}", rank=rank, world_size=ranks,
-            timeout=timedelta(seconds=job.timeout_s),
-        )  # fmt: skip
+            "gloo", store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=job.timeout_s)
+        )
         record = run_rank(job, rank, fatal)
         write_whole(place / f"record{number}.{rank}", pickle.dumps(record))
         dist.barrier()
         dist.destroy_process_group()
+
+
+def _meet(path: Path, rank: int, ranks: int):
+    """A store in which all ranks have written: from here on the run's own timeout counts, not what importing took."""
+    import torch.distributed as dist
+
+    store = dist.FileStore(str(path), ranks)
+    store.set(f"rank {rank}", "here")
+    store.wait([f"rank {other}" for other in range(ranks)], timedelta(seconds=START_S))
+    return store
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -170,7 +170,7 @@ class _Expansion:
         key = signature, around.signature, pricer, whole
         if key not in self.templates:
             if on_compute:
-                pieces = [lay_out(piece, pricer, around) for piece in self.steps.steps(own, action)]
+                pieces = [lay_out(one.steps, pricer, around, one.name) for one in self.steps.steps(own, action)]
                 template = in_turn(pieces)
                 sums = Sums(source_shares(template), bytes_by_slot(template))
                 if whole:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from simulator.graph.pieces import Piece, codec_name, tables_name, unit_name
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.blocks.kernels import memory_bound
@@ -19,6 +20,8 @@ from simulator.program.lowering import local_shapes
 from simulator.program.placement import holder, num_stages
 from simulator.program.program import RankProgram
 from simulator.units import DTYPE_BYTES
+
+UNIT_STEPS = {"F": blocks.forward, "B": blocks.backward, "I": blocks.backward_inputs, "W": blocks.backward_weights}
 
 
 class StepSource:
@@ -45,7 +48,7 @@ class StepSource:
             return ("lookup", action.of)
         return (own.rank, action.verb)
 
-    def steps(self, own: RankProgram, action: Action) -> list[tuple[Step, ...]]:
+    def steps(self, own: RankProgram, action: Action) -> list[Piece]:
         """The action's steps, piece by piece: each piece starts when the one before it has ended."""
         verb = action.verb
         if verb in COMPUTE_VERBS:
@@ -56,13 +59,14 @@ class StepSource:
             unpacked, packed = self._copied(own, action)
             return [*self._copy(unpacked, self._unpacked_bytes), *pieces, *self._copy(packed, self._packed_bytes)]
         if verb in ("encode", "decode"):
-            return [self._codec(own, action)]
+            return [Piece(codec_name(self.plan.compression.method, action), self._codec(own, action))]
         if verb == "lookup":
-            return [tables.lookup_forward(self.scenario) if action.of == "F" else tables.lookup_backward(self.scenario)]
+            lookup = tables.lookup_forward if action.of == "F" else tables.lookup_backward
+            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}", lookup(self.scenario))]
         if verb == "table_optimizer":
-            return [tables.optimizer(self.scenario)]
+            return [Piece(f"{tables_name(self.model)}.table_optimizer", tables.optimizer(self.scenario))]
         if verb == "optimizer":
-            return [self._optimizer(own, action)]
+            return [Piece(f"{self.scenario.optimizer}.optimizer", self._optimizer(own, action))]
         raise ValueError(f"{verb!r} does not run on the compute stream")
 
     def wire(self, action: Action, ranks: int) -> tuple[str, int]:
@@ -70,24 +74,30 @@ class StepSource:
         op = self.compressor.collectives[action.phase]
         return op, action.size_bytes * ranks if op == "all_gather" else action.size_bytes
 
-    def _forward(self, first: int, last: int) -> list[tuple[Step, ...]]:
-        return [blocks.forward(self.model, unit, self.cut) for unit in self.units[first : last + 1]]
+    def _forward(self, first: int, last: int) -> list[Piece]:
+        return [self.unit(unit, "F") for unit in self.units[first : last + 1]]
 
-    def _backward(self, first: int, last: int, verb: str) -> list[tuple[Step, ...]]:
+    def unit(self, unit, verb: str) -> Piece:
+        """A unit's forward pass (F), its backward pass (B) or a half of it (I, W)."""
+        return Piece(f"{unit_name(self.model, unit)}.{verb}", UNIT_STEPS[verb](self.model, unit, self.cut))
+
+    def _backward(self, first: int, last: int, verb: str) -> list[Piece]:
         """Units in reverse; a recomputed layer runs forward again, whole, before its last unit's backward.
 
         In halves, I runs it again, and W reads what I has kept of it: nothing runs a third time.
         """
-        part = {"B": blocks.backward, "I": blocks.backward_inputs, "W": blocks.backward_weights}[verb]
         mode, pieces = "none" if verb == "W" else self.plan.recompute, []
         for unit in reversed(self.units[first : last + 1]):
             layer = [other for other in self.units if other.layer == unit.layer >= 0]
             if mode == "full" and layer and unit is layer[-1]:  # a later segment of the same layer finds it rerun
-                pieces += [blocks.recompute(self.model, other, self.cut, mode) for other in layer]
+                pieces += [self._rerun(other, mode) for other in layer]
             elif mode in ("selective", "selective_op"):
-                pieces.append(blocks.recompute(self.model, unit, self.cut, mode))
-            pieces.append(part(self.model, unit, self.cut))
+                pieces.append(self._rerun(unit, mode))
+            pieces.append(self.unit(unit, verb))
         return pieces
+
+    def _rerun(self, unit, mode: str) -> Piece:
+        return Piece(f"{unit_name(self.model, unit)}.F", blocks.recompute(self.model, unit, self.cut, mode))
 
     def _arrives_scattered(self, action: Action) -> bool:
         """True where this action's input came as 1/tensor shares (see `lowering.boundary_bytes`)."""
@@ -97,8 +107,8 @@ class StepSource:
         source = action.stage - (1 if action.verb == "F" else -1)
         return 0 <= source < num_stages(plan) and holder(plan, source) != holder(plan, action.stage)
 
-    def _gather_boundary(self) -> tuple[Step, ...]:
-        return (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, self.cut)),)
+    def _gather_boundary(self) -> Piece:
+        return Piece("gather", (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, self.cut)),))
 
     def _copied(self, own: RankProgram, action: Action) -> tuple[int, int]:
         """Elements of the sharded buckets that are copied out of a gathered message before an action, and into that of
@@ -110,8 +120,8 @@ class StepSource:
         sizes = {bucket.name: bucket.numel for bucket in own.buckets} if touch != NOTHING else {}
         return sum(sizes[name] for name in touch.unpacks), sum(sizes[name] for name in touch.packs)
 
-    def _copy(self, elements: int, passes: int) -> list[tuple[Step, ...]]:
-        return [(memory_bound("copy", elements, passes, self.cut),)] if elements else []
+    def _copy(self, elements: int, passes: int) -> list[Piece]:
+        return [Piece("copy", (memory_bound("copy", elements, passes, self.cut),))] if elements else []
 
     @property
     def _unpacked_bytes(self) -> int:

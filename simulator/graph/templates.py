@@ -98,8 +98,8 @@ class Template:
         return Template(self.ops + tuple(moved))
 
 
-def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings) -> Template:
-    """Steps in launch order as priced ops.
+def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "") -> Template:
+    """Steps in launch order as priced ops. name: of the piece that they are (`graph/pieces.py`).
 
     Kernels go to stream `compute`, a collective to its group's stream. A collective without a handle blocks what
     follows; one with a handle blocks from its `Wait` on. Raises ValueError for a handle that nobody waits for.
@@ -109,7 +109,7 @@ def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings) -> Template:
     handles: dict[str, int | None] = {}
     pending: list[int] = []
     together: int | None = None
-    prices = iter(pricer.piece([step for step in steps if isinstance(step, Kernel)]))
+    prices = iter(pricer.piece([step for step in steps if isinstance(step, Kernel)], name))
 
     def append(op: Op) -> int:
         after = dict.fromkeys(op.after)

@@ -8,14 +8,17 @@ from journals import NOISE, POINTS, SIZES, collective_seconds, context, journal,
 
 from calibration.build import build
 from calibration.journal import COMPUTE, TOGETHER, Journal, Sampled, bin_means
-from calibration.pieces import Named
+from calibration.pieces import Named, jobs_of_scenario, measured_cut
 from calibration.points import OVERLAP, Point
 from simulator.costs.pricer import Pricer
 from simulator.costs.profile import profile_from_record
 from simulator.graph.event_graph import FULL_RATE
+from simulator.graph.steps import StepSource
 from simulator.kinds import DATA
 from simulator.model.work import Kernel
+from simulator.program.lowering import lower
 from simulator.registry import topology
+from simulator.scenario.loader import scenario_from
 
 
 def pricer(made=None, ranks=2):
@@ -113,6 +116,29 @@ def test_kernels_of_a_measured_piece_sum_to_the_piece():
     }
     assert sum(price.duration_ns for price in found) == pytest.approx(1.4 * sum(alone), abs=3)
     assert found[0].duration_ns / found[1].duration_ns == pytest.approx(alone[0] / alone[1], rel=1e-3)
+
+
+def test_the_same_kernels_under_two_names_are_two_pieces():
+    """bf16's encoding and decoding are one cast each, of the same elements and bytes; one makes new memory."""
+    made, cast = journal(), (Kernel("elementwise", (4096,), "fp32", bytes_moved=6 * 4096),)
+    for name, ns in (("bf16.encode", 4_540_000), ("bf16.decode", 2_260_000)):
+        made.add_piece(Named(name, cast), TOGETHER, [[ns, 0]] * 5)
+    prices = pricer(made)
+    asked = [prices.piece(cast, name)[0].duration_ns for name in ("bf16.encode", "bf16.decode", "int8.encode")]
+    assert asked == [4_540_000, 2_260_000, 4_540_000]  # under a name that nobody measured: as measured first
+
+
+def test_pieces_are_asked_for_under_the_names_they_were_measured_under():
+    text = {"schema_version": 1, "name": "names", "model": {"preset": "sasrec_ml20m"}, "dtype": "fp32",
+            "cluster": {"preset": "cpu_host", "gpus_per_node": 2},
+            "plan": {"microbatch": 4, "global_batch": 16, "compression": {"method": "bf16"}}}  # fmt: skip
+    scenario, asked = scenario_from(text), set()
+    source = StepSource(scenario, measured_cut(scenario))
+    for own in lower(scenario).ranks:
+        compute = [launch.action for launch in own.launches if launch.stream == "compute"]
+        asked |= {(piece.name, piece.kernels) for action in compute for piece in source.steps(own, action)}
+    measured = {(piece.name, piece.kernels) for job in jobs_of_scenario(scenario) for piece in job.pieces}
+    assert asked == measured and {"bf16.encode", "bf16.decode"} <= {name for name, _ in asked}
 
 
 def test_a_piece_of_the_same_structure_gets_the_factor_of_its_likes():

@@ -103,3 +103,13 @@ def test_what_was_never_seen_comes_first(session):
     made.run(1e12)
     found = [visit for visit in fleet.visits if visit[0] != made._sentinel.key]
     assert found[:3] == [(points[-1].key, 2), (points[-1].key, 1), (points[0].key, 2)]
+
+
+def test_a_time_that_is_too_short_reaches_every_family_that_is_wanted(session):
+    """A profile without one of a scenario's families prices nothing of that scenario."""
+    made, fleet, points = session
+    families = list(dict.fromkeys(point.op for point in points))
+    made.wanted = frozenset(point.key for point in points)
+    made.run(0.0)
+    assert [point.op for point in made.journal.points("together")] == families
+    assert fleet.visits == [(next(point.key for point in points if point.op == op), 2) for op in families]

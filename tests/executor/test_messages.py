@@ -28,7 +28,7 @@ def check(ranks: int, number: int) -> None:
                     priced = [
                         (step.op, step.group, step.size_bytes)
                         for piece in steps.steps(own, action)
-                        for step in piece
+                        for step in piece.steps
                         if isinstance(step, Collective)
                     ]
                     sent = [(c.op, c.group, c.size_bytes) for c in span.children if c.priced]

@@ -84,7 +84,7 @@ class Flat:
             kernel.flops // 4096 if kernel.flops else -(-int(kernel.bytes_moved) // 1024), "measured", "kernel"
         )
 
-    def piece(self, kernels):
+    def piece(self, kernels, name):
         return tuple(map(self.kernel, kernels))
 
     def collective(self, op, size_bytes, span, algorithm="auto"):

@@ -27,7 +27,7 @@ class Prices:
     def kernel(self, kernel):
         return Price(kernel.shape[0], "measured", kernel.op)
 
-    def piece(self, kernels):
+    def piece(self, kernels, name):
         return tuple(map(self.kernel, kernels))
 
     def collective(self, op, size_bytes, span, algorithm="auto"):

@@ -91,7 +91,7 @@ def test_activations_in_fp32_are_twice_as_large_on_the_wire():
 def test_what_arrives_as_shares_is_gathered_before_the_first_kernel(action, gathered, sequence_parallel):
     stated = scenario("gpt", *PIPE, f"plan.sequence_parallel={str(sequence_parallel).lower()}")
     action, source = Action.from_text(action), StepSource(stated, cut_of(stated))
-    first = source.steps(lower(stated).ranks[action.stage], action)[0]
+    first = source.steps(lower(stated).ranks[action.stage], action)[0].steps
     gather = (Collective("all_gather", "tensor", 2 * SEQ * HIDDEN * 2),)
     assert (first == gather) == (gathered and not sequence_parallel)
 

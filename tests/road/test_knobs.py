@@ -72,7 +72,7 @@ def inside(group: str):
         own, steps = result.program.ranks[0], StepSource(result.scenario, cut_of(result.scenario))
         actions = [launch.action for launch in own.launches if launch.stream == "compute"]
         pieces = [piece for action in actions for piece in steps.steps(own, action)]
-        return sum(step.size_bytes for piece in pieces for step in piece if getattr(step, "group", "") == group)
+        return sum(step.size_bytes for piece in pieces for step in piece.steps if getattr(step, "group", "") == group)
 
     return total
 
