@@ -20,6 +20,7 @@ from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
 from simulator.memory import Memory, measure_memory
 from simulator.metrics import Utilization, breakdown_ns, utilization
+from simulator.policies.decisions import Decision
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.road import Prices, Road
@@ -40,7 +41,7 @@ class Result:
 
     samples_ns: makespans of the samples, in order of their index (one entry without sampling). timeline, breakdown and
     utilization are the lower-median sample's. reason: why it does not fit in memory, None where it does. warnings:
-    sentences about what the costs rest on.
+    sentences about what the costs rest on. decisions: what the scenario's policies decided.
     """
 
     scenario: object
@@ -57,6 +58,7 @@ class Result:
     warnings: tuple[str, ...]
     breakdown: dict[str, int]
     utilization: Utilization
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def name(self) -> str:

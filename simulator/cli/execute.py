@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from simulator.cli.output import Json, Sets, check_writable, print_json
-from simulator.errors import NotSupportedYet
+from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.files import text_of
+from simulator.policies.decisions import Decision, read_decisions
 
 
 def execute(
@@ -21,13 +23,15 @@ def execute(
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Of the run and every collective.")] = 600,
     as_json: Json = False,
     trace: Annotated[str | None, typer.Option(metavar="T.json.gz", help="Write the measured timeline.")] = None,
-    decisions: Annotated[str | None, typer.Option(metavar="D.jsonl", help="Not supported yet.")] = None,
-    policies: Annotated[str | None, typer.Option(metavar="live", help="Not supported yet.")] = None,
+    decisions: Annotated[
+        str | None, typer.Option(metavar="D.jsonl", help="Replay what `simulate --decisions` wrote.")
+    ] = None,
+    policies: Annotated[
+        str | None, typer.Option(metavar="live", help="live: policies decide anew, which is the default.")
+    ] = None,
 ) -> None:
     """Run the scenario's program with torch.distributed and measure it."""
-    for option, value in (("--decisions", decisions), ("--policies", policies)):
-        if value is not None:
-            raise NotSupportedYet("decisions are not supported yet; leave the option out", key=option)
+    replayed = decided(decisions, policies)
     check_writable(trace, "--trace")
     check_torch()
     from simulator.executor.execution import execute as run
@@ -39,7 +43,7 @@ def execute(
             print(f"execute: {text}", file=sys.stderr, flush=True)
 
     scenario = load_scenario(file, sets or ())
-    execution = run(scenario, ranks, backend, steps, timeout_s=timeout, progress=progress)
+    execution = run(scenario, ranks, backend, steps, timeout_s=timeout, progress=progress, decisions=replayed)
     if is_launched() and os.environ["RANK"] != "0":
         return
     if trace is not None:
@@ -48,6 +52,18 @@ def execute(
         print_json(execution.to_dict())
         return
     _print(execution)
+
+
+def decided(decisions: str | None, policies: str | None) -> tuple[Decision, ...] | None:
+    """The decisions to replay; None where policies decide anew. Raises ScenarioError for what is no such file."""
+    if policies not in (None, "live"):
+        raise ScenarioError(f"{policies!r} is not a way to decide; use live, or --decisions FILE", key="--policies")
+    if decisions is None:
+        return None
+    if policies is not None:
+        raise ScenarioError("live decides anew, and --decisions replays; give one of the two", key="--policies")
+    remedy = "give a file that `rehearse simulate --decisions` wrote"
+    return read_decisions(text_of(decisions, key="--decisions", remedy=remedy), decisions)
 
 
 def check_torch(verb: str = "execute") -> None:

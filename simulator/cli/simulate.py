@@ -21,13 +21,18 @@ def simulate(
     as_json: Json = False,
     report: Annotated[str | None, typer.Option(metavar="R.html", help="Write a report of all results.")] = None,
     trace: Annotated[str | None, typer.Option(metavar="T.json.gz", help="Write a Perfetto trace of one FILE.")] = None,
-    decisions: Annotated[str | None, typer.Option(metavar="D.jsonl", help="Not supported yet.")] = None,
+    decisions: Annotated[
+        str | None, typer.Option(metavar="D.jsonl", help="Write what the policies of one FILE decided.")
+    ] = None,
 ) -> int:
     """Predict the training step of each scenario."""
-    if decisions is not None:
-        raise NotSupportedYet("decisions are not supported yet; leave the option out", key="--decisions")
     if trace is not None and len(files) > 1:
         raise ScenarioError(f"a trace shows one scenario, and {len(files)} files are given; give one", key="--trace")
+    if decisions is not None and len(files) > 1:
+        raise ScenarioError(
+            f"decisions are one scenario's, and {len(files)} files are given; give one", key="--decisions"
+        )
+    check_writable(decisions, "--decisions")
     check_writable(report, "--report")
     check_writable(trace, "--trace")
     check_engine(engine)
@@ -68,6 +73,11 @@ def simulate(
         from simulator.report.trace import write_trace
 
         write_trace(results[0], trace)
+    if results and decisions is not None:
+        from simulator.policies.decisions import decisions_text
+
+        with open(decisions, "w", encoding="utf-8") as file:
+            file.write(decisions_text(results[0].decisions))
     return code
 
 

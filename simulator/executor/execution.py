@@ -26,6 +26,7 @@ from simulator.executor.launcher import launch
 from simulator.executor.measured import action_graph, measured_timeline
 from simulator.graph.event_graph import EventGraph
 from simulator.metrics import breakdown_ns, utilization
+from simulator.policies.decisions import Decision, check_policies, policies_at_work
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.timeline import Timeline
@@ -152,21 +153,24 @@ def execute(
     scenario, ranks: int | None = None, backend: str = "gloo", steps: int | None = None, *, warmup: int = WARMUP,
     source: Source = synthetic, learning_rate: float | None = None, timeout_s: float = TIMEOUT_S,
     keep_weights: bool = False, progress: Callable[[str], None] | None = None,
+    decisions: tuple[Decision, ...] | None = None,
 ) -> Execution:  # fmt: skip
     """Runs `warmup` and then `steps` measured training steps on real processes.
 
     ranks: must be the product of the degrees; default: that. steps: default 10, or the scenario's own where more.
     source: an importable function (scenario, step, data_rank) -> Batch. timeout_s: of the run and of every collective.
+    decisions: what policies shall do, replayed; None: they decide anew.
     Raises ScenarioError for what cannot be run, ExecutionFailed with the first failing rank's story.
     """
     check_executable(scenario, ranks, backend)
     steps = max(STEPS, scenario.steps) if steps is None else steps
     if steps < 1:
         raise ScenarioError(f"{steps} steps measure nothing; give 1 or more", key="--steps")
+    check_policies(decisions or (), policies_at_work(scenario.plan))
     job = Job(
         scenario, lower(scenario), backend, steps, warmup, source,
         attention=scenario.software.attention or "flash", learning_rate=learning_rate, keep_weights=keep_weights,
-        timeout_s=timeout_s,
+        timeout_s=timeout_s, decisions=decisions,
     )  # fmt: skip
     if is_launched():
         from simulator.executor.launched import run_launched

@@ -7,6 +7,7 @@ from typing import Any
 
 from simulator.executor.batches import Source, synthetic
 from simulator.executor.spans import Span
+from simulator.policies.decisions import Decision
 from simulator.program.actions import Action
 from simulator.program.program import Program, RankProgram
 
@@ -15,7 +16,8 @@ from simulator.program.program import Program, RankProgram
 class Job:
     """steps: measured, after `warmup` others. source: where batches come from. timeout_s: of every collective.
 
-    double: float64 throughout (the correctness tests). keep_weights: hand back the trained parameters.
+    double: float64 throughout (the correctness tests). keep_weights: hand back the trained parameters. decisions: what
+    policies shall do (`policies/decisions.py`); None: they decide while it runs.
     """
 
     scenario: Any
@@ -29,6 +31,7 @@ class Job:
     double: bool = False
     keep_weights: bool = False
     timeout_s: float = 600.0
+    decisions: tuple[Decision, ...] | None = None
 
 
 @dataclass
