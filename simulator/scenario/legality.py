@@ -11,6 +11,7 @@ from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
 from simulator.policies.compression import compressor_of
+from simulator.scenario.divisions import check_context, check_groups, check_layers, check_tensor, neighbours
 from simulator.scenario.schema import Software
 
 DEGREES = ("tensor", "context", "data", "pipeline")
@@ -110,7 +111,7 @@ def check_batch(plan: Plan) -> None:
     if plan.global_batch % at_once:
         raise ScenarioError(
             f"{plan.global_batch} is not a multiple of microbatch {plan.microbatch} * data {plan.data} = {at_once}; "
-            f"the nearest that work are {_neighbours(plan.global_batch, at_once)}",
+            f"the nearest that work are {neighbours(plan.global_batch, at_once)}",
             key="plan.global_batch",
         )
 
@@ -133,11 +134,6 @@ def check_size(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
             f"more than the {MAX_PASSES:,} of one simulation; raise microbatch or data, or lower global_batch",
             key="plan.global_batch",
         )
-
-
-def _neighbours(value: int, step: int) -> str:
-    below = value // step * step
-    return f"{below} and {below + step}" if below else f"{step} and {2 * step}"
 
 
 def check_schedule(plan: Plan) -> None:
@@ -174,128 +170,9 @@ def check_schedule(plan: Plan) -> None:
         raise ScenarioError(
             f"{plan.microbatches} microbatches are not a multiple of pipeline {plan.pipeline}, and without overlap "
             "interleaved ranks whose groups differ wait for each other for ever; use --set plan.overlap.pipeline=true; "
-            f"the nearest global_batch that work are {_neighbours(plan.global_batch, step)}",
+            f"the nearest global_batch that work are {neighbours(plan.global_batch, step)}",
             key="plan.global_batch",
         )
-
-
-def check_layers(model: ModelSpec, plan: Plan) -> None:
-    """Every stage has something to run: uniform stages the same number of layers, others at least one."""
-    layers, stages = model.trunk.num_layers, plan.pipeline * plan.virtual_stages
-    product = f"pipeline {plan.pipeline} * virtual_stages {plan.virtual_stages} = {stages}"
-    if isinstance(plan.partition, tuple):
-        _check_stated_layers(plan.partition, layers, stages, product)
-    elif stages > max(layers, 1):
-        raise ScenarioError(f"{layers} layers cannot fill {product} stages; use fewer", key="plan.pipeline")
-    elif plan.partition == "uniform" and stages > 1 and layers % stages:
-        working = [p for p in range(1, layers + 1) if layers % (p * plan.virtual_stages) == 0]
-        near = sorted(working, key=lambda p: abs(p - plan.pipeline))[:2]
-        advice = (
-            f"the nearest pipeline degrees that work are {' and '.join(map(str, sorted(near)))}"
-            if near
-            else "use --set plan.virtual_stages=1"
-        )
-        raise ScenarioError(
-            f"{layers} layers do not divide into {product} equal stages; {advice}, or use "
-            "--set plan.partition=balanced",
-            key="plan.pipeline",
-        )
-
-
-def _check_stated_layers(stated: tuple[int, ...], layers: int, stages: int, product: str) -> None:
-    said, key, way_out = list(stated), "plan.partition", "or use --set plan.partition=balanced"
-    if len(stated) != stages:
-        raise ScenarioError(
-            f"{said} names {len(stated)} stages, and the plan has {product}; give {stages} numbers, {way_out}", key=key
-        )
-    if sum(stated) != layers:
-        raise ScenarioError(
-            f"{said} deals out {sum(stated)} layers, and the model has {layers}; change the numbers, {way_out}", key=key
-        )
-    if 0 in stated[1:-1]:
-        raise ScenarioError(
-            f"{said} leaves stage {stated.index(0, 1)} without a layer, which only the first and the last can be, with "
-            f"the embedding and the head; change the numbers, {way_out}",
-            key=key,
-        )
-
-
-def check_tensor(model: ModelSpec, plan: Plan) -> None:
-    """Whole heads and equal shares of the MLP on every tensor rank. A vocabulary is padded, as Megatron-LM does."""
-    trunk, tensor = model.trunk, plan.tensor
-    if tensor == 1:
-        return
-    for key in ("heads", "kv_heads", "ffn"):
-        width = getattr(trunk, key) or 0
-        if width % tensor:
-            raise ScenarioError(
-                f"{tensor} does not divide {key} {width}; "
-                f"the nearest tensor degrees that work are {_nearest_divisors(trunk, tensor)}",
-                key="plan.tensor",
-            )
-    if plan.overlap.tensor and not plan.sequence_parallel:
-        raise ScenarioError(
-            "true splits the gathers and scatters of sequence parallelism, and sequence_parallel is false; use "
-            "--set plan.sequence_parallel=true or --set plan.overlap.tensor=false",
-            key="plan.overlap.tensor",
-        )
-    if plan.sequence_parallel and trunk.seq % (tensor * plan.context):
-        raise ScenarioError(
-            f"sequence_parallel splits seq {trunk.seq} over tensor {tensor} * context {plan.context} ranks, which do "
-            f"not divide it; the nearest seq that work are {_neighbours(trunk.seq, tensor * plan.context)}, or use "
-            "--set plan.sequence_parallel=false",
-            key="plan.sequence_parallel",
-        )
-
-
-def check_groups(plan: Plan, cluster: Cluster) -> None:
-    """A tensor group may span nodes, not groups of nodes: its members run one kernel each and wait for the slowest."""
-    for end in cluster.group_ends:
-        if end % plan.tensor:
-            common = gcd(*cluster.group_ends)
-            working = [degree for degree in range(1, common + 1) if common % degree == 0]
-            near = sorted(sorted(working, key=lambda degree: abs(degree - plan.tensor))[:2])
-            first, words = end - end % plan.tensor, " and ".join(map(str, near))
-            raise ScenarioError(
-                f"ranks {first} to {first + plan.tensor - 1} would be one tensor group, and a group of nodes ends at "
-                f"rank {end - 1}; the nearest tensor degrees that work are {words}, or let the groups before that "
-                f"hold a multiple of {plan.tensor} GPUs",
-                key="plan.tensor",
-            )
-
-
-def check_context(model: ModelSpec, plan: Plan) -> None:
-    """Equal slices of the sequence (a causal ring: equal pairs of chunks); by heads, whole heads on every rank."""
-    trunk, context = model.trunk, plan.context
-    if context == 1:
-        return
-    chunks = 2 * context if plan.context_kind == "ring" and trunk.causal else context
-    if trunk.seq % chunks:
-        raise ScenarioError(
-            f"seq {trunk.seq} does not divide into the {chunks} equal chunks of context {context} "
-            f"({plan.context_kind}); the nearest seq that work are {_neighbours(trunk.seq, chunks)}",
-            key="plan.context",
-        )
-    if plan.context_kind == "ring":
-        return
-    for key in ("heads", "kv_heads"):
-        width, ranks = getattr(trunk, key), plan.tensor * context
-        if width % ranks:
-            working = [degree for degree in range(1, width + 1) if width % (plan.tensor * degree) == 0]
-            near = sorted(sorted(working, key=lambda degree: abs(degree - context))[:2])
-            raise ScenarioError(
-                f"all_to_all deals {key} {width} out over tensor {plan.tensor} * context {context} = {ranks} ranks, "
-                f"which do not divide it; the nearest context degrees that work are {' and '.join(map(str, near))}, or "
-                "use --set plan.context_kind=ring",
-                key="plan.context",
-            )
-
-
-def _nearest_divisors(trunk, tensor: int) -> str:
-    common = gcd(gcd(trunk.heads, trunk.kv_heads), trunk.ffn or trunk.heads)
-    working = [degree for degree in range(1, common + 1) if common % degree == 0]
-    near = sorted(sorted(working, key=lambda degree: abs(degree - tensor))[:2])
-    return " and ".join(map(str, near))
 
 
 def check_gradients(plan: Plan) -> None:

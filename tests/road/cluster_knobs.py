@@ -1,4 +1,4 @@
-"""Knobs of spelt-out and mixed clusters and of faults, as rows for `test_knobs.Knob`; what is looked at by name."""
+"""Knobs of spelt-out and mixed clusters and of faults, as rows for `knobs.Knob`; what is looked at by name."""
 
 MIXED = "cluster={groups: [{preset: dgx_h100, nodes: 1}, {preset: dgx_a100, nodes: 1}]}; plan.tensor=1"
 STAR = ("cluster={devices: [{name: a, count: 4, device: a100_sxm4_80gb}], links: [{ends: [a, sw], gbit_per_s: 100}]};"

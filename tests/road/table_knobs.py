@@ -1,6 +1,6 @@
 """Keys of the embedding tables: rows for `test_knobs.py`.
 
-A row: base, key, setting of the first, of the second, what is looked at (a function of `test_knobs.py` and what it is
+A row: base, key, setting of the first, of the second, what is looked at (a function of `knobs.py` and what it is
 asked for), how the first compares with the second, settings of both.
 """
 

@@ -1,0 +1,18 @@
+"""Settings that rows of knobs share."""
+
+PIPE = "plan.tensor=1; plan.pipeline=4; plan.data=2"
+DEEP = "plan.tensor=1; plan.pipeline=4; plan.data=2; plan.global_batch=32; model.trunk.layers=16; model.trunk.vocab=500"
+BIG = "model.trunk.hidden=4096; model.trunk.heads=32; model.trunk.seq=1024"
+LAYER_22B = ("model.trunk.hidden=6144; model.trunk.heads=64; model.trunk.seq=2048; plan.microbatch=4;"
+             "plan.global_batch=4; plan.tensor=8")  # fmt: skip
+SLOW_NET = "cluster.nodes=2; cluster.nic_gbit_per_s=1; plan.tensor=8; plan.data=2"
+NVLINK = "plan.tensor=1; plan.data=8"
+TWO_NODES = "cluster.nodes=2; plan.tensor=1"
+SLOW_NODES = TWO_NODES + "; cluster.nic_gbit_per_s=10"
+EVEN = TWO_NODES + "; cluster.nic_gbit_per_s=100; model.trunk.layers=12; model.trunk.seq=2048; plan.bucket_mib=5"
+ONE_H100 = "cluster.nodes=1; plan.tensor=1; plan.pipeline=1; plan.sequence_parallel=false"
+TWO_H100 = ONE_H100 + "; cluster.nodes=2; plan.data=16; plan.global_batch=16"
+SPLIT = LAYER_22B + "; cluster.preset=dgx_h100; plan.sequence_parallel=true"
+LONG = "model.trunk.seq=32768; plan.data=1"
+HEADS = LONG + "; plan.context=2; model.trunk.kv_heads=16"
+GROUPED = LONG + "; plan.context=2; model.trunk.kv_heads=8"
