@@ -48,8 +48,6 @@ NOT_YET: tuple[Line, ...] = (
     ("precision.gradients", lambda f: f.precision.gradients == "fp8", "use bf16 or fp32"),
     ("precision.reduce", lambda f: f.precision.reduce == "fp8", "use bf16 or fp32"),
     ("software.compile", lambda f: f.software.compile, "use false"),
-    ("plan.recompute", lambda f: f.plan.recompute == "selective_op" and f.plan.context > 1,
-     "use none, selective or full beside context"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
     ("plan.embedding_sharding", _sharding_asks(("column_wise", "table_row_wise", "grid")),

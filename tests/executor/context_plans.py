@@ -14,6 +14,10 @@ CONTEXT_PLANS = {
         ("gpt", {"context": 2, "context_kind": "all_to_all", "recompute": "selective",
                  "sets": ("software.attention=unfused",)}),
         ("hstu", {"context": 2, "embedding_sharding": "table_wise", **SMALL_BUCKETS}),
+        *((model, {"context": 2, "context_kind": kind, "recompute": "selective_op"})
+          for model in ("llama", "gpt", "hstu") for kind in ("ring", "all_to_all")),
+        ("bert", {"context": 2, "context_kind": "all_to_all", "recompute": "selective_op",
+                  "sets": ("software.attention=unfused",)}),
         *((model, {"tensor": 2, "sequence_parallel": True, **SPLIT}) for model in ("llama", "gpt", "bert", "hstu")),
     ],
     4: [
@@ -25,6 +29,8 @@ CONTEXT_PLANS = {
         ("llama", {"context": 2, "pipeline": 2, "schedule": "zb_h1", "microbatch": 1}),
         ("gpt", {"context": 2, "data": 2, "zero": 1, "optimizer": "adam", **SMALL_BUCKETS}),
         ("gpt", {"context": 4, "context_kind": "all_to_all"}),
+        ("llama", {"context": 2, "tensor": 2, "sequence_parallel": True, "recompute": "selective_op"}),
+        ("llama", {"context": 2, "pipeline": 2, "schedule": "zb_h1", "microbatch": 1, "recompute": "selective_op"}),
         ("gpt", {"tensor": 4, "sequence_parallel": True, **SPLIT}),
         ("llama", {"tensor": 2, "context": 2, "sequence_parallel": True, "recompute": "full", **SPLIT}),
         ("llama", {"tensor": 2, "pipeline": 2, "schedule": "zb_h1", "microbatch": 1, "sequence_parallel": True,

@@ -129,6 +129,30 @@ def test_selective_recomputation_exchanges_nothing_again():
     assert messages(recompute(GPT_22B, attention, cut, "full")) == messages(forward(GPT_22B, attention, cut))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_cheap_ops_are_run_again_but_nothing_is_sent_or_turned_again(kind):
+    """selective_op: Q, and K and V as they travelled or came, are kept; of a layer the norm's output and the MLP's
+    activations go. Whole samples keep the QKV product instead, and turn Q and K of it again."""
+    attention, mlp = units(LLAMA3_8B)[1:3]
+    cut, trunk = sliced(2, kind), LLAMA3_8B.trunk
+    again = recompute(LLAMA3_8B, attention, cut, "selective_op")
+    assert [step.op for step in again] == ["layernorm"]
+    assert [step.op for step in recompute(LLAMA3_8B, attention, Cut(2, SEQ), "selective_op")][1:] == ["elementwise"]
+    norm = cut.bytes * cut.tokens * trunk.hidden
+    saved = [kept_bytes(LLAMA3_8B, unit, cut) - kept_bytes(LLAMA3_8B, unit, cut, "selective_op")
+             for unit in (attention, mlp)]  # fmt: skip
+    assert saved == [norm, norm + cut.bytes * cut.tokens * trunk.ffn]
+    hstu, cut = units(HSTU)[1], sliced(2, kind)
+    inside = cut.bytes * cut.tokens * HSTU.trunk.query_width
+    saved = kept_bytes(HSTU, hstu, cut) - kept_bytes(HSTU, hstu, cut, "selective_op")
+    assert saved == cut.bytes * cut.tokens * HSTU.trunk.hidden + 5 * inside  # SiLU of four parts; the gated output
+
+
+def test_an_unfused_core_is_run_again_from_the_heads_that_came():
+    attention, cut = units(GPT_22B)[1], sliced(2, "all_to_all", attention="unfused")
+    assert recompute(GPT_22B, attention, cut, "selective_op")[1:] == recompute(GPT_22B, attention, cut, "selective")
+
+
 def test_a_ring_needs_log_sum_exps():
     with pytest.raises(ScenarioError, match=r"software\.attention=flash or --set plan\.context_kind=all_to_all"):
         sliced(2, attention="unfused")

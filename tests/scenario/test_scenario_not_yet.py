@@ -18,7 +18,6 @@ ASKS = {
     "precision.gradients": "precision.gradients=fp8",
     "precision.reduce": "precision.reduce=fp8",
     "software.compile": "software.compile=true",
-    "plan.recompute": "plan={context: 2, recompute: selective_op, microbatch: 32, global_batch: 512}",
     "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",
     "plan.embedding_sharding": "plan.embedding_sharding={item: grid}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",

@@ -55,7 +55,10 @@ def _attention_branch(env: Env, unit, weights, x) -> torch.Tensor:
     )
     if style.rotary:
         turned = partial(rotate, spans=env.spans)
-        query, key = env.cheap.again(turned, query), env.cheap.again(turned, key)
+        if env.context.size == 1:
+            query, key = env.cheap.again(turned, query), env.cheap.again(turned, key)
+        else:  # they go to other ranks: kept as they are sent
+            query, key = turned(query), turned(key)
     out = core(env, query, key, value)
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
     return _biased(row_linear(out, weights[f"{unit.name}.proj.weight"], env.tensor), weights, f"{unit.name}.proj")

@@ -90,12 +90,13 @@ class Hstu:
 
     def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none") -> int:
         """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input;
-        over a context group what was exchanged. selective_op: the unit's input, the GEMM's output and the attention's.
+        over a context group what was exchanged. selective_op: the unit's input, the GEMM's output and the attention's,
+        and what was exchanged.
         """
         inside = cut.tokens * cut.share(trunk.query_width)
-        if mode == "selective_op":
-            return cut.bytes * (cut.shard_tokens * trunk.hidden + (PARTS + 1) * inside)
         exchanged = context.copied_elements(trunk, cut) if cut.context > 1 else 0
+        if mode == "selective_op":
+            return cut.bytes * (cut.shard_tokens * trunk.hidden + (PARTS + 1) * inside + exchanged)
         return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside + exchanged)
 
     def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:

@@ -117,10 +117,12 @@ class Style:
 
     def cheap(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
         """What selective_op runs again: norm, rotary positions, activation and an unfused core. A norm behind the
-        residual would need the branch's product; a ReLU's backward keeps nothing but what the next product reads."""
+        residual would need the branch's product; a ReLU's backward keeps nothing but what the next product reads. What
+        goes to other ranks of a context group is kept as it was sent or came: nothing is turned again."""
         steps: list[Step] = [] if self.norm_behind else [self.norm_forward(trunk, cut)]
         if unit.kind == "attention":
-            steps += (*self._rotary(trunk, cut), *self.core(trunk, unit, cut))
+            turned = self._rotary(trunk, cut) if cut.context == 1 else ()
+            steps += (*turned, *self.core(trunk, unit, cut))
         elif not self.relu:
             steps.append(self._activation(trunk, cut, 3 if self.gated else 2))
         return tuple(steps)
@@ -132,7 +134,7 @@ class Style:
         and the output projection's input; mlp: the activation's input and output; mode none: the s^2 matrices. Q and K
         that were turned stand beside the QKV product: V is a view of it, so that none of it can go. ReLU's backward
         reads its output alone. Unfused, SiLU of the gate is a tensor of its own. selective_op keeps what `cheap` starts
-        from: the unit's input, its products, masks, the attention core's output.
+        from: the unit's input, its products (over a context group what they were sent as), masks, the core's output.
         """
         size, tokens, cheap = cut.bytes, cut.tokens, mode == "selective_op"
         query, key = cut.share(trunk.query_width), cut.share(trunk.kv_width)
