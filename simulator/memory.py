@@ -14,6 +14,7 @@ from simulator.activations import Activations
 from simulator.cluster import Cluster, Device
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
+from simulator.policies.compression import compressor_of, leaves_alone
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.held import NOTHING, Touch, touches
 from simulator.program.lowering import local_shapes
@@ -86,7 +87,7 @@ def _rank_memory(own: RankProgram, scenario, cut: Cut) -> list[RankMemory]:
         at_rest["gradients"] = 0
     at_rest["activations"] = 0
     at_rest["embeddings"] = tables.storage_bytes(scenario) + tables.gradient_bytes(scenario) if holds_tables else 0
-    at_rest["buffers"] = _buffers(own, scenario, count, holds_tables)
+    at_rest["buffers"] = _buffers(own, scenario, holds_tables)
     by_kind = tuple(_Walk(own, scenario, cut, at_rest).peak().items())
     devices = _devices(own, scenario.cluster)
     return [RankMemory(rank, by_kind, memory_limit(device)) for device, rank in devices.items()]
@@ -159,12 +160,19 @@ class _Walk:
         return memory_rules.part(self.numel[name], self.plan.shards) * self.plan.shards
 
 
-def _buffers(own: RankProgram, scenario, count: int, holds_tables: bool) -> int:
+def _buffers(own: RankProgram, scenario, holds_tables: bool) -> int:
     """Receive buffers of the pipeline, exchanged vectors of the tables, what a compressor keeps between steps."""
     receives = {launch.stream: launch.action.size_bytes for launch in own.launches if launch.action.verb == "recv"}
     total = sum(receives.values())
     if holds_tables:
         total += tables.buffer_bytes(scenario)
-    if scenario.plan.compression.error_feedback and own.buckets:
-        total += count * DTYPE_BYTES[scenario.precision.reduce]
+    plan = scenario.plan
+    if plan.compression.method != "none" and own.buckets:
+        size = DTYPE_BYTES[scenario.precision.reduce]
+        compressor = compressor_of(plan)
+        total += sum(
+            compressor.remembered(bucket.numel) * size
+            for bucket in own.buckets
+            if not leaves_alone(plan, bucket.numel * size)
+        )
     return total
