@@ -28,14 +28,17 @@ TOKENS = "tokens"
 
 @dataclass(frozen=True)
 class Microbatch:
-    """ids: int64[samples, positions] for "tokens" and for each sparse table by name. labels: int64[samples, positions]:
+    """ids: int64[samples, positions] for "tokens" and for each sparse table by name; of one that pools, [samples,
+    lookups]. labels: int64[samples, positions]:
     the row to predict, or 0/1 for a binary head without table. weights: float64[samples, positions] in the loss, 0 for
-    padding. scored: int64[samples, positions, 1 + negatives], rows of the head's table, the positive first."""
+    padding. scored: int64[samples, positions, 1 + negatives], rows of the head's table, the positive first. numbers:
+    float64[samples, features], the input of a DLRM's bottom MLP."""
 
     ids: dict[str, np.ndarray]
     labels: np.ndarray
     weights: np.ndarray
     scored: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def synthetic(scenario, step: int, data_rank: int) -> Batch:
 
 def share_of(
     scenario, data_rank: int, ids: dict[str, np.ndarray], labels: np.ndarray, weights: np.ndarray,
-    scored: np.ndarray | None = None,
+    scored: np.ndarray | None = None, numbers: np.ndarray | None = None,
 ) -> Batch:  # fmt: skip
     """A data rank's part of a global batch whose arrays begin with the samples of all ranks."""
     size = scenario.plan.microbatch
@@ -70,6 +73,7 @@ def share_of(
             Microbatch(
                 {name: array[rows] for name, array in ids.items()},
                 labels[rows], weights[rows], None if scored is None else scored[rows],
+                None if numbers is None else numbers[rows],
             )
         )  # fmt: skip
     return Batch(tuple(microbatches), float(weights.sum()))
@@ -83,8 +87,10 @@ def _global_batch(scenario, step: int):
     if token := token_table(model):
         drawn[TOKENS] = _draw(generator, TOKEN_IDS, token[0], (samples, seq + 1))
     for table in sparse_tables(model):
-        drawn[table.name] = _draw(generator, table.ids, table.rows, (samples, seq + 1))
-    ids = {name: array[:, :-1] for name, array in drawn.items()}
+        asked = seq + 1 if table.pooling == "none" else table.lookups_per_sample
+        drawn[table.name] = _draw(generator, table.ids, table.rows, (samples, asked))
+    pooled = {table.name for table in model.tables if table.pooling != "none"}
+    ids = {name: array if name in pooled else array[:, :-1] for name, array in drawn.items()}
     weights, scored = np.ones((samples, seq)), None
     head = model.head
     if head.kind in ("lm", "full_softmax"):
@@ -102,7 +108,14 @@ def _global_batch(scenario, step: int):
         scored = np.concatenate([labels[:, :, None], negatives], axis=2)
     else:
         labels = (generator.random((samples, seq)) < 0.5).astype(np.int64)
-    return ids, labels, weights, scored
+    numbers = _numbers(generator, (samples, model.dense.features)) if model.is_dlrm else None
+    return ids, labels, weights, scored, numbers
+
+
+def _numbers(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """What a DLRM makes of Criteo's counters, log(1 + count) (facebookresearch/dlrm, data_utils.py); counts n with
+    P(n or more) = 1 / (n + 1)."""
+    return np.log(np.floor(1.0 / (1.0 - generator.random(shape))))
 
 
 def _draw(generator: np.random.Generator, ids, rows: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -112,7 +112,10 @@ class Interpreter:
     # microbatches and tables
 
     def _inputs(self, number: int, microbatch: Microbatch, total_weight: float) -> Inputs:
-        flat = {name: self._flat(array) for name, array in microbatch.ids.items()}
+        pooled = {table.name for table in self.scenario.model.tables if table.pooling != "none"}
+        flat = {
+            name: self._bags(array) if name in pooled else self._flat(array) for name, array in microbatch.ids.items()
+        }
         if self.tables is not None:
             asked = {name: ids for name, ids in flat.items() if name != TOKENS}
             if microbatch.scored is not None:
@@ -121,7 +124,10 @@ class Interpreter:
                 asked[table] = torch.cat([asked[table][:, None], scored], dim=1).reshape(-1)
             self.tables.present(number, asked)
         weights = self._flat(microbatch.weights).to(self.env.numerics.loss) / total_weight
-        return Inputs(flat.get(TOKENS, flat.get(self._token_table())), self._flat(microbatch.labels), weights)
+        inputs = Inputs(flat.get(TOKENS, flat.get(self._token_table())), self._flat(microbatch.labels), weights)
+        if microbatch.numbers is not None:
+            inputs.numbers = torch.as_tensor(microbatch.numbers).to(self.device, self.env.numerics.activations)
+        return inputs
 
     def _token_table(self) -> str | None:
         return self.scenario.model.head.table
@@ -132,6 +138,10 @@ class Interpreter:
         if self.layout.context > 1:
             tensor = torch.cat([tensor[at : at + count] for at, count in self.env.spans])
         return tensor.reshape(-1, *tensor.shape[2:])
+
+    def _bags(self, array) -> torch.Tensor:
+        """[samples, lookups] -> [samples * lookups], sample after sample, on the device."""
+        return torch.as_tensor(array).to(self.device).reshape(-1)
 
     def _lookup(self, action: Action) -> None:
         with torch.no_grad():
@@ -177,7 +187,6 @@ class Interpreter:
         bucket, name = self.dense.buckets[action.bucket], action.bucket
         with torch.no_grad():
             if action.phase == 0:
-                bucket.state["rank"] = self.dense.data.index
                 bucket.state["gradient"] = bucket.gradients.to(self.env.numerics.reduce)
             shapes, received = self._shapes(name), self.payloads.get(name)
             payload = self.compressor.pack(action.phase, bucket.state["gradient"], shapes, bucket.state, received)

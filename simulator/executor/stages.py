@@ -69,6 +69,7 @@ class Stages:
         self.scenario, self.own, self.env, self.dense, self.tables = scenario, own, env, dense, tables
         self.tensor, self.recorder, self.keep = tensor, recorder, keep
         self.plan, self.layout, self.units = scenario.plan, scenario.layout, blocks.units(scenario.model)
+        self.enters = blocks.vectors_enter(scenario.model)
         self.num_stages = num_stages(self.plan)
         self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
         self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}
@@ -101,11 +102,12 @@ class Stages:
         """Runs F; leaves its output to the send, to the next segment, or to the losses."""
         stage, microbatch = action.stage, action.microbatch
         inputs = self.step.inputs[microbatch]
+        if self._reads_vectors(action):
+            self._take_vectors(microbatch, inputs)
         if action.segment:
             x = self.step.mail.pop(("F", stage, microbatch))
         elif stage == 0:
             x = None
-            self._take_vectors(microbatch, inputs)
         else:
             x = self._take("F", stage, stage - 1, microbatch)
         for place in self._of_action(action):
@@ -147,12 +149,12 @@ class Stages:
             grad = None if saved.x is None else saved.x.grad
             for bucket in self.dense.of_units(piece.first, piece.last):
                 bucket.collect_autograd()
+        if self._reads_vectors(action):
+            self._give_vectors(microbatch, inputs)
         if own[0] > 0:
             self.step.mail["B", stage, microbatch] = grad
         elif stage > 0:
             self._hand_on("B", stage, stage - 1, microbatch, grad)
-        else:
-            self._give_vectors(microbatch, inputs)
 
     def weight_gradients(self, action: Action) -> None:
         """Runs W, piece by piece."""
@@ -172,6 +174,11 @@ class Stages:
             x = self._run(piece.first, piece.last, leaf, inputs)
             self.step.saved[stage, microbatch, place] = Saved(leaf, x)
         self.recorder.span.recomputed.append((begin, self.recorder.now()))
+
+    def _reads_vectors(self, action: Action) -> bool:
+        """Whether a compute action runs the unit that looked-up vectors enter."""
+        first, last = self.own.chunk(action.stage).span(action.verb, action.segment)
+        return action.stage == 0 and first <= self.enters <= last
 
     def _take_vectors(self, microbatch: int, inputs: Inputs) -> None:
         if self.tables is None:

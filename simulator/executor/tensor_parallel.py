@@ -26,6 +26,13 @@ class WeightGradients:
     def __init__(self) -> None:
         self.waiting: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Tensor | None]] | None = None
 
+    def put(self, weight: torch.Tensor, grad: torch.Tensor, x: torch.Tensor) -> None:
+        """A product whose input is whole here: now, or when W runs."""
+        if self.waiting is not None:
+            self.waiting.append((weight, grad, x, None))
+        else:
+            accumulate_product(weight, grad, x)
+
     @contextmanager
     def put_off(self) -> Iterator[list]:
         """Within it nothing is multiplied: what waits is in the list."""
@@ -124,6 +131,9 @@ class ColumnLinear(torch.autograd.Function):
         tensor: Tensor = ctx.tensor
         group, size = tensor.group, tensor.element_bytes
         bias_grad = grad.sum(0) if ctx.has_bias else None
+        if not ctx.needs_input_grad[0]:  # of data, which is never sharded
+            tensor.weights.put(weight, grad, x)
+            return None, None, bias_grad, None
         begin = group.begin_reduce_scatter if tensor.shards_sequence else group.begin_all_reduce
         if tensor.weights.waiting is not None:
             tensor.weights.waiting.append((weight, grad, x, tensor if tensor.shards_sequence else None))

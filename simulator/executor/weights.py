@@ -37,7 +37,7 @@ def parts(model: ModelSpec, unit: Unit, parameter: Parameter) -> tuple[int, ...]
         return trunk.query_width, trunk.kv_width, trunk.kv_width
     if ".uvqk." in parameter.name:
         return (trunk.query_width,) * 4
-    style = blocks.STYLES[trunk.block]
+    style = blocks.STYLES.get(trunk.block)
     if ".fc1." in parameter.name and isinstance(style, Style) and style.gated:
         return trunk.ffn, trunk.ffn
     return (parameter.shape[0],)

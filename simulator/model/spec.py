@@ -35,6 +35,7 @@ class Trunk(Value):
 
     kv_heads: key and value heads (grouped-query attention); heads must be a multiple. ffn: inner width of the MLP.
     vocab: rows of the token embedding and of the output projection, 0 for neither. seq: longest sample, in positions.
+    block none: no trunk; the model is a DLRM (`Dense`), and a sample, one row of its data, is one position.
     """
 
     block: Block = "none"
@@ -69,6 +70,11 @@ class Trunk(Value):
             if self.block == "profiled":
                 raise ValueError("block profiled needs layers as a list of {forward_s, backward_s, ...}")
             raise ValueError(f"block {self.block} needs layers as a number; a list of layers belongs to block profiled")
+        if self.block == "none":
+            for key in self.model_fields_set - {"block"}:
+                if getattr(self, key) and (key, self.seq) != ("seq", 1):
+                    raise ValueError(f"block none has no {key}; leave it out, or name the block that has")
+            self.__dict__["seq"] = 1
         if self.block in ("none", "profiled"):
             resolved = {"layers": self.layers or 0, "hidden": self.hidden or 0, "heads": self.heads or 0,
                         "seq": self.seq or 0, "ffn": self.ffn or 0, "causal": bool(self.causal),
@@ -180,11 +186,20 @@ class Head(Value):
 
 
 class Dense(Value):
-    """The dense parts of a DLRM; `top` alone is the MLP of a binary head behind a trunk."""
+    """The dense parts of a DLRM (arXiv 1906.00091); `top` alone is the MLP of a binary head behind a trunk.
 
+    features: numbers in a row, the input of `bottom`, an MLP of these widths whose output is a vector like a table's.
+    interaction: what is made of those vectors. dot: the products of all pairs, behind the bottom's vector; cat: all of
+    them side by side; dcn_v2: that through low-rank cross layers (arXiv 2008.13535). top: the MLP from there to the
+    logits.
+    """
+
+    features: Positive = 13
     bottom: tuple[Positive, ...] = ()
     top: tuple[Positive, ...] = ()
     interaction: Literal["none", "dot", "cat", "dcn_v2"] = "none"
+    cross_layers: Positive = 3
+    cross_rank: Positive = 512
 
 
 class Adapter(Value):
@@ -203,6 +218,11 @@ class ModelSpec(Value):
     head: Head | None = None
     dense: Dense | None = None
     adapter: Adapter | None = None
+
+    @property
+    def is_dlrm(self) -> bool:
+        """No trunk: vectors of tables and the bottom MLP's meet in an interaction."""
+        return self.trunk.block == "none"
 
     def table(self, name: str) -> Table:
         """The table of that name."""

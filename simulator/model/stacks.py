@@ -6,6 +6,7 @@
 | megatron_2022 | unfused | beside the weight gradient's GEMM | added in a pass of their own | persistent | yes |
 | current | flash | beside the weight gradient's GEMM | added by the GEMM | persistent | yes |
 | torch | flash | beside the weight gradient's GEMM | added by the GEMM | torch's | yes |
+| deeplearning_examples | as torch; the dense parts of a DLRM are fused kernels | | | | |
 
 Read from github, by date, never from residuals:
 - megatron_2021: Megatron-LM of SC'21 (arXiv 2104.04473, April 2021): `copy_to_tensor_model_parallel_region` reduces in
@@ -18,6 +19,8 @@ Read from github, by date, never from residuals:
   FlashAttention (arXiv 2205.14135) is of the same month and came to Megatron-LM later.
 - current: Megatron-core since 0.2 and NeMo: LinearWithGradAccumulationAndAsyncCommunication with its fused
   wgrad_gemm_accum kernels, flash attention. That Transformer Engine does the same is assumed.
+- deeplearning_examples: NVIDIA/DeepLearningExamples, PyTorch/Recommendation/DLRM of 2021: apex.mlp.MLP (bias and ReLU
+  in the products' epilogues), dotBasedInteract in one kernel, embeddings that leave in the activations' dtype.
 - torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
 
 Not parted by generation: dropout and activation kernels, and norms of other families (each block states its own).
@@ -37,6 +40,7 @@ class Stack:
     elementwise_loss: all of Megatron's, whose vocab_parallel_cross_entropy is max, sub_, exp, sum, div_ (the same code
     from 2021 to Megatron-core's default); False: one softmax kernel. separate_kernels: a gate's SiLU and product, and
     the loss in fp32, are kernels of PyTorch's own, and each keeps what its backward reads (memory only).
+    fused_mlp: a DLRM's MLPs and dot interaction are fused kernels (`model/blocks/mlp.py`, `dlrm_interaction.py`).
     """
 
     name: str
@@ -47,13 +51,15 @@ class Stack:
     norm: str
     elementwise_loss: bool
     separate_kernels: bool = False
+    fused_mlp: bool = False
 
 
 MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False, "apex", True)
 MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent", True)
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
 TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
-STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT, TORCH)}
+EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True)
+STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT, EXAMPLES, TORCH)}
 
 
 def newest(defaults: Iterable[Mapping[str, str]]) -> Mapping[str, str]:

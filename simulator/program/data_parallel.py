@@ -8,7 +8,7 @@ What ZeRO 2 and 3 do within a microbatch is `sharded.py`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from simulator.model.memory_rules import part
@@ -62,18 +62,20 @@ class Sharing:
 
 
 def make_buckets(
-    chunks: tuple[Chunk, ...], numel: Callable[[int], int], bucket_bytes: int, element_bytes: int
-) -> tuple[Bucket, ...]:
+    chunks: tuple[Chunk, ...], numel: Callable[[int], int], bucket_bytes: int, element_bytes: int,
+    seams: Collection[int] = (),
+) -> tuple[Bucket, ...]:  # fmt: skip
     """Fuses units into buckets, chunk by chunk, last chunk first: the order in which gradients become ready.
 
     numel: dense parameters of a unit on this rank. A unit is never split, so a bucket may exceed bucket_bytes by one.
+    seams: units at which something else starts in the middle of a pass (`embedding.py`); no bucket reaches across one.
     """
     buckets: list[Bucket] = []
     for chunk in sorted(chunks, key=lambda chunk: -chunk.stage):
         last, total = chunk.last, 0
         for unit in range(chunk.last, chunk.first - 1, -1):
             total += numel(unit)
-            if total * element_bytes >= bucket_bytes or unit == chunk.first:
+            if total * element_bytes >= bucket_bytes or unit == chunk.first or unit in seams:
                 buckets.append(Bucket(f"b{len(buckets)}", chunk.stage, unit, last, total))
                 last, total = unit - 1, 0
     return tuple(buckets)

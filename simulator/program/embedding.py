@@ -5,7 +5,9 @@ Reads the compute launches of a rank of stage 0; adds, for each microbatch, on s
     exchange ids -> lookup -> exchange vectors -> (gather vectors) -> F ... B -> exchange gradients -> lookup B
 
 and one `table_optimizer` at the end of the step, since sparse gradients accumulate over microbatches and apply once.
-Exchanges follow the compute action before them (TorchRec without its prefetch pipeline), so they are exposed.
+Exchanges follow the compute action before them (TorchRec without its prefetch pipeline). Where the first unit reads the
+vectors they are exposed; the units in front of the one that does, a DLRM's bottom MLP, run while vectors travel, and
+their backward pass while gradients do, as in TorchRec, whose lookups hand out awaitables.
 """
 
 from __future__ import annotations
@@ -15,23 +17,32 @@ from simulator.program.actions import Action
 from simulator.program.program import Chunk, Launch
 
 
-def add_tables(launches: list[Launch], chunks: tuple[Chunk, ...], traffic: Traffic) -> list[Launch]:
-    """The launches with the table work of every microbatch of stage 0."""
-    pieces = len(next(chunk for chunk in chunks if chunk.stage == 0).segments)
+def add_tables(
+    launches: list[Launch], chunks: tuple[Chunk, ...], traffic: Traffic, enters: int = 0
+) -> list[Launch]:  # fmt: skip
+    """The launches with the table work of every microbatch of stage 0. enters: the unit that reads the vectors."""
+    segments = next(chunk for chunk in chunks if chunk.stage == 0).segments
+    reads = next(place for place, (first, last) in enumerate(segments) if first <= enters <= last)
+    gives = len(segments) - 1 - reads
     complete: list[Launch] = []
     previous: tuple[str, ...] = ()
+    ready: tuple[str, ...] = ()
     for launch in launches:
         action = launch.action
         if launch.stream != "compute" or action.stage != 0:
             complete.append(launch)
-        elif action.verb == "F" and not action.segment:
-            before, ready = _forward(action.microbatch, traffic, previous)
-            complete += before
-            complete.append(Launch("compute", action.waiting_for(*ready)))
+        elif action.verb == "F":
+            if not action.segment:
+                before, ready = _forward(action.microbatch, traffic, previous)
+                complete += before
+            waits = ready if action.segment in (None, reads) else ()
+            complete.append(Launch("compute", action.waiting_for(*waits)))
         else:
             complete.append(launch)
-            if action.verb in "BI" and action.segment in (None, pieces - 1):
-                complete += _backward(action, traffic)
+            if action.verb in "BI" and action.segment in (None, gives) and traffic.vectors:
+                complete.append(_hand_back(action, traffic))
+            if action.verb in "BI" and action.segment in (None, len(segments) - 1):
+                complete.append(_accumulate(action, traffic))
         if launch.stream == "compute":
             previous = (complete[-1].action.name,) if complete[-1].stream == "compute" else previous
     return complete
@@ -67,10 +78,13 @@ def _forward(microbatch: int, traffic: Traffic, previous: tuple[str, ...]) -> tu
     return launches, () if ready == (lookup.name,) else ready
 
 
-def _backward(action: Action, traffic: Traffic) -> list[Launch]:
+def _hand_back(action: Action, traffic: Traffic) -> Launch:
     of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
-    accumulate = Action("lookup", **of)
-    if not traffic.vectors:
-        return [Launch("compute", accumulate)]
     gradients = Action("exchange gradients", **of, size_bytes=traffic.vectors, after=(action.name,))
-    return [Launch("embedding", gradients), Launch("compute", accumulate.waiting_for(gradients.name))]
+    return Launch("embedding", gradients)
+
+
+def _accumulate(action: Action, traffic: Traffic) -> Launch:
+    of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
+    after = (Action("exchange gradients", **of).name,) if traffic.vectors else ()
+    return Launch("compute", Action("lookup", **of, after=after))

@@ -25,7 +25,7 @@ from math import prod
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.stacks import TORCH, Stack
-from simulator.policies.compression import compressor_of, leaves_alone
+from simulator.policies.compression import compressor_of
 from simulator.program.actions import Action
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
@@ -41,7 +41,7 @@ from simulator.program.pipeline import schedule_named, schedule_order
 from simulator.program.placement import ends_meet, holder, place_units
 from simulator.program.priority import carried_buckets, carry_reductions
 from simulator.program.program import Bucket, Chunk, Launch, Program, RankProgram
-from simulator.program.segments import compute_launches, cut_at_buckets
+from simulator.program.segments import compute_launches, cut_at_buckets, cut_at_seams
 from simulator.program.sharded import gather_each, gather_once, make_blocks, scatter_each
 from simulator.program.transfers import add_transfers
 from simulator.units import DTYPE_BYTES, MIB
@@ -80,19 +80,21 @@ def local_numel(scenario, unit: int) -> int:
 def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, num_stages: int) -> RankProgram:
     layout, plan = scenario.layout, scenario.plan
     tied = tied_bytes(scenario) if pipeline_rank in (0, layout.pipeline - 1) else 0
-    buckets = _buckets(scenario, chunks)
+    traffic = tables.traffic(scenario) if pipeline_rank == 0 else None
+    enters = blocks.vectors_enter(scenario.model)
+    seams = (enters,) if enters and traffic else ()
+    buckets = _buckets(scenario, chunks, seams)
     carried = _carried(scenario, buckets, tied=bool(tied))
-    cut = _cuts(scenario, carries=bool(carried))
+    cut = _cuts(scenario, carries=bool(carried), seams=bool(seams))
     if any(cut(action) for action in order):
-        chunks = tuple(cut_at_buckets(chunk, buckets) for chunk in chunks)
+        chunks = tuple(cut_at_seams(cut_at_buckets(chunk, buckets), seams) for chunk in chunks)
     launches = compute_launches(order, chunks, cut)
     launches = add_transfers(
         launches, chunks, pipeline_rank, num_stages, lambda stage: holder(plan, stage), boundary_bytes(scenario),
         overlap=plan.overlap.pipeline,
     )  # fmt: skip
-    traffic = tables.traffic(scenario) if pipeline_rank == 0 else None
     if traffic:
-        launches = add_tables(launches, chunks, traffic)
+        launches = add_tables(launches, chunks, traffic, enters)
     if buckets:
         launches = _reduce(scenario, launches, chunks, buckets)
         launches = carry_reductions(launches, chunks, carried, starts_late=pipeline_rank > 0)
@@ -107,8 +109,9 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     return RankProgram(rank, layout.group("table", rank), chunks, buckets, tuple(launches))
 
 
-def _buckets(scenario, chunks: tuple[Chunk, ...]) -> tuple[Bucket, ...]:
-    """What is reduced together: buckets of a size, or blocks under ZeRO 3; none where nothing is reduced."""
+def _buckets(scenario, chunks: tuple[Chunk, ...], seams: tuple[int, ...]) -> tuple[Bucket, ...]:
+    """What is reduced together: buckets of a size, or blocks under ZeRO 3; none where nothing is reduced. seams: units
+    at which a new one begins."""
     plan = scenario.plan
     if plan.replicas == 1:
         return ()
@@ -117,8 +120,8 @@ def _buckets(scenario, chunks: tuple[Chunk, ...]) -> tuple[Bucket, ...]:
         return local_numel(scenario, unit)
 
     if plan.gathers_blocks:
-        return make_blocks(chunks, blocks.units(scenario.model), numel)
-    return make_buckets(chunks, numel, round(plan.bucket_mib * MIB), DTYPE_BYTES[scenario.precision.reduce])
+        return make_blocks(chunks, blocks.units(scenario.model), numel, seams)
+    return make_buckets(chunks, numel, round(plan.bucket_mib * MIB), DTYPE_BYTES[scenario.precision.reduce], seams)
 
 
 def _carried(scenario, buckets: tuple[Bucket, ...], *, tied: bool) -> tuple[Bucket, ...]:
@@ -129,13 +132,16 @@ def _carried(scenario, buckets: tuple[Bucket, ...], *, tied: bool) -> tuple[Buck
     return carried_buckets(buckets, overlap=plan.overlap.grad_reduce, recomputes=plan.recompute == "full", tied=tied)
 
 
-def _cuts(scenario, *, carries: bool) -> Callable[[Action], bool]:
-    """Which F, B and W are cut at the buckets' boundaries. carries: some are reduced in the next step's forward."""
+def _cuts(scenario, *, carries: bool, seams: bool) -> Callable[[Action], bool]:
+    """Which F, B and W are cut at the buckets' boundaries. carries: some are reduced in the next step's forward.
+    seams: every F and B is cut, for looked-up vectors enter in its middle."""
     plan, last = scenario.plan, scenario.microbatches - 1
     first_forward = carries or plan.gathers_blocks or (plan.shards > 1 and plan.overlap.param_gather)
     last_backward = plan.replicas > 1 and plan.overlap.grad_reduce
 
     def cut(action: Action) -> bool:
+        if seams and action.verb in "FB":
+            return True
         if action.verb == "F":
             return (plan.gathers_blocks and plan.scatters_each) or (first_forward and action.microbatch == 0)
         return action.verb in "BW" and (plan.scatters_each or (last_backward and action.microbatch == last))
@@ -162,7 +168,7 @@ def _reduce(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...
     spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
     return compress_reductions(
         launches,
-        lambda action: None if leaves_alone(plan, action.size_bytes) else compressor_of(plan),
+        compressor_of(plan),
         lambda name: local_shapes(scenario, *spans[name]),
         scenario.precision.reduce,
     )
@@ -224,6 +230,7 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         norm=stack.norm,
         elementwise_loss=stack.elementwise_loss,
         separate_kernels=stack.separate_kernels,
+        fused_mlp=stack.fused_mlp,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
         fresh_gradients=plan.scatters_each,
     )

@@ -53,6 +53,8 @@ def stage_layers(scenario) -> tuple[int, ...]:
     plan, num_layers, stages = scenario.plan, scenario.model.trunk.num_layers, num_stages(scenario.plan)
     if isinstance(plan.partition, tuple):
         return plan.partition
+    if not num_layers:  # a DLRM: one stage holds all of it
+        return (0,) * stages
     if plan.partition == "balanced":
         return balanced_partition(*_costs(scenario, num_layers, stages))
     if num_layers % stages:

@@ -17,7 +17,7 @@ events that they wait for:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from simulator.model.blocks import Unit
 from simulator.program.actions import COMPUTE_VERBS, Action
@@ -28,11 +28,13 @@ PREFETCH = 1
 """Blocks whose gather may run ahead of the one that computes (FSDP2's default, and FSDP1's `limit_all_gathers`)."""
 
 
-def make_blocks(chunks: tuple[Chunk, ...], units: Sequence[Unit], numel: Callable[[int], int]) -> tuple[Bucket, ...]:
+def make_blocks(
+    chunks: tuple[Chunk, ...], units: Sequence[Unit], numel: Callable[[int], int], seams: Collection[int] = ()
+) -> tuple[Bucket, ...]:
     """One bucket for each layer, for the embedding and for the head, last chunk and last block first.
 
     numel: dense parameters of a unit on this rank. A block without parameters belongs to the one before it (the first:
-    to the one behind it), since nothing of it is gathered.
+    to the one behind it), since nothing of it is gathered. No block reaches across a seam (see `make_buckets`).
     """
     blocks: list[Bucket] = []
     for chunk in sorted(chunks, key=lambda chunk: -chunk.stage):
@@ -40,7 +42,7 @@ def make_blocks(chunks: tuple[Chunk, ...], units: Sequence[Unit], numel: Callabl
         for index in range(chunk.first, chunk.last + 1):
             count, unit = numel(index), units[index]
             same = bool(spans) and unit.layer == units[spans[-1][1]].layer >= 0
-            if spans and (same or not count or not spans[-1][2]):
+            if spans and index not in seams and (same or not count or not spans[-1][2]):
                 spans[-1][1:] = index, spans[-1][2] + count
             else:
                 spans.append([index, index, count])

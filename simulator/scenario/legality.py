@@ -12,6 +12,7 @@ from simulator.model.stacks import STACKS
 from simulator.plans import Plan
 from simulator.policies.compression import compressor_of
 from simulator.scenario.divisions import check_context, check_groups, check_layers, check_tensor, neighbours
+from simulator.scenario.dlrm_rules import check_dlrm
 from simulator.scenario.schema import Software
 
 DEGREES = ("tensor", "context", "data", "pipeline")
@@ -33,6 +34,7 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_degrees(plan, cluster)
     check_batch(plan)
     check_size(model, plan, cluster)
+    check_dlrm(model, plan)
     check_schedule(plan)
     check_layers(model, plan)
     check_tensor(model, plan)
@@ -222,8 +224,6 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
     if algorithm == "auto" or layout.data * layout.context == 1:
         return
     ops = ("reduce_scatter", "all_gather") if plan.zero else compressor_of(plan).collectives
-    if plan.compression.min_bytes:  # small buckets are reduced as they are
-        ops = (*ops, "all_reduce")
     groups = {"shard": ops, "replica": ("all_reduce",)} if layout.shard else {"data": ops}
     for pipeline_rank in range(layout.pipeline):
         for kind, own in groups.items():

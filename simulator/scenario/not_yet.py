@@ -14,10 +14,9 @@ from simulator.scenario.messages import shown
 from simulator.scenario.schema import ScenarioFile, Serving
 from simulator.values import Value
 
-ONLY_GATHERED = ("topk_sampled", "dgc")
-"""Compressors that pick entries over the whole bucket: no region's owner could be sent a fixed number."""
-
 Line = tuple[str, Callable[[ScenarioFile], bool], str]
+
+BUILT_COMPRESSORS = ("none", "bf16", "topk", "powersgd")
 
 
 def _reduces(file: ScenarioFile) -> bool:
@@ -35,13 +34,8 @@ def _sharding_asks(kinds: tuple[str, ...]) -> Callable[[ScenarioFile], bool]:
 
 
 NOT_YET: tuple[Line, ...] = (
-    ("model.trunk.block", lambda f: f.model.trunk.block in ("none", "profiled"),
-     "use gpt, llama, bert, sasrec or hstu"),
+    ("model.trunk.block", lambda f: f.model.trunk.block == "profiled", "use gpt, llama, bert, sasrec, hstu or none"),
     ("model.adapter", lambda f: f.model.adapter is not None, "leave it out"),
-    ("model.dense.bottom", lambda f: f.model.dense is not None and bool(f.model.dense.bottom),
-     "leave it out (dense.top behind a trunk is supported)"),
-    ("model.dense.interaction", lambda f: f.model.dense is not None and f.model.dense.interaction != "none",
-     "use none"),
     ("model.tables.*.pooling", lambda f: any(t.pooling != "none" for t in f.model.tables), "use none"),
     ("model.tables.*.dtype", lambda f: any(t.dtype == "fp8" for t in f.model.tables), "use fp32, fp16 or bf16"),
     ("dtype", lambda f: f.dtype == "fp8", "use bf16"),
@@ -51,14 +45,12 @@ NOT_YET: tuple[Line, ...] = (
     ("software.compile", lambda f: f.software.compile, "use false"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
-    ("plan.aggregation.sparse", lambda f: f.plan.aggregation.sparse == "balanced" and _reduces(f)
-     and f.plan.compression.method in ONLY_GATHERED, "use allgather, or compression method topk"),
     ("plan.embedding_sharding", _sharding_asks(("column_wise", "table_row_wise", "grid")),
      "use auto, row_wise, table_wise or data_parallel"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
-    ("plan.compression.method", lambda f: f.plan.compression.method == "adaptive",
-     "name one of its candidates: bf16, int8, topk or powersgd"),
+    ("plan.compression.method", lambda f: f.plan.compression.method not in BUILT_COMPRESSORS,
+     f"use {', '.join(BUILT_COMPRESSORS[:-1])} or {BUILT_COMPRESSORS[-1]}"),
     ("plan.balancer.kind", lambda f: f.plan.balancer.kind != "none", "use none"),
     ("data.lengths.kind", lambda f: f.data.lengths.kind != "fixed", "use fixed"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),

@@ -21,6 +21,8 @@ class Start:
     sequence_parallel: bool = False
     recompute: str = "none"
     zero: int = 0
+    optimizer: str = "adam"
+    stack: str | None = None
     embedding_sharding: str = "auto"
     reason: str = ""
 
@@ -45,6 +47,23 @@ STARTS = {
     "hstu_nv_ranking": Start(
         "dgx_h100", 2, 32, 512,
         reason="2 nodes, data parallel, 32 samples a GPU, tables in host memory: as NVIDIA/recsys-examples measures it",
+    ),
+    "hstu_ml20m_large": Start(
+        "dgx_h100", 1, 128, 1024,
+        reason="128 samples a GPU as in the source, on the 8 GPUs of a node",
+    ),
+    "dlrm_v2_mlperf": Start(
+        "dgx_a100", 1, 8192, 65536, dtype="tf32", optimizer="adagrad", stack="torch",
+        reason="a global batch of 65,536 on the 8 GPUs of a node, as the reference runs it",
+    ),
+    "dlrm_dot_criteo": Start(
+        "dgx_a100", 1, 8192, 65536, dtype="fp16", optimizer="sgd", stack="deeplearning_examples",
+        embedding_sharding="table_wise",
+        reason="8,192 rows a GPU on the 8 GPUs of a node, whole tables dealt out, as NVIDIA's example runs it",
+    ),
+    "dlrmv3_mlperf": Start(
+        "dgx_h100", 4, 1, 32,
+        reason="4 nodes, because a table of a terabyte needs more than two; one sample of 16,384 positions a GPU",
     ),
     "sasrec_ml20m": Start(
         "dgx_h100", 1, 128, 1024, embedding_sharding="data_parallel",
@@ -71,7 +90,8 @@ name: {preset.replace("_", "-")}
 model:
   preset: {preset}{" " * max(1, 22 - len(preset))}# keys beside it override it, such as trunk: {{layers: 4}}
 dtype: {start.dtype:<24}# bf16 | fp16 | fp32 | tf32
-# optimizer: adam              # adam | adamw | sgd | lamb | adagrad
+{_optimizer(start)}  # adam | adamw | sgd | lamb | adagrad
+{_software(start)}
 # precision: {{parameters: null, gradients: null, reduce: null}}   # null: {start.dtype} kept, fp32 reduced
 
 cluster:
@@ -94,11 +114,22 @@ plan:
   zero: {start.zero:<23}# 0 | 1 (optimizer states over the replicas)
   # bucket_mib: 25             # gradients are reduced in pieces of this size
   # overlap: {{grad_reduce: true, param_gather: true, pipeline: true}}
-  # compression: {{method: none}}  # fp16 | bf16 | int8 | onebit | topk | randomk | dgc | powersgd ...
+  # compression: {{method: none}}  # none | bf16 | topk, with density | powersgd, with rank
   embedding_sharding: {start.embedding_sharding:<8} # auto | row_wise | table_wise | data_parallel
 
 seed: 0
 """
+
+
+def _optimizer(start: Start) -> str:
+    line = f"optimizer: {start.optimizer}"
+    return f"# {line:<27}" if start.optimizer == "adam" else f"{line:<29}"
+
+
+def _software(start: Start) -> str:
+    stack = start.stack or "null"
+    line = f"software: {{stack: {stack}}}"
+    return line if start.stack else f"# {line:<27}  # null: the profile's own generation of software"
 
 
 def _gpus(start: Start) -> int:

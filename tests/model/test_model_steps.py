@@ -173,9 +173,11 @@ def test_tensor_parallel_hstu_exchanges_the_norms_statistics():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"trunk": {"block": "none"}}, "model.trunk.block: block none is not supported yet"),
+        (
+            {"trunk": {"block": "profiled", "layers": [{"forward_s": 1, "backward_s": 2}]}},
+            "model.trunk.block: block prof",
+        ),
         ({"adapter": {"kind": "lora", "rank": 8}}, "model.adapter"),
-        ({"dense": {"bottom": [16]}}, "model.dense"),
     ],
 )
 def test_what_is_not_built_is_refused(change, said):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-import compression_knobs
 import pytest
 from cluster_knobs import ROWS
 from gradient_knobs import GRADIENTS
@@ -22,11 +21,9 @@ from table_knobs import TABLE_ROWS
 from simulator.scenario.keys import keys_at, sections_at
 from simulator.scenario.not_yet import NOT_YET
 
-LOOKS = {"step": step, "timeline": timeline, "sent": sent("reduce"), "buffers": memory("buffers"),
-         "compression": time_of("compression")}  # fmt: skip
+LOOKS = {"step": step, "timeline": timeline}
 CLUSTERS = [
-    Knob(base, key, first, second, LOOKS[look], sign, both)
-    for base, key, first, second, look, sign, both in (*ROWS, *compression_knobs.ROWS)
+    Knob(base, key, first, second, LOOKS[look], sign, both) for base, key, first, second, look, sign, both in ROWS
 ]
 ASKED = {"launches": launches, "memory": memory, "sent": sent, "time_of": time_of}
 
@@ -58,6 +55,7 @@ LEFT_OUT = {
     *(f"plan.sync.{key}" for key in ("staleness", "period")),  # of modes that are refused
     *(f"plan.balancer.{key}" for key in ("window", "threshold")),
     *(f"data.lengths.{key}" for key in ("alpha", "max", "name", "path")),
+    *(f"model.dense.{key}" for key in ("features", "bottom", "interaction", "cross_layers", "cross_rank")),  # pooled
 }  # fmt: skip
 """Keys that only a refused kind takes, or that are tested elsewhere."""
 

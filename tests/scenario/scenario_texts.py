@@ -67,9 +67,12 @@ model:
     tied: true
     negatives: null
   dense:
+    features: 13
     bottom: []
     top: [512, 1]
     interaction: none
+    cross_layers: 3
+    cross_rank: 512
   adapter: null
   huggingface: null
 dtype: bf16
@@ -129,12 +132,6 @@ plan:
     density: null
     rank: null
     error_feedback: null
-    block: null
-    sample: null
-    momentum: null
-    clipping: null
-    warm_up: null
-    min_bytes: null
   balancer:
     kind: none
     window: null

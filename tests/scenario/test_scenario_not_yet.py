@@ -5,12 +5,11 @@ from scenario_texts import HSTU
 
 from simulator.errors import NotSupportedYet
 from simulator.scenario.not_yet import NOT_YET
+from simulator.scenario.presets import NOT_BUILT_YET
 
 ASKS = {
     "model.trunk.block": "model.trunk={block: profiled, layers: [{forward_s: 1, backward_s: 2}]}",
     "model.adapter": "model.adapter={kind: lora, rank: 8}",
-    "model.dense.bottom": "model.dense={bottom: [512, 128]}",
-    "model.dense.interaction": "model.dense={interaction: dot}",
     "model.tables.*.pooling": "model.tables.1.pooling=sum",
     "model.tables.*.dtype": "model.tables.1.dtype=fp8",
     "dtype": "dtype=fp8",
@@ -19,12 +18,10 @@ ASKS = {
     "precision.reduce": "precision.reduce=fp8",
     "software.compile": "software.compile=true",
     "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",
-    "plan.aggregation.sparse": "plan={compression: {method: dgc}, aggregation: {sparse: balanced}, microbatch: 32, "
-    "global_batch: 512}",
     "plan.embedding_sharding": "plan.embedding_sharding={item: grid}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
-    "plan.compression.method": "plan.compression.method=adaptive",
+    "plan.compression.method": "plan.compression.method=int8",
     "plan.balancer.kind": "plan.balancer.kind=length",
     "data.lengths.kind": "data.lengths={kind: zipf, alpha: 1.2, max: 100}",
     "faults.mtbf_hours": "faults.mtbf_hours=100",
@@ -57,8 +54,6 @@ def test_compression_with_sharded_optimizers_is_not_built(refused, load, method,
     load(HSTU, "plan.zero=1", "precision.reduce=bf16")
 
 
-@pytest.mark.parametrize(
-    "preset", ["dlrm_v2_mlperf", "dlrm_dot_criteo", "dlrmv3_mlperf", "hstu_ml20m_large", "tallrec_llama7b_lora"]
-)
+@pytest.mark.parametrize("preset", NOT_BUILT_YET)
 def test_presets_that_are_only_named_are_not_called_misspelt(refused, preset):
     assert f"preset {preset} is not supported yet" in refused(HSTU, f"model={{preset: {preset}}}", kind=NotSupportedYet)

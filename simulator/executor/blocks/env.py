@@ -42,8 +42,9 @@ class Inputs:
 
     ids: int64[positions] of the token table. labels: int64[positions], or the 0/1 targets of a binary head.
     weights: of each position in the loss; they are already divided by the weight of the whole global batch.
-    vectors: looked-up rows of each sparse table, this rank's positions; scored: rows that the head scores,
-    [own positions, 1 + negatives, dim], the positive first. Both are leaves: their gradients go back to the tables.
+    vectors: looked-up rows of each sparse table, this rank's positions, or one for each sample; scored: rows that the
+    head scores, [own positions, 1 + negatives, dim], the positive first. Both are leaves: their gradients go back to
+    the tables. numbers: [samples, features] of a DLRM.
     """
 
     ids: torch.Tensor | None
@@ -51,3 +52,4 @@ class Inputs:
     weights: torch.Tensor
     vectors: dict[str, torch.Tensor] = field(default_factory=dict)
     scored: torch.Tensor | None = None
+    numbers: torch.Tensor | None = None

@@ -17,7 +17,18 @@ from __future__ import annotations
 from functools import lru_cache
 
 from simulator.errors import NotSupportedYet
-from simulator.model.blocks import bert, embedding, gpt, head, hstu, llama, sasrec, working
+from simulator.model.blocks import (
+    bert,
+    dlrm_bottom,
+    dlrm_interaction,
+    embedding,
+    gpt,
+    head,
+    hstu,
+    llama,
+    sasrec,
+    working,
+)
 from simulator.model.blocks.cut import MODES, Cut, Parameter, Unit
 from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.blocks.head import tied_parameter
@@ -26,25 +37,27 @@ from simulator.model.work import Kernel, Step, backward_halves, forward_flops
 
 __all__ = ["MODES", "Cut", "Parameter", "Unit", "backward", "backward_inputs", "backward_weights", "boundary_bytes",
            "forward", "kept_bytes", "model_flops", "num_parameters", "parameters", "recompute", "sparse_tables",
-           "tied_parameter", "transient_bytes", "units", "weight_bytes", "working_bytes"]  # fmt: skip
+           "tied_parameter", "transient_bytes", "units", "vectors_enter", "weight_bytes", "working_bytes"]  # fmt: skip
 
 STYLES = {"gpt": gpt.STYLE, "llama": llama.STYLE, "bert": bert.STYLE, "sasrec": sasrec.STYLE, "hstu": hstu.STYLE}
+OUTSIDE = {"embedding": embedding, "head": head, "bottom": dlrm_bottom, "interaction": dlrm_interaction}
+"""Units that are in no layer: a module each, with functions of the model and the cut."""
 
 
 def units(model: ModelSpec) -> tuple[Unit, ...]:
-    """Embedding, the layers' units, head. Raises NotSupportedYet for what no block builds yet."""
+    """Embedding, the layers' units, head; of a DLRM bottom, interaction, head. Raises NotSupportedYet for what no block
+    builds yet."""
     trunk = model.trunk
+    if model.is_dlrm:
+        first = (Unit("bottom"),) if model.dense.bottom else ()
+        between = () if model.dense.interaction == "none" else (Unit("interaction"),)
+        return (*first, *between, Unit("head"))
     if trunk.block not in STYLES:
         raise NotSupportedYet(
             f"block {trunk.block} is not supported yet; use one of {', '.join(STYLES)}", key="model.trunk.block"
         )
     if model.adapter is not None:
         raise NotSupportedYet("adapters are not supported yet; leave adapter out", key="model.adapter")
-    if model.dense is not None and (model.dense.bottom or model.dense.interaction != "none"):
-        raise NotSupportedYet(
-            "DLRM's bottom MLP and interaction are not supported yet; only dense.top behind a trunk is",
-            key="model.dense",
-        )
     kinds = ("hstu",) if trunk.block == "hstu" else ("attention", "mlp")
     layers = (Unit(kind, layer) for layer in range(trunk.num_layers) for kind in kinds)
     return (Unit("embedding"), *layers, Unit("head"))
@@ -52,28 +65,22 @@ def units(model: ModelSpec) -> tuple[Unit, ...]:
 
 def parameters(model: ModelSpec, unit: Unit) -> tuple[Parameter, ...]:
     """The unit's dense weights; a head tied to the embedding has no logits' matrix of its own (`tied_parameter`)."""
-    if unit.kind == "embedding":
-        return embedding.parameters(model)
-    if unit.kind == "head":
-        return head.parameters(model)
+    if unit.kind in OUTSIDE:
+        return OUTSIDE[unit.kind].parameters(model)
     return STYLES[model.trunk.block].parameters(model.trunk, unit)
 
 
 def forward(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
     """What the unit launches in its forward pass, in launch order."""
-    if unit.kind == "embedding":
-        return embedding.forward(model, cut)
-    if unit.kind == "head":
-        return head.forward(model, cut)
+    if unit.kind in OUTSIDE:
+        return OUTSIDE[unit.kind].forward(model, cut)
     return STYLES[model.trunk.block].forward(model.trunk, unit, cut)
 
 
 def backward(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
     """What the unit launches in its backward pass: input gradients and weight gradients."""
-    if unit.kind == "embedding":
-        return embedding.backward(model, cut)
-    if unit.kind == "head":
-        return head.backward(model, cut)
+    if unit.kind in OUTSIDE:
+        return OUTSIDE[unit.kind].backward(model, cut)
     return STYLES[model.trunk.block].backward(model.trunk, unit, cut)
 
 
@@ -105,10 +112,8 @@ def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, 
 def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> int:
     """Activation bytes that a rank keeps from this unit's forward to its backward, for one microbatch."""
     _check_mode(mode)
-    if unit.kind == "embedding":
-        return embedding.kept_bytes(model, cut)
-    if unit.kind == "head":
-        return head.kept_bytes(model, cut)
+    if unit.kind in OUTSIDE:
+        return OUTSIDE[unit.kind].kept_bytes(model, cut)
     if mode == "full":  # the layer's input, once for the layer
         return boundary_bytes(model, cut) if unit.kind in ("attention", "hstu") else 0
     return STYLES[model.trunk.block].kept_bytes(model.trunk, unit, cut, mode)
@@ -117,10 +122,8 @@ def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> in
 def weight_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
     """Bytes that a rank keeps from this unit's I to its W, for one microbatch: each linear layer's input and the
     gradient of its output, as the products read them."""
-    if unit.kind == "embedding":
-        return embedding.weight_bytes(model, cut)
-    if unit.kind == "head":
-        return head.weight_bytes(model, cut)
+    if unit.kind in OUTSIDE:
+        return OUTSIDE[unit.kind].weight_bytes(model, cut)
     return STYLES[model.trunk.block].weight_bytes(model.trunk, unit, cut)
 
 
@@ -131,7 +134,7 @@ def transient_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> int:
 
 def working_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
     """Most bytes of activation gradients that are alive at once inside the unit's backward."""
-    return working.working_bytes(model, unit, cut, gated=getattr(STYLES[model.trunk.block], "gated", False))
+    return working.working_bytes(model, unit, cut, gated=getattr(STYLES.get(model.trunk.block), "gated", False))
 
 
 def boundary_bytes(model: ModelSpec, cut: Cut) -> int:
@@ -140,6 +143,11 @@ def boundary_bytes(model: ModelSpec, cut: Cut) -> int:
     Without it Megatron-LM's scatter/gather sends 1/tensor of this from each rank and gathers on arrival.
     """
     return cut.shard_tokens * model.trunk.hidden * cut.bytes
+
+
+def vectors_enter(model: ModelSpec) -> int:
+    """The place of the unit that reads the looked-up vectors; units before it run while they travel."""
+    return next((place for place, unit in enumerate(units(model)) if unit.kind == "interaction"), 0)
 
 
 def num_parameters(model: ModelSpec) -> int:

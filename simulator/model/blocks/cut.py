@@ -19,7 +19,8 @@ product again besides); all of it."""
 class Unit:
     """A piece of the model that gradients buckets and stages never split.
 
-    kind: embedding, attention, mlp, hstu or head. layer: its place in the trunk, -1 for embedding and head.
+    kind: embedding, attention, mlp, hstu or head; of a DLRM bottom, interaction and head. layer: its place in the
+    trunk, -1 for what is in none.
     """
 
     kind: str
@@ -71,8 +72,9 @@ class Cut:
     async_reduction: without sequence parallelism, the all-reduce of a column-parallel layer's input gradient runs
     beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
     of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
-    into an activation or a loss. overlap_tensor: collectives of sequence-parallel linear layers are split into pieces
-    that run beside the pieces of their GEMMs. Which software does what: `model/stacks.py`.
+    into an activation or a loss. fused_mlp: the MLPs of a DLRM have their activations in the products' epilogues, and
+    its dot interaction is one kernel. overlap_tensor: collectives of sequence-parallel linear layers are split into
+    pieces that run beside the pieces of their GEMMs. Which software does what: `model/stacks.py`.
     """
 
     batch: int
@@ -90,6 +92,7 @@ class Cut:
     norm: str = "torch"
     elementwise_loss: bool = False
     separate_kernels: bool = False
+    fused_mlp: bool = False
     context_kind: str = "ring"
     overlap_tensor: bool = False
 

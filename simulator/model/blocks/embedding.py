@@ -69,7 +69,7 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         op = "reduce_scatter" if _scattered(model, cut) else "all_reduce"
         steps += tensor_collective(op, width * size, cut)
     for table in sparse_tables(model):
-        steps += _cast(table, cut)
+        steps += cast(table, cut)
     for table in _projected(model):
         steps.append(gemm(_vectors(table, cut), trunk.hidden, table.dim, cut))
     if trunk.block in LEARNED_POSITIONS:  # reads both summands, writes the sum
@@ -94,7 +94,7 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     if cut.sequence_parallel and token:  # the embedding's shards hold rows, not positions
         steps += tensor_collective("all_gather", cut.tokens * token[1] * size, cut)
     for table in sparse_tables(model):
-        steps += _cast(table, cut)
+        steps += cast(table, cut)
     for table in _projected(model):
         rows = _vectors(table, cut)
         steps.append(gemm(rows, table.dim, trunk.hidden, cut))
@@ -142,7 +142,7 @@ def _vectors(table: Table, cut: Cut) -> int:
     return cut.share(vectors) if cut.sequence_parallel else vectors
 
 
-def _cast(table: Table, cut: Cut) -> tuple[Step, ...]:
+def cast(table: Table, cut: Cut) -> tuple[Step, ...]:
     """Looked-up vectors become activations, or their gradients back: reads one dtype, writes the other."""
     if DTYPE_BYTES[table.dtype] == cut.bytes:
         return ()

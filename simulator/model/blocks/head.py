@@ -8,7 +8,9 @@ of its positions. The rows they sample come from the tables' exchange (`model/ta
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
+from simulator.model.blocks import dlrm_interaction, mlp
 from simulator.model.blocks.cut import Cut, Parameter
 from simulator.model.blocks.kernels import (
     batched_gemm,
@@ -76,9 +78,7 @@ def parameters(model: ModelSpec) -> tuple[Parameter, ...]:
         found.append(Parameter("head.logits.weight", rows, "vocab"))
     if rows and trunk.block == "bert":
         found.append(Parameter("head.logits.bias", rows[:1], "vocab"))
-    for place, (width, before) in enumerate(_mlp(model)):
-        found += [Parameter(f"head.mlp{place}.weight", (width, before)), Parameter(f"head.mlp{place}.bias", (width,))]
-    return tuple(found)
+    return (*found, *mlp.parameters("head.mlp", mlp_widths(model)))
 
 
 def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
@@ -102,10 +102,10 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
         steps.append(batched_gemm(tokens, 1, scored, width, cut))
         steps.append(_loss(cut, tokens * scored))
-    else:
-        for width, before in _mlp(model):  # the activation (the last one's: the loss) reads and writes
-            steps.append(gemm(tokens, width, before, cut))
-            steps.append(memory_bound("elementwise", tokens * width, 2 * cut.bytes, cut))
+    else:  # the last layer's activation is the loss
+        steps += mlp.forward(mlp_widths(model), tokens, cut, fused=_fused(model, cut))
+        if _fused(model, cut):
+            steps.append(_loss(cut, tokens * mlp_widths(model)[-1]))
     return tuple(steps)
 
 
@@ -124,9 +124,7 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
                   batched_gemm(tokens, 1, width, scored, cut),  # gradient of the trunk's output
                   batched_gemm(tokens, scored, width, 1, cut)]  # gradient of the rows  # fmt: skip
     else:
-        for width, before in reversed(_mlp(model)):  # activation: reads the gradient and its input, writes
-            steps.append(memory_bound("elementwise", tokens * width, 3 * cut.bytes, cut))
-            steps += _replicated_backward(tokens, width, before, cut)
+        steps += mlp.backward(mlp_widths(model), tokens, cut, fused=_fused(model, cut))
     if _out_width(model) != trunk.hidden:
         steps += _replicated_backward(tokens, _out_width(model), trunk.hidden, cut)
     if trunk.block == "bert" and output_rows(model):
@@ -143,7 +141,7 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
 def kept_bytes(model: ModelSpec, cut: Cut) -> int:
     """The norm's input, the GEMM's input and the fp32 probabilities: 4 sbh (1 + v/h) / t (arXiv 2205.05198)."""
     trunk, tokens = model.trunk, cut.shard_tokens
-    kept = cut.bytes * tokens * trunk.hidden * (2 if trunk.block in FINAL_NORM else 1)
+    kept = cut.bytes * tokens * in_width(model) * (2 if trunk.block in FINAL_NORM else 1)
     if trunk.block == "bert" and output_rows(model):
         kept += 3 * cut.bytes * tokens * trunk.hidden  # of the transform: GELU's input, the norm's, the GEMM's
     if _out_width(model) != trunk.hidden:
@@ -154,8 +152,7 @@ def kept_bytes(model: ModelSpec, cut: Cut) -> int:
     if model.head.table is not None:
         scored = 1 + model.head.negatives
         return kept + tokens * scored * (cut.bytes * model.table(model.head.table).dim + LOSS_BYTES)
-    # a ReLU's backward reads its output, which the next GEMM keeps as its input; the last one's is the logits
-    return kept + sum(cut.bytes * tokens * width for width, _ in _mlp(model))
+    return kept + mlp.kept_bytes(mlp_widths(model), tokens, cut)  # the last output is the logits
 
 
 def weight_bytes(model: ModelSpec, cut: Cut) -> int:
@@ -163,7 +160,7 @@ def weight_bytes(model: ModelSpec, cut: Cut) -> int:
     trunk, tokens, held = model.trunk, cut.shard_tokens, 0
     if rows := output_rows(model):
         held += column_weight_bytes(rows[1], rows[0], cut)
-    pairs = [(before, width) for width, before in _mlp(model)]
+    pairs = list(pairwise(mlp_widths(model)))
     if _out_width(model) != trunk.hidden:
         pairs.append((trunk.hidden, _out_width(model)))
     if trunk.block == "bert" and rows:
@@ -171,17 +168,25 @@ def weight_bytes(model: ModelSpec, cut: Cut) -> int:
     return held + sum(cut.bytes * tokens * (before + width) for before, width in pairs)
 
 
+def in_width(model: ModelSpec) -> int:
+    """Width of what the head reads: the trunk's output, or the interaction's."""
+    return dlrm_interaction.out_width(model) if model.is_dlrm else model.trunk.hidden
+
+
 def _out_width(model: ModelSpec) -> int:
     """Width in which the trunk's output meets the rows of a table."""
     return model.trunk.hidden if model.head.table is None else model.table(model.head.table).dim
 
 
-def _mlp(model: ModelSpec) -> list[tuple[int, int]]:
-    """(width, width before) of a binary head's layers; one logit where `dense` names none."""
+def mlp_widths(model: ModelSpec) -> mlp.Widths:
+    """Of a binary head's input and layers; one logit where `dense` names none. Empty for other heads."""
     if output_rows(model) or model.head.table is not None:
-        return []
-    widths = (model.trunk.hidden, *(model.dense.top if model.dense and model.dense.top else (1,)))
-    return list(zip(widths[1:], widths[:-1], strict=True))
+        return ()
+    return (in_width(model), *(model.dense.top if model.dense and model.dense.top else (1,)))
+
+
+def _fused(model: ModelSpec, cut: Cut) -> bool:
+    return model.is_dlrm and cut.fused_mlp
 
 
 def _replicated_backward(tokens: int, width: int, before: int, cut: Cut) -> tuple[Step, ...]:

@@ -7,7 +7,7 @@ own where the weight gradient's GEMM adds (`kernels.weight_gradient`), save for 
 
 from __future__ import annotations
 
-from simulator.model.blocks import context, embedding, head
+from simulator.model.blocks import context, dlrm_bottom, dlrm_interaction, embedding, head, mlp
 from simulator.model.blocks.attention import scores
 from simulator.model.blocks.cut import Cut, Unit
 from simulator.model.blocks.hstu import PARTS
@@ -18,6 +18,8 @@ def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool) -> int:
     """Most bytes of gradients alive at once in the unit's backward. gated: of the unit's MLP."""
     if unit.kind == "head":
         return _head(model, cut)
+    if unit.kind in ("bottom", "interaction"):
+        return {"bottom": dlrm_bottom, "interaction": dlrm_interaction}[unit.kind].working_bytes(model, cut)
     path = cut.shard_tokens * model.trunk.hidden  # the residual path's gradient waits for the branch's
     if unit.kind == "embedding":
         token = embedding.token_table(model)
@@ -64,4 +66,4 @@ def _head(model: ModelSpec, cut: Cut) -> int:
     if model.head.table is not None:
         scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
         return cut.bytes * (out + tokens * (scored + 1) * width)
-    return cut.bytes * out
+    return mlp.working_bytes(head.mlp_widths(model), tokens, cut) if model.is_dlrm else cut.bytes * out

@@ -18,11 +18,13 @@ PRESETS: dict[str, Callable[[], Model]] = {
     "llama3_70b": llama3.llama3_70b,
     "llama3_405b": llama3.llama3_405b,
     "hstu_nv_ranking": hstu.hstu_nv_ranking,
+    "hstu_ml20m_large": hstu.hstu_ml20m_large,
+    "dlrmv3_mlperf": hstu.dlrmv3_mlperf,
     "sasrec_ml20m": sasrec.sasrec_ml20m,
     "bert4rec": bert4rec.bert4rec,
 }
 
-NOT_BUILT_YET = ("hstu_ml20m_large", "dlrm_v2_mlperf", "dlrm_dot_criteo", "dlrmv3_mlperf", "tallrec_llama7b_lora")
+NOT_BUILT_YET = ("dlrm_v2_mlperf", "dlrm_dot_criteo", "tallrec_llama7b_lora")
 """Named so that they are refused as not supported yet rather than as misspelt."""
 
 

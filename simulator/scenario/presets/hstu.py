@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from simulator.scenario.presets.sasrec import MAX_ITEM_ID
+
 ROWS = 50_000_000
 
 
@@ -43,4 +45,75 @@ def hstu_nv_ranking() -> dict[str, Any]:
         ],
         "head": {"kind": "binary"},
         "dense": {"top": [512, 8]},
+    }
+
+
+def hstu_ml20m_large() -> dict[str, Any]:
+    """HSTU-large on MovieLens-20M: 16 layers of width 256, 8 heads, 200 items a sample, sampled softmax, 128 negatives.
+
+    facebookresearch/generative-recommenders, configs/ml-20m/hstu-sampled-softmax-n128-large-final.gin (num_blocks 16,
+    num_heads 8, dqk and dv 32, item_embedding_dim 256, num_negatives 128, max_sequence_length 200), the HSTU-large of
+    Zhai et al. 2024, arXiv 2402.17152, table 4; the table has a row for every id up to the largest and one for padding.
+    Not modelled: its learned positions, and the 11 output positions that its trainer pads each sample with.
+    """
+    return {
+        "trunk": {
+            "block": "hstu",
+            "layers": 16,
+            "hidden": 256,
+            "heads": 8,
+            "head_dim": 32,
+            "ffn": 0,
+            "vocab": 0,
+            "seq": 200,
+            "causal": True,
+        },
+        "tables": [
+            {
+                "name": "item",
+                "rows": MAX_ITEM_ID + 1,
+                "dim": 256,
+                "pooling": "none",
+                "optimizer": "adam",
+                "dtype": "fp32",
+            }
+        ],
+        "head": {"kind": "sampled_softmax", "table": "item", "negatives": 128},
+    }
+
+
+def dlrmv3_mlperf() -> dict[str, Any]:
+    """DLRMv3 of MLPerf: HSTU of 5 layers of width 512, 4 heads, 16,384 positions, item table of 1e9 rows x 512 in fp16.
+
+    github mlcommons/training, recommendation_v4/generative_recommenders/dlrm_v3: configs.py (5 layers, 4 heads, dqk and
+    dv 128, HSTU_EMBEDDING_DIM 512, tables of streaming-100b: item 1e9, category 128, user 1e7 rows, FP16) and
+    train/gin/streaming_100b.gin (RowWiseAdagrad for tables). 16,384 positions: the longest history of its data.
+    Not modelled: the preprocessor's MLPs and the separate pass over candidates; one logit is made at each position.
+    """
+    table = {
+        "dim": 512,
+        "pooling": "none",
+        "optimizer": "rowwise_adagrad",
+        "dtype": "fp16",
+        "ids": {"kind": "zipf", "alpha": 1.05},
+    }
+    return {
+        "trunk": {
+            "block": "hstu",
+            "layers": 5,
+            "hidden": 512,
+            "heads": 4,
+            "head_dim": 128,
+            "ffn": 0,
+            "vocab": 0,
+            "seq": 16384,
+            "causal": True,
+        },
+        "tables": [
+            {"name": "item", "rows": 1_000_000_000, **table},
+            {"name": "category", "rows": 128, **table},
+            {"name": "user", "rows": 10_000_000, "lookups_per_sample": 1, **table},
+        ],
+        "head": {"kind": "binary"},
+        "dense": {"top": [512, 1]},
     }
