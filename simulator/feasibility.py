@@ -14,7 +14,7 @@ from itertools import chain, combinations
 
 from simulator.errors import RehearseError
 from simulator.memory import Memory, measure_memory
-from simulator.model import tables
+from simulator.model import placements, tables
 from simulator.model.blocks import Cut
 from simulator.program.lowering import lower
 from simulator.units import GIB
@@ -59,8 +59,8 @@ def _changes(scenario) -> Iterator[Change]:
         yield ("plan.zero=1",)
     if plan.tensor > 1 and not plan.sequence_parallel:
         yield ("plan.sequence_parallel=true",)
-    if any(load.sharding != tables.AUTO for load in tables.loads(scenario)):
-        yield (f"plan.embedding_sharding={tables.AUTO}",)
+    if any(load.sharding != placements.AUTO for load in tables.loads(scenario)):
+        yield (f"plan.embedding_sharding={placements.AUTO}",)
     if plan.replicas > 1 and plan.zero < 3 and plan.pipeline == 1:  # a pipeline keeps what it has gathered
         yield ("plan.zero=3", "plan.bucket_mib=null")
     if plan.recompute == "none":

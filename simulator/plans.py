@@ -26,7 +26,9 @@ class Aggregation(Value):
     order: Literal["backward", "priority"] = Field(
         "backward", description="buckets leave as backward fills them, or those the next forward needs first"
     )
-    sparse: Literal["allgather", "balanced"] = Field("allgather", description="how sparse payloads are combined")
+    sparse: Literal["allgather", "balanced"] = Field(
+        "allgather", description="how payloads that cannot be summed on the way are combined"
+    )
 
 
 class Overlap(Value):
@@ -70,8 +72,21 @@ DENSITY_DEFAULT = 0.01
 RANK_DEFAULT = 4
 """Assumed where a plan names powersgd without `rank`: Vogels et al. (arXiv 1905.13727) evaluate ranks 1, 2 and 4."""
 
-_CAST: dict[str, Any] = {"error_feedback": False}
-_SPARSE: dict[str, Any] = {"density": DENSITY_DEFAULT, "error_feedback": True}
+BLOCK_DEFAULT = 256
+"""Assumed where a plan names int8 without `block`: one fp32 scale adds 1.6 % to the message (QSGD, arXiv 1610.02132,
+has 512 entries to a bucket, 8-bit optimizers, arXiv 2110.02861, 2,048)."""
+
+SAMPLE_DEFAULT = 0.01
+"""Share of the entries that a threshold is estimated from: DGC takes 0.1 to 1 % (arXiv 1712.01887, section 5)."""
+
+MOMENTUM_DEFAULT = 0.9
+"""Of DGC's momentum correction, as its paper trains."""
+
+_ALL: dict[str, Any] = {"min_bytes": 0}
+_FEEDBACK: dict[str, Any] = {"error_feedback": True, **_ALL}
+_CAST: dict[str, Any] = {"error_feedback": False, **_ALL}
+_SPARSE: dict[str, Any] = {"density": DENSITY_DEFAULT, **_FEEDBACK}
+_SAMPLED: dict[str, Any] = {"sample": SAMPLE_DEFAULT, **_SPARSE}
 
 
 class Compression(Variant):
@@ -82,14 +97,14 @@ class Compression(Variant):
         "none": {},
         "fp16": _CAST,
         "bf16": _CAST,
-        "int8": {"error_feedback": True},
-        "onebit": {"error_feedback": True},
+        "int8": {"block": BLOCK_DEFAULT, **_FEEDBACK},
+        "onebit": _FEEDBACK,
         "topk": _SPARSE,
-        "topk_sampled": _SPARSE,
+        "topk_sampled": _SAMPLED,
         "randomk": _SPARSE,
-        "dgc": _SPARSE,
-        "powersgd": {"rank": RANK_DEFAULT, "error_feedback": True},
-        "adaptive": {"density": DENSITY_DEFAULT, "rank": RANK_DEFAULT, "error_feedback": True},
+        "dgc": {"momentum": MOMENTUM_DEFAULT, "clipping": None, "warm_up": 0, **_SAMPLED},
+        "powersgd": {"rank": RANK_DEFAULT, **_FEEDBACK},
+        "adaptive": {"density": DENSITY_DEFAULT, "rank": RANK_DEFAULT, **_FEEDBACK},
     }
 
     method: Literal[
@@ -98,6 +113,20 @@ class Compression(Variant):
     density: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="share of the entries that is sent")
     rank: Positive | None = Field(None, description="rank of the low-rank factors")
     error_feedback: bool | None = Field(None, description="what was not sent is added to the next step's gradient")
+    block: Positive | None = Field(None, description="int8: entries that share a scale")
+    sample: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="share of the entries that the threshold is estimated from"
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="dgc: accumulated before selection, in place of the optimizer's own"
+    )
+    clipping: PositiveReal | None = Field(
+        None, description="dgc: largest norm of a bucket's sum; each rank clips its part to 1/sqrt(ranks) of it"
+    )
+    warm_up: Natural | None = Field(
+        None, description="dgc: steps over which density falls from a quarter; the predicted step comes after them"
+    )
+    min_bytes: Natural | None = Field(None, description="buckets smaller than this are sent as they are")
 
 
 class Balancer(Variant):

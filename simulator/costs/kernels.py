@@ -43,7 +43,9 @@ PASSES: dict[str, str] = {
     "topk": "topk_passes",
     "scatter_add": "scatter_add_passes",
     "orthogonalize": "orthogonalize_passes",
-    "quantize": "quantize_passes",
+    **dict.fromkeys(
+        ("quantize", "dequantize", "pack_signs", "unpack_signs", "threshold", "random_places"), "quantize_passes"
+    ),
 }
 """Op -> the constant that says how often its bytes really cross the memory bus."""
 

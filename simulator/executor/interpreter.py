@@ -187,6 +187,7 @@ class Interpreter:
         bucket, name = self.dense.buckets[action.bucket], action.bucket
         with torch.no_grad():
             if action.phase == 0:
+                bucket.state["rank"] = self.dense.data.index
                 bucket.state["gradient"] = bucket.gradients.to(self.env.numerics.reduce)
             shapes, received = self._shapes(name), self.payloads.get(name)
             payload = self.compressor.pack(action.phase, bucket.state["gradient"], shapes, bucket.state, received)

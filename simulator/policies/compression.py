@@ -1,19 +1,23 @@
-"""Gradient compressors by the plan's words, and the two that only change the dtype."""
+"""Gradient compressors by the plan's words: the one table that the simulator and the executor look in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from simulator.errors import NotSupportedYet
-from simulator.model.work import Kernel
-from simulator.policies.compressor import Compressor, Phase, Shapes, State, elements, memory_kernel
+from simulator.policies.casts import Bf16, Fp16
+from simulator.policies.codecs import Codec, Int8, Sign
+from simulator.policies.compressor import Compressor
 from simulator.policies.low_rank import PowerSgd
+from simulator.policies.quantized import Balanced, Gathered
+from simulator.policies.random_k import RandomK
+from simulator.policies.sampled import Dgc, SampledTopK
 from simulator.policies.sparse import BalancedTopK, TopK
-from simulator.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
-    import torch
+    from simulator.plans import Compression, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,46 +25,38 @@ class NoCompression(Compressor):
     """Gradients as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bf16(Compressor):
-    """Cast to bf16 before the all-reduce and back after it; a 16-bit reduction already is that small."""
-
-    name: ClassVar[str] = "bf16"
-
-    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
-        count = elements(shapes)
-        return (Phase("all_reduce", count * min(2, DTYPE_BYTES[reduce_dtype]), _cast(count, reduce_dtype)),)
-
-    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
-        return _cast(elements(shapes), reduce_dtype)
-
-    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
-        import torch
-
-        return gradient if gradient.element_size() == 2 else gradient.to(torch.bfloat16)
+def _quantized(codec: Codec, plan: Compression, sparse: str, ranks: int) -> Compressor:
+    if sparse == "balanced":
+        return Balanced(codec, ranks, plan.error_feedback)
+    return Gathered(codec, plan.error_feedback)
 
 
-def _cast(count: int, dtype: str) -> tuple[Kernel, ...]:
-    """Between the reduction's dtype and bf16, either way: reads one, writes the other."""
-    return () if DTYPE_BYTES[dtype] == 2 else (memory_kernel("cast", count, DTYPE_BYTES[dtype] + 2),)
+def _topk(plan: Compression, sparse: str, ranks: int) -> Compressor:
+    if sparse == "balanced":
+        return BalancedTopK(plan.density, ranks, plan.error_feedback)
+    return TopK(plan.density, plan.error_feedback)
 
 
-COMPRESSORS = {
+COMPRESSORS: dict[str, Callable[..., Compressor]] = {
     "none": lambda plan, sparse, ranks: NoCompression(),
-    "bf16": lambda plan, sparse, ranks: Bf16(),
-    "topk": lambda plan, sparse, ranks: (
-        BalancedTopK(plan.density, ranks, plan.error_feedback)
-        if sparse == "balanced"
-        else TopK(plan.density, plan.error_feedback)
+    "fp16": lambda plan, sparse, ranks: Fp16(plan.error_feedback),
+    "bf16": lambda plan, sparse, ranks: Bf16(plan.error_feedback),
+    "int8": lambda plan, sparse, ranks: _quantized(Int8(plan.block), plan, sparse, ranks),
+    "onebit": lambda plan, sparse, ranks: _quantized(Sign(), plan, sparse, ranks),
+    "topk": _topk,
+    "topk_sampled": lambda plan, sparse, ranks: SampledTopK(plan.density, plan.error_feedback, plan.sample),
+    "randomk": lambda plan, sparse, ranks: RandomK(plan.density, plan.error_feedback),
+    "dgc": lambda plan, sparse, ranks: Dgc(
+        plan.density, plan.error_feedback, plan.sample, plan.momentum, plan.clipping, plan.warm_up, ranks
     ),
     "powersgd": lambda plan, sparse, ranks: PowerSgd(plan.rank, plan.error_feedback),
 }
 
 
-def make_compressor(plan, sparse: str = "allgather", ranks: int = 1) -> Compressor:
-    """The compressor that a plan's `compression` names (method, density, rank, error_feedback).
+def make_compressor(plan: Compression, sparse: str = "allgather", ranks: int = 1) -> Compressor:
+    """The compressor that a plan's `compression` names.
 
-    sparse: the plan's `aggregation.sparse`, of sparse compressors. ranks: how many reduce together.
+    sparse: the plan's `aggregation.sparse`, of payloads that cannot be summed. ranks: how many reduce together.
     """
     if plan.method not in COMPRESSORS:
         raise NotSupportedYet(
@@ -69,6 +65,11 @@ def make_compressor(plan, sparse: str = "allgather", ranks: int = 1) -> Compress
     return COMPRESSORS[plan.method](plan, sparse, ranks)
 
 
-def compressor_of(plan) -> Compressor:
+def compressor_of(plan: Plan) -> Compressor:
     """The compressor of a whole resolved plan: its `compression`, `aggregation.sparse`, and data x context ranks."""
     return make_compressor(plan.compression, plan.aggregation.sparse, plan.data * plan.context)
+
+
+def leaves_alone(plan: Plan, size_bytes: int) -> bool:
+    """Whether a bucket of so many bytes is sent as it is."""
+    return plan.compression.method == "none" or size_bytes < plan.compression.min_bytes

@@ -2,8 +2,9 @@
 
 One small class each, used by whoever reads a program: the simulator prices the kernels, the executor runs the torch
 code (`pack`, `unpack`). A compressor works on one bucket of gradients, given by the parameters' shapes on this rank.
-Bytes are counted pass by pass over device memory; `topk`, `scatter_add` and `orthogonalize` name families whose profile
-says how often such a pass really crosses the bus (selection, scattered addresses).
+Bytes are counted pass by pass over device memory; `topk`, `scatter_add`, `orthogonalize`, `quantize` and the others of
+`costs/kernels.PASSES` name families whose profile says how often such a pass really crosses the bus (selection,
+scattered addresses).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 Shapes = tuple[tuple[int, ...], ...]
 State = dict[str, Any]
-"""What a compressor remembers of one bucket: residuals, warm starts."""
+"""What a compressor remembers of one bucket: residuals, warm starts. The caller may put the rank's place among those
+that reduce together under `rank`: what is random and should differ between ranks then does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Compressor:
 
     name: ClassVar[str] = "none"
     collectives: ClassVar[tuple[str, ...]] = ("all_reduce",)
+    error_feedback: bool = False
 
     @property
     def all_reducible(self) -> bool:
@@ -58,6 +61,10 @@ class Compressor:
     def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
         """Kernels that turn the last phase's result, from `ranks` ranks, into the reduced gradient."""
         return ()
+
+    def remembered(self, count: int) -> int:
+        """Entries that are kept from step to step for a bucket of `count`, in the dtype of the reduction."""
+        return count if self.error_feedback else 0
 
     def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
         """The payload of a phase, a flat tensor.
@@ -77,9 +84,17 @@ def elements(shapes: Shapes) -> int:
     return sum(prod(shape) for shape in shapes)
 
 
-def memory_kernel(op: str, count: int, passes: int) -> Kernel:
-    """A memory-bound kernel over `count` entries with `passes` bytes for each; compressors compute in fp32."""
-    return Kernel(op, (count,), "fp32", 0, count * passes, kinds.COMPRESSION)
+def memory_kernel(op: str, count: int, passes: int, further_bytes: int = 0) -> Kernel:
+    """A memory-bound kernel over `count` entries with `passes` bytes for each; compressors compute in fp32.
+
+    further_bytes: moved once, whatever else: scales, packed bits.
+    """
+    return Kernel(op, (count,), "fp32", 0, count * passes + further_bytes, kinds.COMPRESSION)
+
+
+def add_residual(count: int, size: int) -> Kernel:
+    """gradient += residual: reads both, writes one."""
+    return memory_kernel("elementwise", count, 3 * size)
 
 
 def product(m: int, n: int, k: int, dtype: str) -> Kernel:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.model.work import Kernel
-from simulator.policies.compressor import Compressor, Phase, Shapes, State, elements, memory_kernel
+from simulator.policies.compressor import (
+    Compressor,
+    Phase,
+    Shapes,
+    State,
+    add_residual,
+    elements,
+    memory_kernel,
+)
 from simulator.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -37,22 +45,25 @@ class TopK(Compressor):
 
     def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
-        kept = self.kept(count)
-        encode = []
-        if self.error_feedback:  # gradient += residual: reads both, writes one
-            encode.append(memory_kernel("elementwise", count, 3 * size))
-        encode += [
-            memory_kernel("elementwise", count, 2 * size),  # magnitudes: reads, writes
-            memory_kernel(
-                "topk", count, size
-            ),  # selection reads the magnitudes; how often is the profile's topk_passes
-            # gather: reads an index and its entry, writes the pair to be sent
-            memory_kernel("scatter_add", kept, INDEX_BYTES + size + PAIR_BYTES),
-        ]
+        encode = [add_residual(count, size)] if self.error_feedback else []
+        encode += [*self.selection(count, size), pairs_kernel(self.kept(count), size)]
         if self.error_feedback:
             # residual = gradient (reads, writes), less what is sent (reads the index, writes a zero)
-            encode += [memory_kernel("copy", count, 2 * size), memory_kernel("scatter_add", kept, INDEX_BYTES + size)]
-        return (Phase("all_gather", kept * PAIR_BYTES, tuple(encode)),)
+            encode += [memory_kernel("copy", count, 2 * size), clear_kernel(self.kept(count), size)]
+        return (Phase("all_gather", self.kept(count) * PAIR_BYTES, tuple(encode)),)
+
+    def selection(self, count: int, size: int) -> tuple[Kernel, ...]:
+        """Kernels that find the places of the largest entries."""
+        return (
+            memory_kernel("elementwise", count, 2 * size),  # magnitudes: reads, writes
+            memory_kernel("topk", count, size),  # reads the magnitudes; how often is the profile's topk_passes
+        )
+
+    def select(self, values: torch.Tensor, kept: int, state: State) -> torch.Tensor:
+        """Places of at most `kept` large entries, int64."""
+        import torch
+
+        return torch.topk(values.abs(), kept, sorted=False).indices
 
     def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
@@ -68,12 +79,13 @@ class TopK(Compressor):
 
         if "residual" in state:
             gradient += state["residual"]
-        index = torch.topk(gradient.abs(), self.kept(gradient.numel()), sorted=False).indices
-        values = gradient[index].float()
+        kept = self.kept(gradient.numel())
+        index = self.select(gradient, kept, state)
+        payload = pairs_payload(gradient, index, kept)
         if self.error_feedback:
             residual = state["residual"] = state.get("residual", torch.empty_like(gradient)).copy_(gradient)
             residual[index] = 0
-        return torch.cat([index.int(), values.view(torch.int32)])
+        return payload
 
     def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
         gradient.zero_()
@@ -115,12 +127,12 @@ class BalancedTopK(Compressor):
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
         region, kept = self.region(count), self.kept(count)
         first = []
-        if self.error_feedback:  # gradient += residual: reads both, writes one
-            first.append(memory_kernel("elementwise", count, 3 * size))
+        if self.error_feedback:
+            first.append(add_residual(count, size))
         first += [
             memory_kernel("elementwise", count, 2 * size),  # magnitudes: reads, writes
             memory_kernel("topk", count, size),
-            memory_kernel("scatter_add", self.ranks * kept, INDEX_BYTES + size + PAIR_BYTES),  # as TopK's pairs
+            pairs_kernel(self.ranks * kept, size),
         ]
         if self.error_feedback:  # a copy, from which decoding takes what was applied: reads, writes
             first.append(memory_kernel("copy", count, 2 * size))
@@ -130,7 +142,7 @@ class BalancedTopK(Compressor):
             memory_kernel("scatter_add", self.ranks * kept, PAIR_BYTES + 2 * size),
             memory_kernel("elementwise", region, 2 * size),
             memory_kernel("topk", region, size),
-            memory_kernel("scatter_add", kept, INDEX_BYTES + size + PAIR_BYTES),
+            pairs_kernel(kept, size),
         )
         return (
             Phase("all_to_all", self.ranks * kept * PAIR_BYTES, tuple(first)),
@@ -184,6 +196,28 @@ class BalancedTopK(Compressor):
             sent = state.pop("sent")
             state["residual"][sent[gradient[sent] == 1.0]] = 0.0
         gradient[index] = values
+
+
+def pairs_kernel(kept: int, size: int) -> Kernel:
+    """Gathers the pairs that are sent: reads an index and its entry, writes both."""
+    return memory_kernel("scatter_add", kept, INDEX_BYTES + size + PAIR_BYTES)
+
+
+def clear_kernel(kept: int, size: int) -> Kernel:
+    """Clears what is sent: reads an index, writes a zero."""
+    return memory_kernel("scatter_add", kept, INDEX_BYTES + size)
+
+
+def pairs_payload(values: torch.Tensor, index: torch.Tensor, kept: int) -> torch.Tensor:
+    """int32[2 kept]: places, then their entries as fp32. Fewer than `kept` are filled up with entries that add nothing
+    (zeros in place 0)."""
+    import torch
+
+    missing = kept - index.numel()
+    index, entries = (
+        torch.nn.functional.pad(row, (0, missing)) if missing else row for row in (index.int(), values[index].float())
+    )
+    return torch.cat([index, entries.view(torch.int32)])
 
 
 def _pairs(received: torch.Tensor, ranks: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

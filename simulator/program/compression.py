@@ -17,17 +17,22 @@ from simulator.program.program import Launch
 
 def compress_reductions(
     launches: list[Launch],
-    compressor: Compressor,
+    compressor_of: Callable[[Action], Compressor | None],
     shapes: Callable[[str], tuple[tuple[int, ...], ...]],
     reduce_dtype: str,
 ) -> list[Launch]:
-    """The launches with every bucket's `reduce` compressed. shapes: parameter shapes in a bucket, on this rank."""
+    """The launches with every bucket's `reduce` compressed.
+
+    compressor_of: of a bucket's reduction; None: it stays as it is. shapes: parameter shapes in a bucket, on this rank.
+    """
     rewritten: list[Launch] = []
     later: list[Launch] = []
     decodes: list[Launch] = []
     for launch in launches:
         action = launch.action
-        if action.verb != "reduce" or action.bucket == "tied":
+        dense = action.verb == "reduce" and action.bucket != "tied"
+        compressor = compressor_of(action) if dense else None
+        if compressor is None:
             rewritten.append(launch)
             continue
         of = {"bucket": action.bucket, "method": compressor.name}

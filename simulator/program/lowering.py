@@ -25,7 +25,7 @@ from math import prod
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.stacks import TORCH, Stack
-from simulator.policies.compression import compressor_of
+from simulator.policies.compression import compressor_of, leaves_alone
 from simulator.program.actions import Action
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
@@ -168,7 +168,7 @@ def _reduce(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...
     spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
     return compress_reductions(
         launches,
-        compressor_of(plan),
+        lambda action: None if leaves_alone(plan, action.size_bytes) else compressor_of(plan),
         lambda name: local_shapes(scenario, *spans[name]),
         scenario.precision.reduce,
     )

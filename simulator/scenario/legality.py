@@ -224,6 +224,8 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
     if algorithm == "auto" or layout.data * layout.context == 1:
         return
     ops = ("reduce_scatter", "all_gather") if plan.zero else compressor_of(plan).collectives
+    if plan.compression.min_bytes:  # small buckets are reduced as they are
+        ops = (*ops, "all_reduce")
     groups = {"shard": ops, "replica": ("all_reduce",)} if layout.shard else {"data": ops}
     for pipeline_rank in range(layout.pipeline):
         for kind, own in groups.items():

@@ -14,9 +14,10 @@ from simulator.scenario.messages import shown
 from simulator.scenario.schema import ScenarioFile, Serving
 from simulator.values import Value
 
-Line = tuple[str, Callable[[ScenarioFile], bool], str]
+ONLY_GATHERED = ("topk_sampled", "dgc")
+"""Compressors that pick entries over the whole bucket: no region's owner could be sent a fixed number."""
 
-BUILT_COMPRESSORS = ("none", "bf16", "topk", "powersgd")
+Line = tuple[str, Callable[[ScenarioFile], bool], str]
 
 
 def _reduces(file: ScenarioFile) -> bool:
@@ -45,12 +46,14 @@ NOT_YET: tuple[Line, ...] = (
     ("software.compile", lambda f: f.software.compile, "use false"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
+    ("plan.aggregation.sparse", lambda f: f.plan.aggregation.sparse == "balanced" and _reduces(f)
+     and f.plan.compression.method in ONLY_GATHERED, "use allgather, or compression method topk"),
     ("plan.embedding_sharding", _sharding_asks(("column_wise", "table_row_wise", "grid")),
      "use auto, row_wise, table_wise or data_parallel"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
-    ("plan.compression.method", lambda f: f.plan.compression.method not in BUILT_COMPRESSORS,
-     f"use {', '.join(BUILT_COMPRESSORS[:-1])} or {BUILT_COMPRESSORS[-1]}"),
+    ("plan.compression.method", lambda f: f.plan.compression.method == "adaptive",
+     "name one of its candidates: bf16, int8, topk or powersgd"),
     ("plan.balancer.kind", lambda f: f.plan.balancer.kind != "none", "use none"),
     ("data.lengths.kind", lambda f: f.data.lengths.kind != "fixed", "use fixed"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),

@@ -114,7 +114,7 @@ plan:
   zero: {start.zero:<23}# 0 | 1 (optimizer states over the replicas)
   # bucket_mib: 25             # gradients are reduced in pieces of this size
   # overlap: {{grad_reduce: true, param_gather: true, pipeline: true}}
-  # compression: {{method: none}}  # none | bf16 | topk, with density | powersgd, with rank
+  # compression: {{method: none}}  # fp16 | bf16 | int8 | onebit | topk | randomk | dgc | powersgd ...
   embedding_sharding: {start.embedding_sharding:<8} # auto | row_wise | table_wise | data_parallel
 
 seed: 0

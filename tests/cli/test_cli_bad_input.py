@@ -123,7 +123,7 @@ BAD = {
     "key of another kind": (
         HSTU,
         ["plan.compression={method: topk, rank: 4}"],
-        "method topk has no use for rank; remove it (it takes density, error_feedback)",
+        "method topk has no use for rank; remove it (it takes density, error_feedback, min_bytes)",
     ),
     "table that is not there": (
         HSTU,

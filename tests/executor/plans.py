@@ -23,6 +23,21 @@ COMPRESSED = [
         },
     ),
     ("gpt", {"data": 2, "compression": {"method": "topk", "density": 1.0}, "aggregation": {"sparse": "balanced"}}),
+    ("llama", {"data": 2, "compression": {"method": "fp16", "error_feedback": True}, **SMALL_BUCKETS}),
+    ("llama", {"data": 2, "compression": {"method": "int8", "block": 64}, **SMALL_BUCKETS}),
+    ("gpt", {"data": 2, "compression": {"method": "int8"}, "aggregation": {"sparse": "balanced"}, **SMALL_BUCKETS}),
+    ("llama", {"data": 2, "compression": {"method": "onebit"}, **SMALL_BUCKETS}),
+    ("gpt", {"data": 2, "compression": {"method": "onebit"}, "aggregation": {"sparse": "balanced"}}),
+    ("llama", {"data": 2, "compression": {"method": "randomk", "density": 0.1}, **SMALL_BUCKETS}),
+    ("gpt", {"data": 2, "compression": {"method": "topk_sampled", "density": 0.1}}),
+    (
+        "llama",
+        {
+            "data": 2,
+            "compression": {"method": "dgc", "density": 0.1, "clipping": 1.0, "min_bytes": 3000},
+            **SMALL_BUCKETS,
+        },
+    ),
 ]
 
 PLANS = {

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from simulator import kinds
 from simulator.errors import NotSupportedYet
 from simulator.model.work import Kernel
-from simulator.policies.compression import COMPRESSORS, Bf16, NoCompression, make_compressor
+from simulator.plans import Compression
+from simulator.policies.casts import Bf16, Fp16
+from simulator.policies.codecs import Int8, Sign
+from simulator.policies.compression import COMPRESSORS, NoCompression, make_compressor
 from simulator.policies.compressor import elements
 from simulator.policies.low_rank import PowerSgd
+from simulator.policies.quantized import Balanced, Gathered
+from simulator.policies.random_k import RandomK
+from simulator.policies.sampled import Dgc, SampledTopK
 from simulator.policies.sparse import BalancedTopK, TopK
 
 LAYER = ((4096, 1024), (4096,), (1024, 4096), (1024,))
@@ -24,6 +30,17 @@ SHAPES = st.lists(
 ALL = [
     NoCompression(),
     Bf16(),
+    Bf16(True),
+    Fp16(),
+    Gathered(Int8(256)),
+    Gathered(Sign(), False),
+    Balanced(Int8(7), 8),
+    Balanced(Sign(), 8, False),
+    RandomK(0.01),
+    SampledTopK(0.01),
+    SampledTopK(0.2, False, 0.5),
+    Dgc(0.01),
+    Dgc(0.001, False, 0.01, 0.0, 1.0, 4, 8),
     TopK(0.01),
     TopK(0.3, error_feedback=False),
     BalancedTopK(0.02, 8),
@@ -157,7 +174,7 @@ def test_the_plan_names_the_compressor():
     assert make_compressor(plan) == TopK(0.01)
     assert make_compressor(plan, "balanced", 16) == BalancedTopK(0.01, 16)
     for name in COMPRESSORS:
-        plan = SimpleNamespace(method=name, density=0.01, rank=4, error_feedback=True)
-        assert make_compressor(plan).name == name
-    with pytest.raises(NotSupportedYet, match="int8 is not supported yet; use one of none, bf16, topk, powersgd"):
-        make_compressor(SimpleNamespace(method="int8"))
+        for sparse in ("allgather", "balanced"):
+            assert make_compressor(Compression(method=name), sparse, 4).name == name
+    with pytest.raises(NotSupportedYet, match="adaptive is not supported yet; use one of none, fp16, bf16, int8"):
+        make_compressor(SimpleNamespace(method="adaptive"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import compression_knobs
 import pytest
 from cluster_knobs import ROWS
 from gradient_knobs import GRADIENTS
@@ -21,9 +22,11 @@ from table_knobs import TABLE_ROWS
 from simulator.scenario.keys import keys_at, sections_at
 from simulator.scenario.not_yet import NOT_YET
 
-LOOKS = {"step": step, "timeline": timeline}
+LOOKS = {"step": step, "timeline": timeline, "sent": sent("reduce"), "buffers": memory("buffers"),
+         "compression": time_of("compression")}  # fmt: skip
 CLUSTERS = [
-    Knob(base, key, first, second, LOOKS[look], sign, both) for base, key, first, second, look, sign, both in ROWS
+    Knob(base, key, first, second, LOOKS[look], sign, both)
+    for base, key, first, second, look, sign, both in (*ROWS, *compression_knobs.ROWS)
 ]
 ASKED = {"launches": launches, "memory": memory, "sent": sent, "time_of": time_of}
 

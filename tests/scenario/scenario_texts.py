@@ -132,6 +132,12 @@ plan:
     density: null
     rank: null
     error_feedback: null
+    block: null
+    sample: null
+    momentum: null
+    clipping: null
+    warm_up: null
+    min_bytes: null
   balancer:
     kind: none
     window: null

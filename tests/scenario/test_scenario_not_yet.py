@@ -18,10 +18,12 @@ ASKS = {
     "precision.reduce": "precision.reduce=fp8",
     "software.compile": "software.compile=true",
     "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",
+    "plan.aggregation.sparse": "plan={compression: {method: dgc}, aggregation: {sparse: balanced}, microbatch: 32, "
+    "global_batch: 512}",
     "plan.embedding_sharding": "plan.embedding_sharding={item: grid}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
-    "plan.compression.method": "plan.compression.method=int8",
+    "plan.compression.method": "plan.compression.method=adaptive",
     "plan.balancer.kind": "plan.balancer.kind=length",
     "data.lengths.kind": "data.lengths={kind: zipf, alpha: 1.2, max: 100}",
     "faults.mtbf_hours": "faults.mtbf_hours=100",

@@ -1,0 +1,100 @@
+"""A step of one rank in launch order, and what it holds at every moment of it.
+
+Parameters, gradients, optimizer states and tables stay; activations come with each F and go with its B. Of a backward
+pass in halves, I lets go of all but what W reads. What is alive is decided by the order of launches: a caching
+allocator hands memory out when the host launches, whenever the device gets there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from simulator.activations import Activations
+from simulator.model import memory_rules
+from simulator.model.blocks import Cut
+from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.held import NOTHING, Touch, touches
+from simulator.program.program import RankProgram
+from simulator.units import DTYPE_BYTES
+
+KINDS = ("parameters", "gradients", "optimizer", "activations", "embeddings", "buffers")
+
+
+class Moment(NamedTuple):
+    """What is held while an action runs (inside: at its fullest), or once it has ended, until the next moment.
+
+    action: its name, empty before the first one. held: bytes by `KINDS`.
+    """
+
+    action: str
+    inside: bool
+    held: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.held)
+
+
+class Walk:
+    """at_rest: bytes by kind between two steps. cut: what the rank works on in one microbatch.
+
+    Blocks that are gathered for a while are parameters, their whole gradients are gradients, messages are buffers: a
+    gather's from its launch until it is unpacked, a reduction's from its packing until compute has waited for it. A
+    shard of summed gradients is there from its first reduction until the update. Not counted: in forward FSDP2 keeps a
+    gather's message one block longer.
+    """
+
+    def __init__(self, own: RankProgram, scenario, cut: Cut, at_rest: dict[str, int]):
+        self.own, self.plan, self.held = own, scenario.plan, {kind: at_rest[kind] for kind in KINDS}
+        self.activations, self.touches = Activations(scenario, cut), touches(own, scenario)
+        precision = scenario.precision
+        self.parameter, self.gradient, self.reduced = (
+            DTYPE_BYTES[name] for name in (precision.parameters, precision.gradients, precision.reduce)
+        )
+        self.numel = {bucket.name: bucket.numel for bucket in own.buckets}
+        self._fullest = tuple(self.held.values())
+
+    def moments(self) -> Iterator[Moment]:
+        """In launch order; the first one is between two steps."""
+        yield Moment("", False, tuple(self.held.values()))
+        for launch in self.own.launches:
+            action = launch.action
+            if action.verb in COMPUTE_VERBS:
+                self._fullest = tuple(self.held.values())
+                self._compute(action, self.touches.get(action.name, NOTHING))
+                yield Moment(action.name, True, self._fullest)
+                yield Moment(action.name, False, tuple(self.held.values()))
+            elif action.verb == "all_gather" and self.plan.gathers_blocks:
+                self.held["buffers"] += self._padded(action.bucket) * self.parameter
+                yield Moment(action.name, True, tuple(self.held.values()))
+
+    def _compute(self, action: Action, touch: Touch) -> None:
+        self.held["buffers"] -= sum(self._message(name) for name in touch.releases)
+        for name in touch.unpacks:
+            self._hold(parameters=self.numel[name] * self.parameter)
+            self.held["buffers"] -= self._padded(name) * self.parameter
+        self._hold(gradients=sum(self.numel[name] for name in touch.opens) * self.parameter)
+        span = self.own.chunk(action.stage).span(action.verb, action.segment)
+        beside = self.activations.beside(action.verb, span)
+        self._hold(activations=beside)
+        self.held["activations"] += self.activations.change(action.verb, span) - beside
+        for name in touch.packs:
+            self._hold(buffers=self._message(name))
+            if self.plan.scatters_each:
+                shard = self._padded(name) // self.plan.shards * self.gradient if action.microbatch == 0 else 0
+                self.held["gradients"] += shard - self.numel[name] * self.parameter
+        self.held["parameters"] -= sum(self.numel[name] for name in touch.drops) * self.parameter
+
+    def _hold(self, **more: int) -> None:
+        for kind, size in more.items():
+            self.held[kind] += size
+        if sum(self.held.values()) > sum(self._fullest):
+            self._fullest = tuple(self.held.values())
+
+    def _message(self, name: str) -> int:
+        """Of a reduction: what is sent, and the share of the sum."""
+        return self._padded(name) * self.reduced + self._padded(name) // self.plan.shards * self.reduced
+
+    def _padded(self, name: str) -> int:
+        return memory_rules.part(self.numel[name], self.plan.shards) * self.plan.shards

@@ -1,0 +1,80 @@
+"""Random-k: the same random entries on every rank, which an all-reduce sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from simulator.model.work import Kernel
+from simulator.policies.compressor import (
+    Compressor,
+    Phase,
+    Shapes,
+    State,
+    add_residual,
+    elements,
+    memory_kernel,
+)
+from simulator.policies.sparse import INDEX_BYTES, clear_kernel
+from simulator.units import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    import torch
+
+PLACE_BYTES = 8
+"""torch draws and indexes with 64-bit integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RandomK(Compressor):
+    """k = max(1, round(density * n)) places drawn anew each step from a seed that all ranks share (Stich et al., arXiv
+    1809.07599), so that only values travel, and sums of them.
+
+    Places are drawn with replacement, as BytePS does: a place that comes twice is sent twice and applied once. Sums are
+    not scaled by n / k: with error feedback nothing is lost, and without it the update is the smaller.
+    """
+
+    density: float
+    error_feedback: bool = True
+    name: ClassVar[str] = "randomk"
+
+    def kept(self, count: int) -> int:
+        """k of `count` entries."""
+        return max(1, round(self.density * count))
+
+    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        kept = self.kept(count)
+        encode = [add_residual(count, size)] if self.error_feedback else []
+        encode += [
+            memory_kernel("random_places", kept, PLACE_BYTES),  # writes
+            memory_kernel("scatter_add", kept, INDEX_BYTES + 2 * size),  # gathers: reads place and entry, writes
+        ]
+        if self.error_feedback:
+            encode += [memory_kernel("copy", count, 2 * size), clear_kernel(kept, size)]
+        return (Phase("all_reduce", kept * size, tuple(encode)),)
+
+    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        zeros = memory_kernel("elementwise", count, size)
+        return zeros, memory_kernel("scatter_add", self.kept(count), INDEX_BYTES + 2 * size)
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        import torch
+
+        if "residual" in state:
+            gradient += state["residual"]
+        count = gradient.numel()
+        if "places" not in state:  # the same stream on every rank
+            state["places"] = torch.Generator(gradient.device).manual_seed(count)
+        draw = {"generator": state["places"], "device": gradient.device}
+        state["index"] = index = torch.randint(count, (self.kept(count),), **draw)
+        payload = gradient[index]
+        if self.error_feedback:
+            residual = state["residual"] = state.get("residual", torch.empty_like(gradient)).copy_(gradient)
+            residual[index] = 0
+        return payload
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        gradient.zero_()
+        gradient[state.pop("index")] = received
