@@ -24,6 +24,10 @@ BESIDE = {
     "reduce": "gradient reduce", "reduce_scatter": "gradient reduce-scatter", "all_gather": "parameter all-gather",
     "recv": "pipeline receive", "exchange ids": "exchange of ids", "exchange vectors": "exchange of vectors",
     "exchange gradients": "exchange of gradients", "gather vectors": "gather of vectors",
+    "reduce vectors": "reduction of vectors", "gather gradients": "gather of gradients",
+    "reduce node vectors": "reduction of vectors in a node", "exchange node vectors": "exchange of vectors of nodes",
+    "exchange node gradients": "exchange of gradients of nodes",
+    "gather node gradients": "gather of gradients in a node",
 }  # fmt: skip
 """A send is the other end of a receive; it is not listed again."""
 

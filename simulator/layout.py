@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-GROUP_KINDS = ("tensor", "context", "data", "shard", "replica", "table", "tied", "tensor_context", "pipeline")
+GROUP_KINDS = ("tensor", "context", "data", "shard", "replica", "table", "table_node", "table_across", "tied",
+               "tensor_context", "pipeline")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Layout:
     """rank = ((pipeline_rank * data + data_rank) * context + context_rank) * tensor + tensor_rank.
 
     shard: so many consecutive members of a data group share what zero shards, and the others hold copies; None: all do.
+    node: so many consecutive members of a table group are on one node, where sums of rows are reduced there first.
     """
 
     tensor: int
@@ -23,6 +25,7 @@ class Layout:
     data: int
     pipeline: int
     shard: int | None = None
+    node: int | None = None
 
     @cached_property
     def ranks(self) -> int:
@@ -54,7 +57,8 @@ class Layout:
         tensor: the shards of a layer. context: the slices of a sequence. data: the ranks whose dense gradients are
         reduced together (data x context of one pipeline and tensor rank). shard: the members of a data group that share
         what zero shards. replica: those that hold the same shard. table: all ranks of a stage, which hold the embedding
-        tables together. tied: first and last stage of one column, which share a token embedding.
+        tables together. table_node: those of them on one node; table_across: those at one place of every node. tied:
+        first and last stage of one column, which share a token embedding.
         pipeline: the stages of one column.
         """
         pipeline_rank, data_rank, context_rank, tensor_rank = self.coordinates(rank)
@@ -78,6 +82,10 @@ class Layout:
             return reduced[block * size : (block + 1) * size] if kind == "shard" else reduced[place::size]
         if kind == "table":
             return range(first_of_stage, first_of_stage + stage_ranks)
+        if kind in ("table_node", "table_across"):
+            members, size = range(first_of_stage, first_of_stage + stage_ranks), self.node or 1
+            block, place = divmod(rank - first_of_stage, size)
+            return members[block * size : (block + 1) * size] if kind == "table_node" else members[place::size]
         column = rank - first_of_stage
         if kind == "pipeline":
             return range(column, self.ranks, stage_ranks)

@@ -234,6 +234,13 @@ def _embedding_lookup(maker: _Maker) -> Call:
     return lambda: functional.embedding(ids, table)
 
 
+def _embedding_bag(maker: _Maker) -> Call:
+    count, width, bags = maker.point.shape
+    table, ids = maker.random(TABLE_ROWS, width), maker.ids(count, TABLE_ROWS)
+    starts = torch.arange(bags, device=maker.device) * count // bags
+    return lambda: functional.embedding_bag(ids, table, starts, mode="sum")
+
+
 def _embedding_update(maker: _Maker) -> Call:
     gradient = maker.random(*maker.rows())
     table, ids = maker.random(TABLE_ROWS, gradient.shape[1]), maker.ids(gradient.shape[0], TABLE_ROWS)
@@ -286,6 +293,7 @@ BUILDERS: dict[str, Callable[[_Maker], Call]] = {
     "softmax": _softmax,
     "cross_entropy": _cross_entropy,
     "embedding_lookup": _embedding_lookup,
+    "embedding_bag": _embedding_bag,
     "embedding_update": _embedding_update,
     "optimizer": _optimizer,
     "topk": _topk,

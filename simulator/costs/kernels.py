@@ -51,6 +51,7 @@ PASSES: dict[str, str] = {
 
 EMBEDDING_EFFICIENCY: dict[str, str] = {
     "embedding_lookup": "embedding_lookup_efficiency",
+    "embedding_bag": "embedding_lookup_efficiency",
     "embedding_backward": "embedding_update_efficiency",
     "embedding_update": "embedding_update_efficiency",
 }

@@ -32,11 +32,12 @@ AXES: dict[str, tuple[str, ...]] = {
     "attention_backward": ATTENTION,
     "hstu_attention_forward": ATTENTION,
     "hstu_attention_backward": ATTENTION,
+    "embedding_bag": ("ids", "width", "bags"),
 }
 MEMORY_AXES = ("elements", "bytes")
 """Every other op: its elements and the bytes that it moves."""
 
-LOOKUP, ID_BYTES = "embedding_lookup", 8
+LOOKUP, BAG, ID_BYTES = "embedding_lookup", "embedding_bag", 8
 MESH = 24
 """Overheads, and twice as many slownesses, that a table's line is chosen from."""
 
@@ -84,6 +85,9 @@ def work(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, float]:
         flops = 4.0 * batch * heads * seq_q * seq_kv * head_dim * (0.5 if causal else 1.0)
         elements = 2 * batch * head_dim * (heads * seq_q + kv_heads * seq_kv)
         return ATTENTION_PASSES[op] * flops, ATTENTION_PASSES[op] * size * elements
+    if op == BAG:
+        ids, width, bags = point
+        return 0.0, float(ID_BYTES * ids + size * width * (ids + bags))
     if op in AXES:
         batch, m, n, k = point if op == "batched_gemm" else (1, *point)
         return 2.0 * batch * m * n * k, size * batch * (m * k + k * n + m * n)

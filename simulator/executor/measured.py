@@ -14,6 +14,7 @@ from simulator import kinds
 from simulator.executor.job import peer_of
 from simulator.executor.spans import Span
 from simulator.graph.event_graph import EventGraph, GraphBuilder
+from simulator.program.embedding import MESSAGES
 from simulator.program.program import Launch, Program
 from simulator.timeline import Timeline
 
@@ -89,6 +90,6 @@ def _meets(program: Program, rank: int, launch: Launch) -> tuple[Sequence[int], 
         step = {"F": 1, "B": -1}[action.of] if action.verb == "send" else 0
         ends = (rank, peer) if action.verb == "send" else (peer, rank)
         return ends, (*ends, action.stage + step, action.of, action.microbatch)
-    kind = "tensor" if action.verb == "gather vectors" else _STREAMS[launch.stream][1]
+    kind = MESSAGES[action.verb][1] if action.verb in MESSAGES else _STREAMS[launch.stream][1]
     members = layout.group(kind, rank)
     return members, (launch.stream, kind, members[0], action.name)

@@ -24,6 +24,7 @@ from simulator.graph.templates import Op, Solve, Template, bytes_by_slot, contra
 from simulator.graph.whole_actions import GROUP_OF_STREAM, KIND_OF_STREAM, WholeActions
 from simulator.network.loads import Slot
 from simulator.program.actions import Action
+from simulator.program.embedding import MESSAGES
 from simulator.program.fold import Folding
 from simulator.program.program import Launch, RankProgram
 from simulator.units import NS_PER_S
@@ -31,11 +32,7 @@ from simulator.units import NS_PER_S
 if TYPE_CHECKING:
     from simulator.costs.pricer import Pricer
 
-_OP_OF_VERB = {
-    "reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather",
-    "exchange ids": "all_to_all", "exchange vectors": "all_to_all", "exchange gradients": "all_to_all",
-    "gather vectors": "all_gather",
-}  # fmt: skip
+_OP_OF_VERB = {"reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather"}
 
 
 class LinkUse(NamedTuple):
@@ -193,9 +190,8 @@ class _Expansion:
             demand = around.transfer(price, peer, sends=op == "send")
         else:
             kind = KIND_OF_STREAM[launch.stream]
-            group = "tensor" if action.verb == "gather vectors" else GROUP_OF_STREAM[launch.stream]
-            span = around.span(group)
-            op, size = _OP_OF_VERB[action.verb], action.size_bytes
+            op, group = MESSAGES.get(action.verb) or (_OP_OF_VERB[action.verb], GROUP_OF_STREAM[launch.stream])
+            span, size = around.span(group), action.size_bytes
             if action.method not in (None, "none"):
                 op, size = self.steps.wire(action, span.size)
             algorithm = self.algorithm if group in ("data", "shard", "replica") else "auto"

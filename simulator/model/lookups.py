@@ -24,21 +24,21 @@ def samples_rows(model: ModelSpec) -> bool:
 
 def own_ids(scenario, table: Table) -> int:
     """Ids of a rank's slice of one microbatch."""
-    layout, asked = scenario.layout, ids_per_sample(scenario.model, table)
+    plan, asked = scenario.plan, ids_per_sample(scenario.model, table)
     if table.pooling != "none":
         return own_vectors(scenario, table) * asked
-    return -(-scenario.plan.microbatch * asked // (layout.context * layout.tensor))
+    return -(-plan.microbatch * asked // (plan.context * plan.tensor))
 
 
 def own_vectors(scenario, table: Table) -> int:
     """Vectors that come back for them: one for each id, or one for each sample where the table pools."""
     if table.pooling == "none":
         return own_ids(scenario, table)
-    layout = scenario.layout
-    return -(-scenario.plan.microbatch // (layout.context * layout.tensor))
+    plan = scenario.plan
+    return -(-plan.microbatch // (plan.context * plan.tensor))
 
 
 def group_size(scenario) -> int:
     """Members of the table group."""
-    layout = scenario.layout
-    return layout.data * layout.context * layout.tensor
+    plan = scenario.plan
+    return plan.data * plan.context * plan.tensor

@@ -20,7 +20,8 @@ class Kernel:
         hstu_attention_forward, hstu_attention_backward, or a memory-bound family (elementwise, layernorm, softmax,
         cross_entropy, embedding_lookup, embedding_update, optimizer, cast, topk, orthogonalize, copy, ...).
     shape: what the family is keyed by; gemm (m, n, k) for C[m,n] = A[m,k] B[k,n]; batched_gemm (batch, m, n, k);
-        attention (batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal 0|1); memory-bound (elements,).
+        attention (batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal 0|1); embedding_bag (ids, width, bags);
+        memory-bound (elements,).
     flops: FLOPs counted by the convention of the block (2 m n k for a GEMM, 0 for memory-bound kernels).
     bytes_moved: bytes read and written in device memory (host memory where op ends in `_host`).
     kind: the breakdown's label: compute, recompute, compression or optimizer.

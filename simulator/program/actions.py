@@ -12,6 +12,9 @@
     reduce_scatter b7 B3 25MiB none ... behind the backward pass of microbatch 3; all_gather b7 F3: ahead of its forward
     exchange ids 0F3 1MiB           embedding tables: ids to their owners, vectors (or gradients) back
     gather vectors 0F3 8MiB         ... and the vectors of all positions to every tensor rank
+    reduce vectors 0F3 8MiB         partial sums of pooled rows are added, each rank gets its samples'; gather gradients
+    reduce node vectors 0F3 4MiB    ... inside a node, and exchange node vectors to other nodes; gather, exchange node
+                                    gradients on the way back
     lookup 0F3, lookup 0B3          rows are read; their gradients are accumulated
     optimizer, table_optimizer      the dense and the sparse update
     optimizer b7                    the update of bucket 7 alone
@@ -28,7 +31,8 @@ from simulator.units import format_bytes, parse_bytes
 
 COMPUTE_VERBS = ("F", "B", "I", "W")
 STAGE_VERBS = ("recv", "send", "exchange ids", "exchange vectors", "exchange gradients", "gather vectors",
-               "scatter gradients", "lookup")  # fmt: skip
+               "reduce vectors", "gather gradients", "reduce node vectors", "exchange node vectors",
+               "exchange node gradients", "gather node gradients", "scatter gradients", "lookup")  # fmt: skip
 BUCKET_VERBS = ("reduce", "reduce_scatter", "all_gather", "encode", "decode", "optimizer")
 STEP_VERBS = ("optimizer", "table_optimizer")
 

@@ -4,6 +4,7 @@ Reads the compute launches of a rank of stage 0; adds, for each microbatch, on s
 
     exchange ids -> lookup -> exchange vectors -> (gather vectors) -> F ... B -> exchange gradients -> lookup B
 
+(partial sums are reduced instead, over the table group or first inside a node: `model/tables/traffic.py`)
 and one `table_optimizer` at the end of the step, since sparse gradients accumulate over microbatches and apply once.
 Exchanges follow the compute action before them (TorchRec without its prefetch pipeline). Where the first unit reads the
 vectors they are exposed; the units in front of the one that does, a DLRM's bottom MLP, run while vectors travel, and
@@ -15,6 +16,20 @@ from __future__ import annotations
 from simulator.model.tables import Traffic
 from simulator.program.actions import Action
 from simulator.program.program import Chunk, Launch
+
+MESSAGES: dict[str, tuple[str, str]] = {
+    "exchange ids": ("all_to_all", "table"),
+    "exchange vectors": ("all_to_all", "table"),
+    "exchange gradients": ("all_to_all", "table"),
+    "reduce vectors": ("reduce_scatter", "table"),
+    "gather gradients": ("all_gather", "table"),
+    "reduce node vectors": ("reduce_scatter", "table_node"),
+    "gather node gradients": ("all_gather", "table_node"),
+    "exchange node vectors": ("all_to_all", "table_across"),
+    "exchange node gradients": ("all_to_all", "table_across"),
+    "gather vectors": ("all_gather", "tensor"),
+}
+"""Verb -> (collective, group) of what tables send while a microbatch passes."""
 
 
 def add_tables(
@@ -39,8 +54,8 @@ def add_tables(
             complete.append(Launch("compute", action.waiting_for(*waits)))
         else:
             complete.append(launch)
-            if action.verb in "BI" and action.segment in (None, gives) and traffic.vectors:
-                complete.append(_hand_back(action, traffic))
+            if action.verb in "BI" and action.segment in (None, gives):
+                complete += _hand_back(action, traffic)
             if action.verb in "BI" and action.segment in (None, len(segments) - 1):
                 complete.append(_accumulate(action, traffic))
         if launch.stream == "compute":
@@ -66,25 +81,34 @@ def _forward(microbatch: int, traffic: Traffic, previous: tuple[str, ...]) -> tu
         launches.append(Launch("embedding", ids))
         lookup = lookup.waiting_for(ids.name)
     launches.append(Launch("compute", lookup))
-    ready: tuple[str, ...] = (lookup.name,)
-    if traffic.vectors:
-        vectors = Action("exchange vectors", **of, size_bytes=traffic.vectors, after=ready)
-        launches.append(Launch("embedding", vectors))
-        ready = (vectors.name,)
-    if traffic.gather:
-        gather = Action("gather vectors", **of, size_bytes=traffic.gather, after=ready)
-        launches.append(Launch("embedding", gather))
-        ready = (gather.name,)
-    return launches, () if ready == (lookup.name,) else ready
+    back = {"exchange vectors": traffic.vectors, "reduce vectors": traffic.reduced,
+            "reduce node vectors": traffic.node_reduced, "exchange node vectors": traffic.across,
+            "gather vectors": traffic.gather}  # fmt: skip
+    messages = _chain(of, back, lookup.name)
+    return [*launches, *messages], (messages[-1].action.name,) if messages else ()
 
 
-def _hand_back(action: Action, traffic: Traffic) -> Launch:
+def _hand_back(action: Action, traffic: Traffic) -> list[Launch]:
     of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
-    gradients = Action("exchange gradients", **of, size_bytes=traffic.vectors, after=(action.name,))
-    return Launch("embedding", gradients)
+    return _chain(of, _way_back(traffic), action.name)
 
 
 def _accumulate(action: Action, traffic: Traffic) -> Launch:
     of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
-    after = (Action("exchange gradients", **of).name,) if traffic.vectors else ()
-    return Launch("compute", Action("lookup", **of, after=after))
+    sent = [Action(verb, **of).name for verb, size in _way_back(traffic).items() if size]
+    return Launch("compute", Action("lookup", **of, after=tuple(sent[-1:])))
+
+
+def _way_back(traffic: Traffic) -> dict[str, int]:
+    return {"exchange gradients": traffic.vectors, "gather gradients": traffic.reduced,
+            "exchange node gradients": traffic.across, "gather node gradients": traffic.node_reduced}  # fmt: skip
+
+
+def _chain(of: dict, sizes: dict[str, int], after: str) -> list[Launch]:
+    """Messages that follow a compute action, one behind the other."""
+    launches: list[Launch] = []
+    for verb, size in sizes.items():
+        if size:
+            launches.append(Launch("embedding", Action(verb, **of, size_bytes=size, after=(after,))))
+            after = launches[-1].action.name
+    return launches

@@ -118,7 +118,9 @@ def _stretch(program: Program, cluster: Cluster, pace: Mapping[int, float], whol
     stage_ranks = layout.ranks // layout.pipeline
     if whole or pace or not cluster.is_uniform:
         return stage_ranks
-    stretch = lcm(cluster.symmetry_period, layout.tensor * layout.context, layout.tensor * (layout.shard or 1))
+    stretch = lcm(
+        cluster.symmetry_period, layout.tensor * layout.context, layout.tensor * (layout.shard or 1), layout.node or 1
+    )
     return stage_ranks if stage_ranks % stretch else stretch
 
 

@@ -20,6 +20,7 @@ gather_each, gather_once  F, B                         all_gather ahead of each 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 
 from simulator.model import blocks, tables
@@ -56,6 +57,9 @@ def lower(scenario) -> Program:
     for pipeline_rank, actions in enumerate(order):
         own = tuple(chunk for chunk in chunks if holder(plan, chunk.stage) == pipeline_rank)
         ranks.append(_lower_rank(scenario, pipeline_rank, own, actions, len(chunks)))
+    traffic = tables.traffic(scenario)
+    if traffic and traffic.node_members:
+        layout = replace(layout, node=traffic.node_members)
     return Program(layout, tuple(ranks))
 
 

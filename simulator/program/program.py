@@ -117,6 +117,7 @@ class Program:
         """Lines that `from_text` reads back: degrees, then for each representative its pieces and its launches."""
         layout = self.layout
         shard = f" shard {layout.shard}" if layout.shard else ""
+        shard += f" node {layout.node}" if layout.node else ""
         lines = [
             f"program tensor {layout.tensor} context {layout.context} data {layout.data} pipeline {layout.pipeline}"
             + shard
@@ -218,7 +219,7 @@ def check_program(program: Program) -> None:
 
 _HEAD = re.compile(
     r"program tensor (?P<tensor>\d+) context (?P<context>\d+) data (?P<data>\d+) pipeline (?P<pipeline>\d+)"
-    r"(?: shard (?P<shard>\d+))?$"
+    r"(?: shard (?P<shard>\d+))?(?: node (?P<node>\d+))?$"
 )
 _MEMBERS = re.compile(r"r(\d+) stands for (.+)$")
 _CHUNK = re.compile(r"r(\d+) stage (\d+) units ((?:\d+\.\.\d+ ?)+)$")

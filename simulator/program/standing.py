@@ -15,7 +15,8 @@ NEXT, PREVIOUS = "next", "previous"
 Patterns = Mapping[str, tuple[str, ...]]
 
 PATTERNS: Patterns = {"tensor": (RING,), "context": (RING,), "data": (RING,), "shard": (RING,), "replica": (RING,),
-                      "tied": (RING,), "table": (RING, DIRECT)}  # fmt: skip
+                      "tied": (RING,), "table": (RING, DIRECT), "table_node": (RING,),
+                      "table_across": (DIRECT,)}  # fmt: skip
 """The groups whose collectives a program launches, and the patterns their messages take."""
 
 
@@ -43,6 +44,8 @@ class Standings:
         """The kinds of groups in which a rank communicates."""
         streams = {launch.stream for launch in own.launches}
         kinds = [kind for stream, kind in _KIND_OF_STREAM.items() if stream in streams]
+        if self._layout.node and "embedding" in streams:
+            kinds += ["table_node", "table_across"]
         return (*self._layout.inner_kinds, *kinds)
 
     def slots(self, rank: int, kinds: Sequence[str]) -> dict[Slot, str]:

@@ -6,7 +6,7 @@ from math import gcd, prod
 
 from simulator.cluster import Cluster
 from simulator.costs.algorithm_rules import check_algorithm, switches_of
-from simulator.errors import ScenarioError
+from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
@@ -235,7 +235,14 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
 
 
 def check_tables(model: ModelSpec, plan: Plan) -> None:
-    """A sharding names tables that are there."""
+    """A sharding names tables that are there; bags are whole samples."""
+    for place, table in enumerate(model.tables):
+        if table.pooling != "none" and plan.tensor * plan.context > 1:
+            raise NotSupportedYet(
+                f"{table.pooling} beside tensor {plan.tensor} * context {plan.context} is not supported yet, since no "
+                "rank has a whole sample; use pooling none, or tensor 1 and context 1",
+                key=f"model.tables.{place}.pooling",
+            )
     if isinstance(plan.embedding_sharding, str):
         return
     names = [table.name for table in model.tables]

@@ -25,19 +25,9 @@ def _reduces(file: ScenarioFile) -> bool:
     return (file.plan.data or 1) * file.plan.context > 1
 
 
-def _sharding_asks(kinds: tuple[str, ...]) -> Callable[[ScenarioFile], bool]:
-    def asks(file: ScenarioFile) -> bool:
-        stated = file.plan.embedding_sharding
-        used = (stated,) if isinstance(stated, str) else tuple(kind for _, kind in stated)
-        return bool(file.model.tables) and any(kind in kinds for kind in used)
-
-    return asks
-
-
 NOT_YET: tuple[Line, ...] = (
     ("model.trunk.block", lambda f: f.model.trunk.block == "profiled", "use gpt, llama, bert, sasrec, hstu or none"),
     ("model.adapter", lambda f: f.model.adapter is not None, "leave it out"),
-    ("model.tables.*.pooling", lambda f: any(t.pooling != "none" for t in f.model.tables), "use none"),
     ("model.tables.*.dtype", lambda f: any(t.dtype == "fp8" for t in f.model.tables), "use fp32, fp16 or bf16"),
     ("dtype", lambda f: f.dtype == "fp8", "use bf16"),
     ("precision.parameters", lambda f: f.precision.parameters == "fp8", "use bf16"),
@@ -48,8 +38,6 @@ NOT_YET: tuple[Line, ...] = (
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
     ("plan.aggregation.sparse", lambda f: f.plan.aggregation.sparse == "balanced" and _reduces(f)
      and f.plan.compression.method in ONLY_GATHERED, "use allgather, or compression method topk"),
-    ("plan.embedding_sharding", _sharding_asks(("column_wise", "table_row_wise", "grid")),
-     "use auto, row_wise, table_wise or data_parallel"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
     ("plan.compression.method", lambda f: f.plan.compression.method == "adaptive",

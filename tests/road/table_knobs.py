@@ -6,6 +6,33 @@ asked for), how the first compares with the second, settings of both.
 
 from __future__ import annotations
 
+BAGS = "model.tables.1.lookups_per_sample=20"
+POOLED = BAGS + "; model.tables.1.pooling=sum"
+TWO = "cluster.nodes=2; plan.global_batch=128"
+
 TABLE_ROWS = [
+    ("hstu", "plan.embedding_sharding", "column_wise", "table_wise", "sent exchange vectors", "<", ""),
+    ("hstu", "plan.embedding_sharding", "column_wise", "row_wise", "sent exchange ids", ">", ""),
+    ("hstu", "plan.embedding_sharding", "column_wise", "table_wise", "memory embeddings", "<", ""),
+    ("hstu", "plan.embedding_sharding", "column_wise", "table_wise", "step", "<", ""),
+    ("hstu", "plan.embedding_sharding", "table_row_wise", "row_wise", "timeline", "=", ""),  # one node
+    ("hstu", "plan.embedding_sharding", "table_row_wise", "row_wise", "memory embeddings", ">", TWO),
+    ("hstu", "plan.embedding_sharding", "table_row_wise", "table_wise", "sent exchange vectors", "<", TWO),
+    ("hstu", "plan.embedding_sharding", "grid", "table_row_wise", "sent exchange vectors", "<", TWO),
+    ("hstu", "plan.embedding_sharding", "grid", "table_row_wise", "memory embeddings", "<", TWO),
+    ("hstu", "plan.embedding_sharding", "table_row_wise", "row_wise", "launches reduce node vectors", ">",
+     f"{TWO}; {POOLED}"),
     ("hstu", "plan.embedding_columns", "64", "32", "timeline", "=", ""),  # rows are dealt, not columns
+    ("hstu", "plan.embedding_columns", "64", "16", "sent exchange vectors", ">",
+     "plan.embedding_sharding=column_wise"),
+    ("hstu", "plan.embedding_columns", "64", "16", "memory embeddings", ">", "plan.embedding_sharding=column_wise"),
+    ("hstu", "model.tables.1.pooling", "sum", "none", "sent exchange vectors", "<", BAGS),
+    ("hstu", "model.tables.1.pooling", "sum", "none", "launches reduce vectors", ">", BAGS),
+    ("hstu", "model.tables.1.pooling", "sum", "none", "sent exchange ids", "=", BAGS),
+    ("hstu", "model.tables.1.pooling", "sum", "none", "launches exchange vectors", "=",
+     f"{BAGS}; plan.embedding_sharding=table_wise"),
+    ("hstu", "model.tables.1.pooling", "mean", "sum", "timeline", "=", BAGS),
+    ("hstu", "model.tables.1.lookups_per_sample", "40", "20", "sent reduce vectors", "=", POOLED),
+    ("hstu", "model.tables.1.lookups_per_sample", "40", "20", "sent exchange ids", ">", POOLED),
+    ("hstu", "model.tables.1.lookups_per_sample", "400", "20", "step", ">", POOLED),
 ]  # fmt: skip

@@ -10,7 +10,6 @@ from simulator.scenario.presets import NOT_BUILT_YET
 ASKS = {
     "model.trunk.block": "model.trunk={block: profiled, layers: [{forward_s: 1, backward_s: 2}]}",
     "model.adapter": "model.adapter={kind: lora, rank: 8}",
-    "model.tables.*.pooling": "model.tables.1.pooling=sum",
     "model.tables.*.dtype": "model.tables.1.dtype=fp8",
     "dtype": "dtype=fp8",
     "precision.parameters": "precision.parameters=fp8",
@@ -20,7 +19,6 @@ ASKS = {
     "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",
     "plan.aggregation.sparse": "plan={compression: {method: dgc}, aggregation: {sparse: balanced}, microbatch: 32, "
     "global_batch: 512}",
-    "plan.embedding_sharding": "plan.embedding_sharding={item: grid}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
     "plan.compression.method": "plan.compression.method=adaptive",

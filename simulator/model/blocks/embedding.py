@@ -72,6 +72,8 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         steps += cast(table, cut)
     for table in _projected(model):
         steps.append(gemm(_vectors(table, cut), trunk.hidden, table.dim, cut))
+    for _ in _pooled(model):  # a sample's vector is added at each of its positions: reads the sum, writes it
+        steps.append(memory_bound("elementwise", elements, 2 * size, cut))
     if trunk.block in LEARNED_POSITIONS:  # reads both summands, writes the sum
         steps.append(memory_bound("elementwise", elements, 3 * size, cut))
     if trunk.block == "bert":
@@ -89,6 +91,8 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     if trunk.block == "bert":  # reads dY and X, writes dX; reads both again for the weights' gradient
         steps.append(memory_bound("layernorm", elements, 5 * size, cut))
     if trunk.block in LEARNED_POSITIONS:  # the positions' gradient is a sum over samples: reads the gradient
+        steps.append(memory_bound("elementwise", elements, size, cut))
+    for _ in _pooled(model):  # summed over the positions of each sample: reads the gradient
         steps.append(memory_bound("elementwise", elements, size, cut))
     token = token_table(model)
     if cut.sequence_parallel and token:  # the embedding's shards hold rows, not positions
@@ -132,6 +136,11 @@ def weight_bytes(model: ModelSpec, cut: Cut) -> int:
 def _projected(model: ModelSpec) -> tuple[Table, ...]:
     """Tables whose vectors are not as wide as the trunk: a linear layer brings them there."""
     return tuple(table for table in model.tables if table.dim != model.trunk.hidden)
+
+
+def _pooled(model: ModelSpec) -> tuple[Table, ...]:
+    """Tables with one vector for each sample."""
+    return tuple(table for table in sparse_tables(model) if table.pooling != "none")
 
 
 def _vectors(table: Table, cut: Cut) -> int:

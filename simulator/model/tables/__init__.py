@@ -1,0 +1,32 @@
+"""Sparse embedding tables on a rank: lookups, exchanges, accumulation, update and storage (the contract's "Tables").
+
+    placements(scenario)    who holds which part of which table (`model/placements.py`)
+    loads(scenario)         what each table asks of the busiest rank
+    traffic(scenario)       bytes of the exchanges of one microbatch
+    lookup_forward, lookup_backward, optimizer      kernels
+    storage_bytes, gradient_bytes, buffer_bytes     memory
+
+All numbers are those of the busiest rank where tables have few owners, and of the mean owner where rows are dealt out
+(that hot rows load some owners more is not modelled). Vectors travel in the table's dtype (TorchRec without quantized
+communication). Lengths, permutations after the exchanges and de-duplication of ids before them are not modelled.
+"""
+
+from __future__ import annotations
+
+from simulator.model.blocks import sparse_tables
+from simulator.model.lookups import ids_per_sample
+from simulator.model.placements import AUTO, placements
+from simulator.model.spec import ModelSpec
+from simulator.model.tables.kernels import lookup_backward, lookup_forward, optimizer
+from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, STATE_BYTES, Load, loads, parts
+from simulator.model.tables.storage import buffer_bytes, gradient_bytes, storage_bytes
+from simulator.model.tables.traffic import ACROSS_NODES, DIRECT, REDUCED, Traffic, traffic, way_of
+
+__all__ = ["ACROSS_NODES", "AUTO", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "STATE_BYTES", "Load", "Traffic",
+           "buffer_bytes", "gradient_bytes", "ids_per_sample", "loads", "lookup_backward", "lookup_forward",
+           "num_parameters", "optimizer", "parts", "placements", "storage_bytes", "traffic", "way_of"]  # fmt: skip
+
+
+def num_parameters(model: ModelSpec) -> int:
+    """Entries of all sparse tables."""
+    return sum(table.rows * table.dim for table in sparse_tables(model))

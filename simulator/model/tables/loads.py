@@ -1,0 +1,149 @@
+"""Load: one table's work on a rank that owns a part of it, and which rank has most of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from simulator.errors import NotSupportedYet
+from simulator.model import ids as id_model
+from simulator.model.blocks.embedding import sparse_tables
+from simulator.model.lookups import group_size, own_ids, own_vectors, samples_rows
+from simulator.model.placements import TablePlacement, placements
+from simulator.model.spec import Table
+from simulator.units import DTYPE_BYTES
+
+ID_BYTES = 8
+GRADIENT_BYTES = 4
+"""Sparse gradients accumulate in fp32."""
+
+STATE_BYTES: dict[str, tuple[int, int]] = {
+    "sgd": (0, 0),
+    "rowwise_adagrad": (0, 4),
+    "adagrad": (4, 0),
+    "adam": (8, 0),
+}
+"""Optimizer state in bytes for each (element, row): row-wise Adagrad keeps one fp32 number a row, and one for each
+piece of its columns where these are cut (TorchRec's `get_optimizer_rowwise_shard_metadata_and_global_metadata`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One table's work on one of its owners, in one microbatch.
+
+    own_ids, own_vectors: of the slice that every rank asks for. read: rows that the owner looks up, for itself and
+    others. made: vectors that it makes of them: as many, or one (sum) for each sample where the table pools. rows: rows
+    that it holds. draws: ids, over all ranks it serves, that fall on those of its piece's owners.
+    """
+
+    table: Table
+    placed: TablePlacement
+    own_ids: int
+    own_vectors: int
+    read: int
+    made: int
+    rows: int
+    draws: int
+
+    @property
+    def sharding(self) -> str:
+        return self.placed.kind
+
+    @property
+    def columns(self) -> int:
+        """Columns of the piece that an owner holds."""
+        return self.table.dim // self.placed.pieces
+
+    @property
+    def vector_bytes(self) -> int:
+        """A whole vector, as it comes back."""
+        return self.table.dim * DTYPE_BYTES[self.table.dtype]
+
+    @property
+    def row_bytes(self) -> int:
+        """A row's part that an owner holds."""
+        return self.columns * DTYPE_BYTES[self.table.dtype]
+
+    @property
+    def update_bytes(self) -> int:
+        """Traffic of one row's update: weights and states are read and written."""
+        element, row = STATE_BYTES[self.table.optimizer]
+        return 2 * (self.row_bytes + element * self.columns + row)
+
+    @property
+    def stored_bytes(self) -> int:
+        """One row at rest: weights and states."""
+        return self.update_bytes // 2
+
+    @property
+    def cached(self) -> float:
+        """Share of the rows that is in device memory."""
+        return (self.table.cache_fraction or 0.0) if self.table.placement == "host" else 1.0
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the lookups that find their row in device memory."""
+        return 1.0 if self.cached >= 1 else id_model.hit_rate(self.table.ids, self.table.rows, self.cached)
+
+    @property
+    def idle(self) -> Load:
+        """The same table on a rank that holds nothing of it."""
+        return replace(self, read=0, made=0, rows=0, draws=0)
+
+    def unique(self, microbatches: int) -> int:
+        """Expected distinct rows that an owner updates after so many microbatches."""
+        found = id_model.expected_unique(self.table.ids, self.table.rows, microbatches * self.draws)
+        return max(1, round(found / self.placed.rows_over)) if self.read else 0
+
+    def unique_on_host(self, microbatches: int) -> int:
+        """Those of them that are not in device memory."""
+        draws = microbatches * self.draws
+        found = id_model.unique_outside(self.table.ids, self.table.rows, draws, self.cached)
+        return round(found / self.placed.rows_over) if self.read else 0
+
+
+@lru_cache(maxsize=64)
+def parts(scenario) -> tuple[Load, ...]:
+    """What each sparse table asks of one of its owners, in the model's order."""
+    model, group = scenario.model, group_size(scenario)
+    if scenario.plan.pipeline > 1 and samples_rows(model):
+        raise NotSupportedYet(
+            f"a {model.head.kind} head that samples rows of a table is not supported yet behind a pipeline (its rows "
+            "are on the first stage); use pipeline 1 or head.kind full_softmax",
+            key="plan.pipeline",
+        )
+    found = []
+    for table, placed in zip(sparse_tables(model), placements(scenario), strict=True):
+        ids, vectors = own_ids(scenario, table), own_vectors(scenario, table)
+        served, over = (1, 1) if placed.kind == "data_parallel" else (group, placed.rows_over)
+        read = -(-served * ids // over)
+        made = read if table.pooling == "none" else served * vectors
+        rows = -(-table.rows // over)
+        found.append(Load(table, placed, ids, vectors, read, made, rows, served * ids))
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def loads(scenario) -> tuple[Load, ...]:
+    """What each sparse table asks of the busiest rank of stage 0: the one that reads most bytes of rows."""
+    busiest, _ = fullest(scenario, lambda load: load.read * load.row_bytes)
+    return tuple(load if _holds(load.placed, busiest) else load.idle for load in parts(scenario))
+
+
+def fullest(scenario, cost: Callable[[Load], int]) -> tuple[int, int]:
+    """(member, total) with the largest sum of an owner's costs, the lowest member on ties."""
+    everyone, by_member = 0, {}
+    for load in parts(scenario):
+        if load.sharding in ("data_parallel", "row_wise"):
+            everyone += cost(load)
+            continue
+        each = cost(load)
+        for member in load.placed.owners:
+            by_member[member] = by_member.get(member, 0) + each
+    member = max(by_member, key=lambda member: (by_member[member], -member), default=0)
+    return member, everyone + by_member.get(member, 0)
+
+
+def _holds(placed: TablePlacement, member: int) -> bool:
+    return placed.kind in ("data_parallel", "row_wise") or member in placed.owners

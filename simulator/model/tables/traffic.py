@@ -1,0 +1,104 @@
+"""Traffic: bytes of the exchanges that lookups need, and which collective each of them is.
+
+Ids go to the owners of their rows in one all-to-all of the table group, as many times as the columns are cut. What
+comes back depends on the table:
+
+    direct          vectors, one for each id, or one for each sample where owners hold whole rows: an all-to-all
+    reduced         row_wise, pooled: every owner has a partial sum for every sample of the group; a reduce-scatter adds
+                    them (TorchRec torchrec/distributed/sharding/rw_sharding.py, RwPooledEmbeddingDist)
+    across_nodes    table_row_wise and grid, pooled: a reduce-scatter adds them inside the node that holds the rows, to
+                    the member with the same place in the node as who asked; an all-to-all of members with the same
+                    place brings them there (twrw_sharding.py, TwRwPooledEmbeddingDist; grid_sharding.py alike)
+
+Gradients take the same way back: a reduce-scatter becomes an all-gather (torchrec/distributed/comm_ops.py). An exchange
+lasts as long as its busiest rank sends or receives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from simulator.model.lookups import group_size
+from simulator.model.placements import TablePlacement, equal_nodes
+from simulator.model.spec import Table
+from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, parts
+
+DIRECT, REDUCED, ACROSS_NODES = "direct", "reduced", "across_nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Messages of one microbatch as `work.Collective` counts them, all tables together; 0 where there is none.
+
+    ids: to the owners. vectors: back to who asked, what goes direct. reduced: partial sums over the table group.
+    node_reduced: over the members on one node; across: from there to the same places on other nodes. gather: the
+    vectors of all positions, gathered over the tensor group. dense_gradients: all-reduced once a step by tables that
+    every rank holds whole. node_members: members of the table group on each node, where some message stays inside one.
+    """
+
+    ids: int
+    vectors: int
+    gather: int
+    dense_gradients: int
+    reduced: int = 0
+    node_reduced: int = 0
+    across: int = 0
+    node_members: int | None = None
+
+
+def way_of(table: Table, placed: TablePlacement) -> str:
+    """How vectors of a table come back."""
+    if table.pooling == "none" or placed.kind not in ("row_wise", "table_row_wise", "grid"):
+        return DIRECT
+    return REDUCED if placed.kind == "row_wise" else ACROSS_NODES
+
+
+def traffic(scenario) -> Traffic | None:
+    """The exchanges of one microbatch, or None where no table is trained sparsely."""
+    shares, plan, group = parts(scenario), scenario.plan, group_size(scenario)
+    if not shares:
+        return None
+    gathers = plan.tensor > 1 and not plan.sequence_parallel
+    dense = [load for load in shares if load.sharding == "data_parallel"]
+    gather = plan.tensor * sum(load.own_vectors * load.vector_bytes for load in shares) if gathers else 0
+    if group == 1:
+        return Traffic(0, 0, gather, 0)
+    moving = [load for load in shares if load.sharding != "data_parallel"]
+    direct, across = _going(scenario, DIRECT), _going(scenario, ACROSS_NODES)
+    node = _through_nodes(scenario) if any(map(across, shares)) else {}
+    return Traffic(
+        ids=max(
+            ID_BYTES * sum(load.own_ids * load.placed.pieces for load in moving),
+            fullest(scenario, lambda load: 0 if load.sharding == "data_parallel" else ID_BYTES * load.read)[1],
+        ),
+        vectors=max(
+            sum(load.own_vectors * load.vector_bytes for load in shares if direct(load)), fullest(scenario, direct)[1]
+        ),
+        gather=gather,
+        dense_gradients=sum(load.table.rows * load.table.dim * GRADIENT_BYTES for load in dense),
+        reduced=sum(map(_going(scenario, REDUCED), shares)),
+        **node,
+    )
+
+
+def _going(scenario, way: str) -> Callable[[Load], int]:
+    """Bytes that an owner of a table makes and sends back this way; 0 where its vectors do not go it."""
+    own = {
+        load.table.name for load in parts(scenario)
+        if load.sharding != "data_parallel" and way_of(load.table, load.placed) == way
+    }  # fmt: skip
+    return lambda load: load.made * load.row_bytes if load.table.name in own else 0
+
+
+def _through_nodes(scenario) -> dict[str, int]:
+    """Messages of pooled tables whose rows stay on one node. Members of a node hold the same of them."""
+    nodes, made = equal_nodes(scenario), _going(scenario, ACROSS_NODES)
+    inside = fullest(scenario, made)[1]
+    asked = sum(load.own_vectors * load.vector_bytes for load in parts(scenario) if made(load))
+    return {
+        "node_reduced": inside if len(nodes[0]) > 1 else 0,
+        # after the sum a member has, of its place's share of the group's samples, what its own node holds
+        "across": max(inside // len(nodes[0]), asked) if len(nodes) > 1 else 0,
+        "node_members": len(nodes[0]),
+    }
