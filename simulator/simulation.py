@@ -18,8 +18,10 @@ from simulator.feasibility import shortage
 from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
-from simulator.memory import Memory, measure_memory
+from simulator.memory import Memory, measure_memory, moments
+from simulator.memory_curve import MemoryCurve, memory_curve
 from simulator.metrics import Utilization, breakdown_ns, utilization
+from simulator.model.blocks import Cut
 from simulator.policies.decisions import Decision
 from simulator.program.lowering import lower
 from simulator.program.program import Program
@@ -58,6 +60,7 @@ class Result:
     warnings: tuple[str, ...]
     breakdown: dict[str, int]
     utilization: Utilization
+    cut: Cut
     decisions: tuple[Decision, ...] = ()
 
     @property
@@ -92,6 +95,11 @@ class Result:
         ordered = sorted(self.samples_ns)
         return ns_to_seconds(ordered[max(0, -(-percent * len(ordered) // 100) - 1)])
 
+    def memory_curve(self, rank: int) -> MemoryCurve:
+        """What a rank holds over the step, by kind."""
+        own = next(own for own in self.program.ranks if rank in own.members)
+        return memory_curve(rank, moments(own, self.scenario, self.cut), self.timeline)
+
     def to_dict(self) -> dict:
         """What `simulate --json` prints (CONTRACT section 5): SI units, every number finite or null."""
         scenario, step_s = self.scenario, self.step_time_s
@@ -114,6 +122,7 @@ class Result:
             "utilization": {"busy": self.utilization.busy, "compute": self.utilization.compute},
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in self.breakdown.items()},
             "memory_bytes": self.memory.to_dict(),
+            "memory_over_time": self.memory_curve(self.memory.tightest.rank).to_dict(),
             "cost_usd_per_million_samples": None,
             "ops": len(self.graph),
             "ranks": scenario.layout.ranks,
@@ -178,6 +187,7 @@ def simulate(
         warnings=prices.warnings,
         breakdown=breakdown_ns(timeline),
         utilization=utilization(timeline),
+        cut=prices.cut,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
     )
 
