@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simulator.codec_costs import CodecRange, codec_range
 from simulator.costs.sampling import repeat_factors
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.feasibility import shortage
@@ -43,7 +44,8 @@ class Result:
 
     samples_ns: makespans of the samples, in order of their index (one entry without sampling). timeline, breakdown and
     utilization are the lower-median sample's. reason: why it does not fit in memory, None where it does. warnings:
-    sentences about what the costs rest on. decisions: what the scenario's policies decided.
+    sentences about what the costs rest on. decisions: what the scenario's policies decided. codec_range: the step if
+    compression's own kernels cost half or double, where nobody has measured them.
     """
 
     scenario: object
@@ -62,6 +64,7 @@ class Result:
     utilization: Utilization
     cut: Cut
     decisions: tuple[Decision, ...] = ()
+    codec_range: CodecRange | None = None
 
     @property
     def name(self) -> str:
@@ -133,6 +136,7 @@ class Result:
                 {"link": use.link, "bytes": use.size_bytes, "utilization": use.share(self.timeline.step_ns)}
                 for use in self.busiest_links[:BUSIEST]
             ],
+            "compression_cost": self.codec_range.to_dict() if self.codec_range else None,
             "warnings": list(self.warnings),
         }
 
@@ -173,6 +177,7 @@ def simulate(
         expanded = drawn(sorted(range(samples), key=lambda sample: (makespans[sample], sample))[(samples - 1) // 2])
     timeline = road.timeline(expanded)
     memory = measure_memory(road.program, scenario, prices.cut)
+    codecs = codec_range(road)
     return Result(
         scenario=scenario,
         run_id=run_id(scenario, prices.digest()),
@@ -184,10 +189,11 @@ def simulate(
         engine="simpy",
         samples_ns=tuple(makespans) if samples else (timeline.step_ns,),
         reason=shortage(scenario, memory, prices.cut),
-        warnings=prices.warnings,
+        warnings=(*([codecs.sentence(scenario.name)] if codecs else []), *prices.warnings),
         breakdown=breakdown_ns(timeline),
         utilization=utilization(timeline),
         cut=prices.cut,
+        codec_range=codecs,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
     )
 
