@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
+from math import inf
 
 from simulator import kinds
 from simulator.cluster import Cluster, GroupSpan, NodeType
+from simulator.cluster.inline import KIND
 from simulator.costs.algorithm_rules import switches_of
 from simulator.costs.collectives import CollectiveCosts, CollectiveTime
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
@@ -33,6 +35,11 @@ from simulator.units import FULL_RATE, format_bytes, ns_to_seconds, seconds_to_n
 
 UNFITTED_ERROR = 0.15
 """Standard deviation of the log of the error of a price whose rule has no held-out points (assumed)."""
+
+
+SWITCH_LATENCY_S = 1e-6
+"""What a profile's start-up holds of the hop between two devices of a node: NVSwitch's, as in the boxes that were
+measured. A hop over links that a scenario spells out may take longer; a datasheet's prices know it already."""
 
 
 class Pricer:
@@ -59,7 +66,8 @@ class Pricer:
         self._pieces = MeasuredPieces(
             self.profile, lambda kernel: self._kernels.price(kernel).seconds, alone=cluster.gpus == 1
         )
-        self._collectives = CollectiveCosts(self.profile, switches_of(cluster))
+        spelt_out = not self._from_datasheet and node.fabric.kind == KIND
+        self._collectives = CollectiveCosts(self.profile, switches_of(cluster), SWITCH_LATENCY_S if spelt_out else inf)
         self._draw: tuple[int, int] | None = None
         self._pace = self._codec = 1.0
         self._assumed: set[str] = set()
