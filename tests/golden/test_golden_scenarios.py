@@ -57,6 +57,12 @@ SCENARIOS = {
         ITEM, "model.trunk={block: hstu, layers: 2, hidden: 64, heads: 4, seq: 16}", "model.head={kind: binary}",
         "plan.tensor=2", "plan.global_batch=4",
     ),
+    "dlrm_table_wise": (
+        "model={trunk: {block: none}, dense: {features: 8, bottom: [32, 16], interaction: dot, top: [32, 1]}, tables: "
+        "[{name: user, rows: 1000, dim: 16, lookups_per_sample: 1, pooling: sum}, "
+        "{name: ads, rows: 500, dim: 16, lookups_per_sample: 3, pooling: sum}]}",
+        "plan.microbatch=64", "plan.global_batch=512", "plan.embedding_sharding=table_wise", "plan.bucket_mib=25",
+    ),
     "priority": ("plan.aggregation.order=priority", "plan.overlap.grad_reduce=false", "plan.global_batch=4"),
     "context_ring": (
         "plan.context=4", "model.trunk.block=llama", "model.trunk.layers=1", "model.trunk.heads=4",

@@ -76,7 +76,23 @@ SINGLE = {
     "cluster": {"preset": "single_gpu"},
     "plan": {"microbatch": 2, "global_batch": 4},
 }
-BASES = {base["name"]: base for base in (GPT, LLAMA, HSTU, SASREC, BERT, CPU, SINGLE)}
+DLRM = {
+    "schema_version": 1,
+    "name": "dlrm",
+    "model": {
+        "trunk": {"block": "none"},
+        "tables": [
+            {"name": f"c{place}", "rows": 10 ** (3 + place % 4), "dim": 64, "lookups_per_sample": 1 + place,
+             "pooling": "sum", "ids": {"kind": "zipf", "alpha": 1.05}}
+            for place in range(8)
+        ],
+        "dense": {"bottom": [256, 64], "top": [512, 256, 1], "interaction": "dot"},
+    },
+    "software": {"stack": "torch"},
+    "cluster": {"preset": "dgx_a100", "gpus_per_node": 4},
+    "plan": {"microbatch": 512, "global_batch": 2048, "embedding_sharding": "table_wise"},
+}  # fmt: skip
+BASES = {base["name"]: base for base in (GPT, LLAMA, HSTU, SASREC, BERT, CPU, SINGLE, DLRM)}
 
 
 def scenario(base: str, *sets: str):

@@ -11,6 +11,7 @@ import re
 import compression_knobs
 import pytest
 from cluster_knobs import ROWS
+from dlrm_knobs import DLRM
 from gradient_knobs import GRADIENTS
 from knobs import SIGNS, Knob, launches, memory, sent, sets, step, time_of, timeline
 from model_knobs import MODEL
@@ -41,7 +42,7 @@ TABLES = [
     Knob(base, key, one, other, look_of(look), sign, both) for base, key, one, other, look, sign, both in TABLE_ROWS
 ]
 
-KNOBS = [*PLAN, *GRADIENTS, *MODEL, *SETTINGS, *CLUSTERS, *TABLES]
+KNOBS = [*PLAN, *GRADIENTS, *MODEL, *DLRM, *SETTINGS, *CLUSTERS, *TABLES]
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=str)
@@ -58,7 +59,6 @@ LEFT_OUT = {
     *(f"plan.sync.{key}" for key in ("staleness", "period")),  # of modes that are refused
     *(f"plan.balancer.{key}" for key in ("window", "threshold")),
     *(f"data.lengths.{key}" for key in ("alpha", "max", "name", "path")),
-    *(f"model.dense.{key}" for key in ("features", "bottom", "interaction", "cross_layers", "cross_rank")),  # pooled
 }  # fmt: skip
 """Keys that only a refused kind takes, or that are tested elsewhere."""
 

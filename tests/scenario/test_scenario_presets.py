@@ -33,6 +33,8 @@ def test_every_preset_of_the_contract_is_known_by_name():
         ("llama3_70b", "llama", 80, 8192, 64, 8, 128, 28672, 128256, 8192, False),
         ("llama3_405b", "llama", 126, 16384, 128, 8, 128, 53248, 128256, 8192, False),
         ("hstu_nv_ranking", "hstu", 8, 1024, 4, 4, 256, 0, 0, 4099, False),
+        ("hstu_ml20m_large", "hstu", 16, 256, 8, 8, 32, 0, 0, 200, False),
+        ("dlrmv3_mlperf", "hstu", 5, 512, 4, 4, 128, 0, 0, 16384, False),
         ("sasrec_ml20m", "sasrec", 4, 256, 4, 4, 64, 256, 0, 200, False),
         ("bert4rec", "bert", 2, 64, 2, 2, 32, 256, 26748, 200, True),
     ],
@@ -45,6 +47,16 @@ def test_a_preset_has_its_sources_figures(
     assert (trunk.kv_heads, trunk.head_dim, trunk.ffn) == (kv_heads, head_dim, ffn)
     assert (trunk.vocab, trunk.seq, trunk.tied_embeddings) == (vocab, seq, tied)
     assert trunk.causal == (block != "bert")
+
+
+def test_dlrms_have_their_sources_tables():
+    """MLPerf's DLRMv2: 204.2M rows, 214 lookups; Criteo at frequency limit 3: 84.9 GiB in fp32, as NVIDIA states it."""
+    mlperf, criteo = _model("dlrm_v2_mlperf"), _model("dlrm_dot_criteo")
+    assert (len(mlperf.tables), sum(table.rows for table in mlperf.tables)) == (26, 204_184_588)
+    assert sum(table.lookups_per_sample for table in mlperf.tables) == 214
+    assert (len(criteo.tables), {table.lookups_per_sample for table in criteo.tables}) == (26, {1})
+    assert round(sum(table.rows * table.dim * 4 for table in criteo.tables) / 2**30, 1) == 84.9
+    assert mlperf.dense.interaction == "dcn_v2" and criteo.dense.interaction == "dot"
 
 
 def test_hstu_reads_two_host_tables_of_50_million_rows():

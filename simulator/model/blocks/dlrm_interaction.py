@@ -74,12 +74,17 @@ def weight_bytes(model: ModelSpec, cut: Cut) -> int:
 
 
 def working_bytes(model: ModelSpec, cut: Cut) -> int:
-    """Most bytes of gradients alive at once."""
+    """Most bytes of gradients alive at once, without those of the tables' vectors, which are buffers."""
     return cut.bytes * cut.tokens * _KINDS[model.dense.interaction].working(model)
 
 
 def _casts(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     return tuple(step for table in model.tables for step in embedding.cast(table, cut))
+
+
+def _cat_working(model: ModelSpec) -> int:
+    """The output's gradient, and the bottom's."""
+    return out_width(model) + sum(model.dense.bottom[-1:])
 
 
 # the dot products of all pairs; n vectors of one width
@@ -173,8 +178,8 @@ def _cross_kept(model: ModelSpec) -> int:
 
 
 def _cross_working(model: ModelSpec) -> int:
-    """The gradients of x0 so far, of the layer's output, of W V x + b, and of x."""
-    return 4 * sum(vector_widths(model))
+    """The gradients of x0 so far, of the layer's output, and of W V x + b or of x, as what was kept goes."""
+    return 3 * sum(vector_widths(model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,7 @@ class _Kind:
 
 
 _KINDS = {
-    "cat": _Kind(lambda model, cut: (), lambda model, cut: (), lambda model: 0, out_width),
+    "cat": _Kind(lambda model, cut: (), lambda model, cut: (), lambda model: 0, _cat_working),
     "dot": _Kind(_dot_forward, _dot_backward, _dot_kept, _dot_working),
     "dcn_v2": _Kind(_cross_forward, _cross_backward, _cross_kept, _cross_working),
 }

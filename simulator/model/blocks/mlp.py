@@ -67,5 +67,11 @@ def weight_bytes(widths: Widths, rows: int, cut: Cut) -> int:
 
 
 def working_bytes(widths: Widths, rows: int, cut: Cut) -> int:
-    """The gradients of a layer's output and of what its activation reads, or of that and of the layer's input."""
-    return cut.bytes * rows * max(width + max(before, width) for before, width in pairwise(widths))
+    """Most bytes of gradients alive at once, less what the layers behind have let go of by then: those of a layer's
+    output and of what its activation reads, or of that and of the layer's input. The last output is held by others."""
+    most, freed = 0, 0
+    for place, (before, width) in reversed(list(enumerate(pairwise(widths)))):
+        most = max(most, 2 * width - freed)
+        freed += width if place < len(widths) - 2 else 0
+        most = max(most, width + before - freed)
+    return cut.bytes * rows * most

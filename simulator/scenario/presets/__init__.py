@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.scenario.keys import nearest
-from simulator.scenario.presets import bert4rec, gpt3, hstu, llama3, sasrec
+from simulator.scenario.presets import bert4rec, dlrm, gpt3, hstu, llama3, sasrec
 
 Model = dict[str, Any]
 """The `model:` section of a scenario."""
@@ -19,12 +19,14 @@ PRESETS: dict[str, Callable[[], Model]] = {
     "llama3_405b": llama3.llama3_405b,
     "hstu_nv_ranking": hstu.hstu_nv_ranking,
     "hstu_ml20m_large": hstu.hstu_ml20m_large,
+    "dlrm_v2_mlperf": dlrm.dlrm_v2_mlperf,
+    "dlrm_dot_criteo": dlrm.dlrm_dot_criteo,
     "dlrmv3_mlperf": hstu.dlrmv3_mlperf,
     "sasrec_ml20m": sasrec.sasrec_ml20m,
     "bert4rec": bert4rec.bert4rec,
 }
 
-NOT_BUILT_YET = ("dlrm_v2_mlperf", "dlrm_dot_criteo", "tallrec_llama7b_lora")
+NOT_BUILT_YET = ("tallrec_llama7b_lora",)
 """Named so that they are refused as not supported yet rather than as misspelt."""
 
 

@@ -1,0 +1,41 @@
+"""Knobs of a DLRM's dense parts."""
+
+from __future__ import annotations
+
+from knobs import Knob, launches, memory, model_flops, sent, step, time_of, timeline
+
+CROSS = "model.dense.interaction=dcn_v2"
+ROWS = "plan.embedding_sharding=row_wise"
+FUSED = "software.stack=deeplearning_examples"
+
+DLRM = [
+    Knob("dlrm", "model.dense.features", "1024", "13", step, ">"),
+    Knob("dlrm", "model.dense.features", "1024", "13", model_flops, ">"),
+    Knob("dlrm", "model.dense.features", "1024", "13", memory("parameters"), ">"),
+    Knob("dlrm", "model.dense.bottom", "[1024, 1024, 64]", "[64]", model_flops, ">"),
+    Knob("dlrm", "model.dense.bottom", "[1024, 1024, 64]", "[64]", memory("activations"), ">"),
+    Knob("dlrm", "model.dense.bottom", "[1024, 1024, 64]", "[64]", sent("exchange vectors"), "="),
+    Knob("dlrm", "model.dense.bottom", "[64]", "[]", memory("parameters"), ">"),
+    Knob("dlrm", "model.dense.top", "[2048, 2048, 1]", "[256, 1]", step, ">"),
+    Knob("dlrm", "model.dense.top", "[2048, 2048, 1]", "[256, 1]", memory("gradients"), ">"),
+    Knob("dlrm", "model.dense.interaction", "dcn_v2", "cat", step, ">"),
+    Knob("dlrm", "model.dense.interaction", "dcn_v2", "cat", memory("activations"), ">"),
+    Knob("dlrm", "model.dense.interaction", "dcn_v2", "dot", memory("parameters"), ">"),
+    Knob("dlrm", "model.dense.interaction", "dot", "cat", memory("parameters"), "<"),  # fewer inputs of the top
+    Knob("dlrm", "model.dense.interaction", "dot", "cat", sent("exchange vectors"), "="),
+    Knob("dlrm", "model.dense.cross_layers", "4", "1", step, ">", CROSS),
+    Knob("dlrm", "model.dense.cross_layers", "4", "1", memory("activations"), ">", CROSS),
+    Knob("dlrm", "model.dense.cross_layers", "4", "1", timeline, "="),  # dot has none
+    Knob("dlrm", "model.dense.cross_rank", "256", "16", model_flops, ">", CROSS),
+    Knob("dlrm", "model.dense.cross_rank", "256", "16", step, ">", CROSS),
+    Knob("dlrm", "model.dense.cross_rank", "256", "16", timeline, "="),
+    Knob("dlrm", "model.tables.0.dim", "64", "32", sent("reduce vectors"), ">", f"model.dense.interaction=cat; {ROWS}"),
+    Knob("dlrm", "model.tables.0.lookups_per_sample", "40", "1", step, ">"),
+    Knob("dlrm", "model.tables.0.lookups_per_sample", "40", "1", sent("reduce vectors"), "=", ROWS),
+    Knob("dlrm", "software.stack", "deeplearning_examples", "torch", step, "<"),
+    Knob("dlrm", "software.stack", "deeplearning_examples", "torch", model_flops, "="),
+    Knob("dlrm", "software.stack", "deeplearning_examples", "torch", sent("exchange vectors"), "="),
+    Knob("dlrm", "plan.microbatch", "256", "512", launches("exchange vectors"), ">"),
+    Knob("dlrm", "plan.zero", "1", "0", memory("optimizer"), "<"),
+    Knob("dlrm", "plan.bucket_mib", "0.25", "25", time_of("data_comm"), "<=", FUSED),
+]

@@ -1,0 +1,86 @@
+"""A DLRM's step: what runs beside what, and laws that no price may break."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from road_scenarios import DLRM, answer, step_ns
+
+from simulator import scenario_from, simulate
+from simulator.program.lowering import lower
+
+NO_BOTTOM = "model.dense.bottom=[]"
+
+
+def spans(result, action: str) -> list[tuple[int, int]]:
+    """(start, end) of every op of an action of the first rank."""
+    frame = result.timeline.to_frame()
+    words = frame["action"].str.replace(r" \d+([KMG]i)?B( |$).*", "", regex=True)
+    own = frame[(words == action) & (frame["rank"] == 0)]
+    return list(zip(own["start_ns"], own["end_ns"], strict=True))
+
+
+def test_the_bottom_runs_while_vectors_travel_and_its_gradients_while_theirs_do():
+    result = answer("dlrm")
+    for exchange, bottom in (("exchange vectors 0F0", "0F0.0"), ("exchange gradients 0B0", "0B0.1")):
+        (begin, end), *_ = spans(result, exchange)
+        assert all(begin <= start < end for start, _ in spans(result, bottom)), f"{bottom} beside {exchange}"
+    (_, arrived), *_ = spans(result, "exchange vectors 0F0")
+    assert min(start for start, _ in spans(result, "0F0.1")) >= arrived
+
+
+def test_a_bottom_that_is_shorter_than_the_exchange_is_free_in_forward():
+    """Its time is hidden; what is left of it is its part of the interaction, the update and the bucket."""
+    slow = "cluster={preset: cpu_host, gpus_per_node: 2}; model.dense.interaction=cat; model.dense.top=[1]"
+    sets = (*slow.split("; "), "plan.global_batch=1024")
+    bottom = answer("dlrm", *sets, "model.dense.bottom=[8]")
+    (begin, end), *_ = spans(bottom, "exchange vectors 0F0")
+    (first, _), *_, (_, last) = spans(bottom, "0F0.0") * 2
+    assert begin <= first and last <= end
+
+
+def test_without_a_bottom_nothing_is_cut():
+    (own,) = lower(scenario_from(DLRM, set=(NO_BOTTOM,))).ranks
+    names = [launch.action.name for launch in own.launches]
+    assert "0F0" in names and "0F0.0" not in names
+
+
+def test_the_tops_bucket_is_reduced_beside_the_bottoms_backward():
+    (own,) = lower(scenario_from(DLRM)).ranks
+    after = {launch.action.name: launch.action.after for launch in own.launches}
+    assert after["reduce b0"] == ("0B0.0",) and after["reduce b1"] == ("0B0.1",)
+    assert after["exchange gradients 0B0"] == ("0B0.0",)
+
+
+@pytest.mark.parametrize("kind", ["row_wise", "table_wise", "data_parallel"])
+@settings(max_examples=8, deadline=None)
+@given(count=st.integers(1, 12), dim=st.sampled_from([16, 64]), lookups=st.integers(1, 20))
+def test_one_more_table_never_makes_a_step_faster(kind, count, dim, lookups):
+    def step(tables: int) -> int:
+        table = {"rows": 1000, "dim": dim, "lookups_per_sample": lookups, "pooling": "sum"}
+        model = {
+            "trunk": {"block": "none"},
+            "tables": [{"name": f"c{place}", **table} for place in range(tables)],
+            "dense": {"bottom": [dim], "top": [64, 1], "interaction": "cat"},
+        }
+        plan = {**DLRM["plan"], "embedding_sharding": kind}
+        return simulate(scenario_from({**DLRM, "model": model, "plan": plan})).timeline.step_ns
+
+    assert step(count + 1) >= step(count)
+
+
+def test_a_wider_interaction_or_a_deeper_cross_is_never_faster():
+    steps = [step_ns("dlrm", "model.dense.interaction=dcn_v2", f"model.dense.cross_layers={n}") for n in (1, 2, 3)]
+    assert steps == sorted(steps)
+    assert step_ns("dlrm", "model.dense.interaction=cat") < steps[0]
+
+
+def test_a_preset_of_26_tables_is_answered_within_a_second():
+    model = {"preset": "dlrm_v2_mlperf"}
+    plan = {"microbatch": 8192, "global_batch": 65536}
+    cluster = {"preset": "dgx_a100"}
+    result = simulate(
+        scenario_from({"schema_version": 1, "name": "v2", "model": model, "cluster": cluster, "plan": plan})
+    )
+    assert result.feasible and result.wall_s < 2.0
