@@ -23,6 +23,12 @@ ELEMENTS = tuple(4**k for k in range(5, 12))
 
 OPTIMIZER_ELEMENTS = (4096, 65_536, 524_288, 2_097_152, 8_388_608)
 COMPRESSED_ELEMENTS = (16_384, 65_536, 262_144, 1_048_576, 4_194_304)
+CODEC_BYTES = {
+    "quantize": 5 + 1 / 64, "dequantize": 9 + 1 / 64, "pack_signs": 4 + 1 / 8, "unpack_signs": 8 + 1 / 8,
+    "threshold": 6,
+}  # fmt: skip
+"""Bytes that compressors' kernels move for an fp32 entry (`simulator/policies`), with a scale for 256 of them."""
+
 KEPT_ELEMENTS = (256, 1024, 4096, 16_384, 65_536)
 
 PASSES: dict[str, tuple[int, ...]] = {
@@ -133,8 +139,10 @@ def _rest(dtype: str) -> list[Point]:
         found += [
             Point(KERNEL, "cast", "fp32", (elements, 6 * elements)),
             Point(KERNEL, "topk", "fp32", (elements, 4 * elements)),
+            *(Point(KERNEL, op, "fp32", (elements, round(each * elements))) for op, each in CODEC_BYTES.items()),
         ]
     found += [Point(KERNEL, "scatter_add", "fp32", (kept, 16 * kept)) for kept in KEPT_ELEMENTS]
+    found += [Point(KERNEL, "random_places", "fp32", (kept, 8 * kept)) for kept in KEPT_ELEMENTS]
     found += [Point(KERNEL, "orthogonalize", "fp32", (rows * 4, rows * 32)) for rows in (64, 256, 1024, 4096)]
     return found
 

@@ -92,5 +92,5 @@ def _absent(record: dict) -> list[str]:
     return [op for op in dict.fromkeys(FAMILIES) if op not in known and op not in STOOD_FOR]
 
 
-STOOD_FOR = ("residual", "reduction", "quantize", "embedding_backward")
+STOOD_FOR = ("residual", "reduction", "embedding_backward")
 """Families that no block asks for; the cost model knows them for its published tables."""

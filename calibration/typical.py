@@ -12,7 +12,7 @@ ITEMS = 2000
 SIZES: tuple[tuple[int, int, int], ...] = ((64, 16, 32), (128, 16, 64), (256, 32, 64))
 """(width, samples, positions) of a microbatch."""
 
-COMPRESSIONS = ({"method": "bf16"}, {"method": "topk"}, {"method": "powersgd"})
+COMPRESSIONS = ({"method": "bf16"}, {"method": "topk"}, {"method": "powersgd"}, {"method": "int8"})
 SPARSE_HEAD = {"kind": "sampled_softmax", "table": "item", "negatives": 32}
 DENSE_HEAD = {"kind": "full_softmax", "table": "item", "tied": True}
 

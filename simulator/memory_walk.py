@@ -21,14 +21,18 @@ from simulator.units import DTYPE_BYTES
 KINDS = ("parameters", "gradients", "optimizer", "activations", "embeddings", "buffers")
 
 
+INSIDE, BEHIND, AHEAD = "inside", "behind", "ahead"
+
+
 class Moment(NamedTuple):
-    """What is held while an action runs (inside: at its fullest), or once it has ended, until the next moment.
+    """What is held, until the next moment, while a compute action runs (INSIDE: at its fullest), once it has ended
+    (BEHIND), or once a gather of parameters has been launched ahead of the next (AHEAD).
 
     action: its name, empty before the first one. held: bytes by `KINDS`.
     """
 
     action: str
-    inside: bool
+    when: str
     held: tuple[int, ...]
 
     @property
@@ -57,17 +61,24 @@ class Walk:
 
     def moments(self) -> Iterator[Moment]:
         """In launch order; the first one is between two steps."""
-        yield Moment("", False, tuple(self.held.values()))
+        yield Moment("", BEHIND, tuple(self.held.values()))
         for launch in self.own.launches:
             action = launch.action
             if action.verb in COMPUTE_VERBS:
                 self._fullest = tuple(self.held.values())
                 self._compute(action, self.touches.get(action.name, NOTHING))
-                yield Moment(action.name, True, self._fullest)
-                yield Moment(action.name, False, tuple(self.held.values()))
+                yield Moment(action.name, INSIDE, self._fullest)
+                yield Moment(action.name, BEHIND, tuple(self.held.values()))
+            elif action.verb == "optimizer":
+                released = self.touches.get(action.name, NOTHING).releases
+                self.held["buffers"] -= sum(self._message(name) for name in released)
+                yield Moment(action.name, INSIDE, tuple(self.held.values()))
+                if self.plan.scatters_each:  # the shards of the summed gradients have been used up
+                    self.held["gradients"] = 0
+                yield Moment(action.name, BEHIND, tuple(self.held.values()))
             elif action.verb == "all_gather" and self.plan.gathers_blocks:
                 self.held["buffers"] += self._padded(action.bucket) * self.parameter
-                yield Moment(action.name, True, tuple(self.held.values()))
+                yield Moment(action.name, AHEAD, tuple(self.held.values()))
 
     def _compute(self, action: Action, touch: Touch) -> None:
         self.held["buffers"] -= sum(self._message(name) for name in touch.releases)

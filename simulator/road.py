@@ -60,6 +60,11 @@ class Prices:
         drawn = cache(lambda pricer: pricer.sampled(seed, sample))
         return Prices(tuple(map(drawn, self.pricers)), lambda rank: drawn(self.pricer_of(rank)), self.cut)
 
+    def recoded(self, factor: float) -> Prices:
+        """The same with compressors' kernels `factor` times as long (`Pricer.recoded`)."""
+        coded = cache(lambda pricer: pricer.recoded(factor))
+        return Prices(tuple(map(coded, self.pricers)), lambda rank: coded(self.pricer_of(rank)), self.cut)
+
     def digest(self) -> str:
         """Of the profiles that prices come from."""
         digests = [pricer.digest() for pricer in self.pricers]

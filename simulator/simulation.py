@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simulator.codec_costs import CodecRange, codec_range
 from simulator.costs.sampling import repeat_factors
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.feasibility import shortage
 from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
-from simulator.memory import Memory, measure_memory
+from simulator.memory import Memory, measure_memory, moments
+from simulator.memory_curve import MemoryCurve, memory_curve
 from simulator.metrics import Utilization, breakdown_ns, utilization
+from simulator.model.blocks import Cut
 from simulator.policies.decisions import Decision
 from simulator.program.lowering import lower
 from simulator.program.program import Program
@@ -41,7 +44,8 @@ class Result:
 
     samples_ns: makespans of the samples, in order of their index (one entry without sampling). timeline, breakdown and
     utilization are the lower-median sample's. reason: why it does not fit in memory, None where it does. warnings:
-    sentences about what the costs rest on. decisions: what the scenario's policies decided.
+    sentences about what the costs rest on. decisions: what the scenario's policies decided. codec_range: the step if
+    compression's own kernels cost half or double, where nobody has measured them.
     """
 
     scenario: object
@@ -58,7 +62,9 @@ class Result:
     warnings: tuple[str, ...]
     breakdown: dict[str, int]
     utilization: Utilization
+    cut: Cut
     decisions: tuple[Decision, ...] = ()
+    codec_range: CodecRange | None = None
 
     @property
     def name(self) -> str:
@@ -92,6 +98,11 @@ class Result:
         ordered = sorted(self.samples_ns)
         return ns_to_seconds(ordered[max(0, -(-percent * len(ordered) // 100) - 1)])
 
+    def memory_curve(self, rank: int) -> MemoryCurve:
+        """What a rank holds over the step, by kind."""
+        own = next(own for own in self.program.ranks if rank in own.members)
+        return memory_curve(rank, moments(own, self.scenario, self.cut), self.timeline)
+
     def to_dict(self) -> dict:
         """What `simulate --json` prints (CONTRACT section 5): SI units, every number finite or null."""
         scenario, step_s = self.scenario, self.step_time_s
@@ -114,6 +125,7 @@ class Result:
             "utilization": {"busy": self.utilization.busy, "compute": self.utilization.compute},
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in self.breakdown.items()},
             "memory_bytes": self.memory.to_dict(),
+            "memory_over_time": self.memory_curve(self.memory.tightest.rank).to_dict(),
             "cost_usd_per_million_samples": None,
             "ops": len(self.graph),
             "ranks": scenario.layout.ranks,
@@ -124,6 +136,7 @@ class Result:
                 {"link": use.link, "bytes": use.size_bytes, "utilization": use.share(self.timeline.step_ns)}
                 for use in self.busiest_links[:BUSIEST]
             ],
+            "compression_cost": self.codec_range.to_dict() if self.codec_range else None,
             "warnings": list(self.warnings),
         }
 
@@ -164,6 +177,7 @@ def simulate(
         expanded = drawn(sorted(range(samples), key=lambda sample: (makespans[sample], sample))[(samples - 1) // 2])
     timeline = road.timeline(expanded)
     memory = measure_memory(road.program, scenario, prices.cut)
+    codecs = codec_range(road)
     return Result(
         scenario=scenario,
         run_id=run_id(scenario, prices.digest()),
@@ -175,9 +189,11 @@ def simulate(
         engine="simpy",
         samples_ns=tuple(makespans) if samples else (timeline.step_ns,),
         reason=shortage(scenario, memory, prices.cut),
-        warnings=prices.warnings,
+        warnings=(*([codecs.sentence(scenario.name)] if codecs else []), *prices.warnings),
         breakdown=breakdown_ns(timeline),
         utilization=utilization(timeline),
+        cut=prices.cut,
+        codec_range=codecs,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
     )
 

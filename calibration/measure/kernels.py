@@ -279,6 +279,42 @@ def _orthogonalize(maker: _Maker) -> Call:
     return lambda: torch.linalg.qr(matrix)
 
 
+# the compressors' codecs, as `simulator/policies` writes them
+
+
+def _quantize(maker: _Maker) -> Call:
+    values, scale = maker.random(maker.elements), maker.random(maker.elements)
+    return lambda: (values / scale).add_(torch.rand_like(values)).floor_().clamp_(-127, 127).to(torch.int8)
+
+
+def _dequantize(maker: _Maker) -> Call:
+    codes, sums = maker.random(maker.elements).mul_(127).to(torch.int8), maker.random(maker.elements)
+    return lambda: sums.add_(codes.to(torch.float32) * 0.01)
+
+
+def _pack_signs(maker: _Maker) -> Call:
+    values = maker.random(maker.elements // 8, 8)
+    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=maker.device)
+    return lambda: ((values >= 0).to(torch.uint8) * weights).sum(dim=1, dtype=torch.uint8)
+
+
+def _unpack_signs(maker: _Maker) -> Call:
+    bits = torch.randint(256, (maker.elements // 8, 1), device=maker.device).to(torch.uint8)
+    sums, scale = maker.random(maker.elements), torch.tensor(0.1, device=maker.device)
+    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=maker.device)
+    return lambda: sums.add_(torch.where((bits & weights).ne(0).view(-1), scale, -scale))
+
+
+def _threshold(maker: _Maker) -> Call:
+    values = maker.random(maker.elements).abs()
+    return lambda: (values >= 1 - TOPK_DENSITY).nonzero()  # uniform: as many pass as top-k keeps
+
+
+def _random_places(maker: _Maker) -> Call:
+    count, entries = maker.elements, round(maker.elements / TOPK_DENSITY)
+    return lambda: torch.randint(entries, (count,), device=maker.device)
+
+
 BUILDERS: dict[str, Callable[[_Maker], Call]] = {
     "gemm": _gemm,
     "batched_gemm": _batched_gemm,
@@ -299,4 +335,10 @@ BUILDERS: dict[str, Callable[[_Maker], Call]] = {
     "topk": _topk,
     "scatter_add": _scatter_add,
     "orthogonalize": _orthogonalize,
+    "quantize": _quantize,
+    "dequantize": _dequantize,
+    "pack_signs": _pack_signs,
+    "unpack_signs": _unpack_signs,
+    "threshold": _threshold,
+    "random_places": _random_places,
 }

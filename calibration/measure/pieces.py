@@ -25,7 +25,7 @@ from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
 from simulator.memory import measure_memory
 from simulator.model import blocks
-from simulator.model.tables import ids_per_sample
+from simulator.model.lookups import ids_per_sample
 from simulator.policies.compression import compressor_of
 from simulator.program.lowering import local_shapes, lower
 from simulator.scenario.loader import scenario_from

@@ -7,11 +7,12 @@ one gets its own form. Between nodes, and in switches: `ways.py`; auto takes the
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import NamedTuple
 
 from simulator.cluster import GroupSpan
 from simulator.costs.algorithm_rules import NO_SWITCHES, REDUCING, Switches, check_algorithm
-from simulator.costs.algorithms import RING, point_to_point, tree_depth
+from simulator.costs.algorithms import RING, point_to_point, ring_steps, tree_depth
 from simulator.costs.kernels import KernelTime
 from simulator.costs.node_curves import SEND
 from simulator.costs.profile import Profile
@@ -39,12 +40,15 @@ class CollectiveTime(NamedTuple):
 
 
 class CollectiveCosts:
-    """Prices collectives and transfers of groups from one profile, on a cluster whose switches add up or do not."""
+    """Prices collectives and transfers of groups from one profile, on a cluster whose switches add up or do not.
 
-    def __init__(self, profile: Profile, switches: Switches = NO_SWITCHES):
+    held_hop_s: as for `ways.Ways`; the default charges nothing beyond what the profile holds.
+    """
+
+    def __init__(self, profile: Profile, switches: Switches = NO_SWITCHES, held_hop_s: float = inf):
         self.profile, self.switches = profile, switches
         self.tiers = Tiers(profile)
-        self.ways = Ways(self.tiers, switches)
+        self.ways = Ways(self.tiers, switches, held_hop_s)
 
     def collective(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str = "auto") -> CollectiveTime:
         """The time of one collective of `size_bytes` over a group, nothing else running on its links.
@@ -87,7 +91,7 @@ class CollectiveCosts:
         source = curves.source(exact, outside) if sends else "extrapolated" if outside else "interpolated"
         repeat_error = curves.repeat_error(2, size_bytes) if sends else 0.0
         time = KernelTime(seconds, source, "transfer.intra_node", repeat_error)
-        return self._taken(Way(seconds, curves.startup_s(2), volume), time, size_bytes, span)
+        return self._delayed(self._taken(Way(seconds, curves.startup_s(2), volume), time, size_bytes, span), 1, span)
 
     def _sendrecv(self, size_bytes: float, span: GroupSpan) -> CollectiveTime:
         """A message from every member to the next, where it was not measured: as long as one transfer, which leaves a
@@ -107,7 +111,8 @@ class CollectiveCosts:
         op_class = f"collective.intra_node.{op}"
         if algorithm == "tree" and op == "all_reduce":
             volume, curves = tree_traffic(op, span), self.tiers.curves(op, rings=True)
-            latency_s = self.ways.base_s + 2 * tree_depth(span.size) * self.ways.tree_hop_intra_s
+            hop_s = self.ways.tree_hop_intra_s + self.ways.beyond_s(span)
+            latency_s = self.ways.base_s + 2 * tree_depth(span.size) * hop_s
             # no traffic beyond the start-up for messages as small as the smallest measured one
             per_byte_s = curves.traffic_s(span.size, size_bytes) / self.tiers.rate_scale(span)
             way = Way(latency_s + volume.member * size_bytes * per_byte_s, latency_s, volume)
@@ -131,7 +136,16 @@ class CollectiveCosts:
             seconds, exact, outside = curves.time_s(span.size, size_bytes, scale)
             repeat_error = curves.repeat_error(span.size, size_bytes)
             time = KernelTime(seconds, curves.source(exact, outside), op_class, repeat_error)
-        return self._taken(Way(time.seconds, startup_s, volume), time, size_bytes, span)
+        steps = 1 if op == "all_to_all" else ring_steps(op, span.size)  # messages to all leave at once
+        return self._delayed(self._taken(Way(time.seconds, startup_s, volume), time, size_bytes, span), steps, span)
+
+    def _delayed(self, found: CollectiveTime, steps: int, span: GroupSpan) -> CollectiveTime:
+        """A measured time on a node whose hops take longer: that much for each message that waits for another."""
+        beyond_s = steps * self.ways.beyond_s(span)
+        if not beyond_s:
+            return found
+        time = found.time._replace(seconds=found.time.seconds + beyond_s, source="extrapolated")
+        return found._replace(time=time, latency_s=found.latency_s + beyond_s)
 
     def _taken(self, way: Way, time: KernelTime, size_bytes: float, span: GroupSpan) -> CollectiveTime:
         """The answer, its latency shortened where the bytes inside a node could not move in what it leaves of it."""

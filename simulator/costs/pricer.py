@@ -16,8 +16,11 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
+from math import inf
 
+from simulator import kinds
 from simulator.cluster import Cluster, GroupSpan, NodeType
+from simulator.cluster.inline import KIND
 from simulator.costs.algorithm_rules import switches_of
 from simulator.costs.collectives import CollectiveCosts, CollectiveTime
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
@@ -32,6 +35,11 @@ from simulator.units import FULL_RATE, format_bytes, ns_to_seconds, seconds_to_n
 
 UNFITTED_ERROR = 0.15
 """Standard deviation of the log of the error of a price whose rule has no held-out points (assumed)."""
+
+
+SWITCH_LATENCY_S = 1e-6
+"""What a profile's start-up holds of the hop between two devices of a node: NVSwitch's, as in the boxes that were
+measured. A hop over links that a scenario spells out may take longer; a datasheet's prices know it already."""
 
 
 class Pricer:
@@ -58,9 +66,11 @@ class Pricer:
         self._pieces = MeasuredPieces(
             self.profile, lambda kernel: self._kernels.price(kernel).seconds, alone=cluster.gpus == 1
         )
-        self._collectives = CollectiveCosts(self.profile, switches_of(cluster))
+        spelt_out = not self._from_datasheet and node.fabric.kind == KIND
+        self._collectives = CollectiveCosts(self.profile, switches_of(cluster), SWITCH_LATENCY_S if spelt_out else inf)
         self._draw: tuple[int, int] | None = None
-        self._pace = 1.0
+        self._pace = self._codec = 1.0
+        self._assumed: set[str] = set()
         self._prices: dict[tuple, Price] = {}
         self._warnings: dict[str, str] = {}
         if self._from_datasheet:
@@ -72,7 +82,15 @@ class Pricer:
     def kernel(self, kernel: Kernel) -> Price:
         """The price of one kernel, without the host's launch."""
         key = (kernel.op, kernel.shape, kernel.dtype, kernel.bytes_moved)
-        return self._prices.get(key) or self._remember(key, self._paced(self._kernels.price(kernel)), _shape(kernel))
+        encodes = kernel.kind == kinds.COMPRESSION
+        if encodes and self._codec != 1.0:
+            return self._prices.get((*key, "codec")) or self._remember((*key, "codec"), self._recoded(kernel), "")
+        price = self._prices.get(key)
+        if price is None:
+            price = self._remember(key, self._paced(self._kernels.price(kernel)), _shape(kernel))
+        if encodes and price.source == "datasheet":
+            self._assumed.add(kernel.op)
+        return price
 
     def piece(self, kernels: Sequence[Kernel], name: str = "") -> tuple[Price, ...]:
         """The prices of kernels that run one after another; they sum to what the piece of this name takes, where the
@@ -126,6 +144,17 @@ class Pricer:
         """One sentence for each op class that was priced outside what was measured, in the order they came up."""
         return tuple(self._warnings.values())
 
+    @property
+    def assumes_codecs(self) -> bool:
+        """Whether a kernel of a compressor was asked for that nobody has measured."""
+        return bool(self._assumed)
+
+    def recoded(self, factor: float) -> Pricer:
+        """The same prices but for compressors' kernels, which take `factor` times as long."""
+        other = copy(self)
+        other._codec, other._prices = factor, {}
+        return other
+
     def sampled(self, seed: int, sample: int) -> Pricer:
         """The same prices, each times its op class's factor of this sample. Tables are shared, not read again."""
         other = copy(self)
@@ -140,6 +169,10 @@ class Pricer:
 
     def _paced(self, time: KernelTime) -> KernelTime:
         return time if self._pace == 1.0 else time._replace(seconds=time.seconds * self._pace)
+
+    def _recoded(self, kernel: Kernel) -> KernelTime:
+        time = self._paced(self._kernels.price(kernel))
+        return time._replace(seconds=time.seconds * self._codec)
 
     def digest(self) -> str:
         """sha256 of the profile (or datasheet) that prices come from."""

@@ -9,7 +9,7 @@ BlueConnect and MPICH do; sums in switches are one pipeline, as NCCL's NVLS, NVL
 
 from __future__ import annotations
 
-from math import log2
+from math import inf, log2
 from typing import NamedTuple
 
 from simulator.cluster import GroupSpan
@@ -55,10 +55,14 @@ class Protocol(NamedTuple):
 
 
 class Ways:
-    """All ways of one profile on a cluster with these switches. Each method lists the protocols' answers."""
+    """All ways of one profile on a cluster with these switches. Each method lists the protocols' answers.
 
-    def __init__(self, tiers: Tiers, switches: Switches):
-        self.tiers, self.switches = tiers, switches
+    held_hop_s: latency of a hop inside a node that the profile's start-up and hops hold already; what a hop takes
+    beyond it is charged.
+    """
+
+    def __init__(self, tiers: Tiers, switches: Switches, held_hop_s: float = inf):
+        self.tiers, self.switches, self.held_hop_s = tiers, switches, held_hop_s
         constant = self._constant = tiers.profile.constant
         self.base_s = constant("nccl_base_s")
         self.rings = (
@@ -68,6 +72,10 @@ class Ways:
         )  # fmt: skip
         self.tree_hop_intra_s, self.tree_hop_inter_s = constant("tree_hop_intra_s"), constant("tree_hop_inter_s")
         self.transfer_hop_s = constant("transfer_hop_inter_s")
+
+    def beyond_s(self, span: GroupSpan) -> float:
+        """What a hop inside a node takes beyond those that the profile was measured on."""
+        return max(0.0, span.intra_latency_s - self.held_hop_s)
 
     def between(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str) -> list[Way]:
         """The ways that an algorithm's name leaves open over several nodes; auto: rings and trees, as NCCL's tuner.
@@ -103,7 +111,8 @@ class Ways:
     def tree(self, op: str, size_bytes: float, span: GroupSpan) -> list[Way]:
         """A double binary tree of nodes, a chain in each."""
         volume, hop = tree_traffic(op, span), self.tree_hop_inter_s + span.inter_latency_s
-        latency = 2 * ((span.per_node - 1) * self.tree_hop_intra_s + tree_depth(span.nodes) * hop)
+        near = self.tree_hop_intra_s + self.beyond_s(span)
+        latency = 2 * ((span.per_node - 1) * near + tree_depth(span.nodes) * hop)
         half = self._constant("tree_fill_half") * hop * span.node_bytes_per_s
         fill = self._constant("tree_fill_hops") * hop * size_bytes / (size_bytes + half)
         inter = volume.node * size_bytes / self.tiers.nic_rate(span)
@@ -125,7 +134,7 @@ class Ways:
         started = inside = 0.0
         for name in stages if span.per_node > 1 else ():
             curves = self.tiers.curves(name, rings=True)
-            started += curves.startup_s(span.per_node)
+            started += curves.startup_s(span.per_node) + ring_steps(name, span.per_node) * self.beyond_s(span)
             inside += curves.time_s(span.per_node, size_bytes, self.tiers.rate_scale(span))[0]
         crossings = ring_steps(op, span.nodes)
         inter = volume.node * size_bytes / self.tiers.nic_rate(span)
@@ -175,7 +184,8 @@ class Ways:
 
     def _latency_s(self, one: Protocol, near: int, far: int, span: GroupSpan) -> float:
         """Start, and that many hops inside nodes and between them."""
-        return one.base_s + (near * one.intra_hop_s + far * (one.inter_hop_s + span.inter_latency_s))
+        near_s = one.intra_hop_s + self.beyond_s(span)
+        return one.base_s + (near * near_s + far * (one.inter_hop_s + span.inter_latency_s))
 
 
 def _way(latency_s: float, moving_s: float, volume: Volume) -> Way:

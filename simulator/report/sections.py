@@ -10,9 +10,11 @@ from simulator.report.breakdown import breakdown_figure, parts
 from simulator.report.drawing import MAX_BANDS, draw, drawn_ranks
 from simulator.report.heat_map import heat_figure
 from simulator.report.memory import memory_figure
+from simulator.report.memory_time import memory_heat_figure, memory_time_figure
 from simulator.report.palette import MEMORY, SOURCE, TIME, Look, memory_look
 from simulator.report.rank_use import rank_uses, utilization_figure
 from simulator.report.timeline_chart import timeline_figure
+from simulator.units import NS_PER_S
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -129,7 +131,28 @@ def _memory(result: Any, numbers: dict, prefix: str, figures: Figures) -> dict[s
         "total": format.bytes_text(peak),
         "limit": format.bytes_text(limit),
         "free": free,
+        **_memory_over_time(result, prefix, figures),
     }
+
+
+def _memory_over_time(result: Any, prefix: str, figures: Figures) -> dict[str, Any]:
+    """Nothing for a result that knows only its peak."""
+    if not hasattr(result, "memory_curve"):
+        return {"over_time": None, "heat": None, "caption": ""}
+    fullest = result.memory.tightest
+    curve = result.memory_curve(fullest.rank)
+    action = f"during {curve.peak.action}" if curve.peak.action else "between steps"
+    caption = (
+        f"Rank {fullest.rank}, fullest {action}, from {format.duration(curve.peak.start_ns / NS_PER_S)} to "
+        f"{format.duration(curve.peak.end_ns / NS_PER_S)}; each moment is drawn as full as its action gets."
+    )
+    alt = "Areas over time: what the fullest rank holds of each kind, and the limit of its device."
+    heat = None
+    if len(result.memory.per_rank) > 1:
+        heat_alt = "Heat map: how full every rank is over time, in per cent of its limit."
+        heat = figures.add(f"{prefix}-memory-heat", memory_heat_figure(result), heat_alt, tools=True)
+    figure = figures.add(f"{prefix}-memory-time", memory_time_figure(result), alt, tools=True)
+    return {"over_time": figure, "heat": heat, "caption": caption}
 
 
 def _timeline(result: Any, numbers: dict, prefix: str, budget: int, figures: Figures) -> dict[str, Any]:

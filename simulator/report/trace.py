@@ -22,6 +22,7 @@ import numpy as np
 from simulator import kinds
 from simulator.costs.price import SOURCES
 from simulator.graph.event_graph import EventGraph
+from simulator.memory_walk import KINDS
 from simulator.program.actions import Action
 from simulator.program.program import Program
 from simulator.report.ops import Lane, lanes, op_parts, rank_place, stands_for
@@ -38,8 +39,7 @@ def write_trace(result, path: str | Path) -> None:
 
     Every op is a complete slice ("X") with action, kind, ready, wait, bytes, microbatch, stage and the cost's source in
     its args; a contracted op holds its time by kind as child slices (sums, not moments). Folded ranks are written once:
-    `multiplicity` in the process's labels says how many they stand for. Memory counters are written where
-    `result.memory.curves` (rank -> [(ns, bytes)]) exists.
+    `multiplicity` in the process's labels says how many they stand for. Memory by kind is a counter of each rank.
     """
     write_events(trace_events(result), path, _about(result))
 
@@ -274,9 +274,11 @@ def _flow(phase: str, identity: int, name: str, threads: _Threads, op: int, time
 
 
 def _counters(result) -> Iterator[str]:
-    """Device memory over time, one counter for each rank that has a curve."""
-    curves = getattr(getattr(result, "memory", None), "curves", None) or {}
-    for rank in sorted(curves):
-        for time_ns, size_bytes in curves[rank]:
-            time = microseconds(int(time_ns))
-            yield f'{{"ph":"C","name":"memory","pid":{rank + 1},"ts":{time},"args":{{"bytes":{int(size_bytes)}}}}}'
+    """Device memory over time by kind, one counter for each rank; a measured run knows nothing of it."""
+    if not hasattr(result, "memory_curve"):
+        return
+    for own in result.memory.per_rank:
+        curve = result.memory_curve(own.rank)
+        for time_ns, held in zip(curve.time_ns.tolist(), curve.held.tolist(), strict=True):
+            sizes = json.dumps(dict(zip(KINDS, held, strict=True)))
+            yield f'{{"ph":"C","name":"memory","pid":{own.rank + 1},"ts":{microseconds(time_ns)},"args":{sizes}}}'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,13 +99,6 @@ def test_a_dependency_across_ranks_is_an_arrow_too(tmp_path, made_result):
     trace = read(tmp_path / "t.json")
     check_trace(trace)
     assert [event["ph"] for event in trace["traceEvents"] if event.get("cat") == "flow"] == ["s", "f"]
-
-
-def test_memory_over_time_is_a_counter(tmp_path, made_result):
-    result = replace(made_result, memory=SimpleNamespace(curves={0: [(0, 10), (1500, 30)]}))
-    write_trace(result, tmp_path / "t.json")
-    counters = [event for event in read(tmp_path / "t.json")["traceEvents"] if event["ph"] == "C"]
-    assert [(event["ts"], event["args"]["bytes"]) for event in counters] == [(0.0, 10), (1.5, 30)]
 
 
 def test_same_result_same_bytes(tmp_path, made_result):

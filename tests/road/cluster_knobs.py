@@ -25,6 +25,8 @@ ROWS = [
     ("gpt", "cluster.links.0.ends", "[a, hub]", "[a, sw]", "timeline", "=", STAR),
     ("gpt", "cluster.links.0.gbit_per_s", "25", "100", "step", ">", STAR),
     ("gpt", "cluster.links.0.latency_s", "0.001", "0", "step", ">", PAIRS),
+    ("gpt", "cluster.links.0.latency_s", "0.001", "0", "step", ">", STAR),
+    ("gpt", "cluster.links.0.latency_s", "5.0e-7", "0", "timeline", "=", STAR),  # two such hops the profile holds
     ("gpt", "faults.stragglers.0.rank", "7", "0", "step", "=", f"{SLOW_RANK}; plan.tensor=1"),  # replicas are alike
     ("gpt", "faults.stragglers.0.factor", "2", "1", "step", ">", SLOW_RANK),
     ("gpt", "faults.stragglers.0.from_step", "1", "0", "step", "<", SLOW_RANK),  # step 0 is what is simulated
