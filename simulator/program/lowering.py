@@ -213,6 +213,16 @@ def boundary_bytes(scenario) -> int:
     return whole if plan.sequence_parallel else -(-whole // plan.tensor)
 
 
+SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
+            "fused_mlp")  # fmt: skip
+"""What of a cut the stack decides, not the plan."""
+
+
+def recut(scenario, cut: Cut) -> Cut:
+    """The cut of a scenario whose software is that of another one's cut."""
+    return replace(cut_of(scenario), **{name: getattr(cut, name) for name in SOFTWARE})
+
+
 def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
     """What one rank works on in one microbatch. attention: flash or unfused, where it is not the stack's own.
 

@@ -1,0 +1,145 @@
+"""Remedies: changes of a scenario that make it need less memory, in the order in which they disturb it.
+
+1. What costs communication alone: ZeRO 1, sequence parallelism, row-wise tables, shards over all replicas, ZeRO 2
+   and 3, blocks dropped after forward.
+2. Another order of the same work: a schedule that keeps fewer microbatches alive.
+3. What is computed again: recompute selective, selective_op, full.
+4. Smaller kernels: half the microbatch, a quarter, and so on.
+5. Tables in host memory, the largest first.
+6. The model over more ranks, fewer replicas: context, tensor, pipeline; twice, four and eight times as many.
+
+Then (`feasibility.py`) two of these together, more nodes, and tensor groups that leave their node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from simulator.model import placements, tables
+
+Change = tuple[str, ...]
+"""`--set` lines that belong together."""
+
+FACTORS = (2, 4, 8)
+NODE_FACTORS = (2, 4, 8, 16)
+
+LESS_ALIVE = {
+    "gpipe": ("1f1b",),
+    "zb_h2": ("zb_h1", "1f1b"),
+    "zb_h1": ("1f1b",),
+    "zb_v": ("1f1b",),
+    "interleaved_1f1b": ("1f1b",),
+}
+"""Schedules that keep fewer activations on their fullest rank, nearest first."""
+
+
+def changes(scenario) -> Iterator[Change]:
+    """Single remedies, in the written order. Some may be illegal for this model: who applies them finds out."""
+    for lever in LEVERS:
+        yield from lever(scenario)
+
+
+def _states(scenario) -> Iterator[Change]:
+    plan = scenario.plan
+    if plan.replicas > 1 and plan.zero == 0:
+        yield ("plan.zero=1",)
+    if plan.tensor > 1 and not plan.sequence_parallel:
+        yield ("plan.sequence_parallel=true",)
+    if any(load.sharding != placements.AUTO for load in tables.loads(scenario)):
+        yield (f"plan.embedding_sharding={placements.AUTO}",)
+    if plan.zero and plan.shard_group not in (None, plan.replicas):
+        yield ("plan.shard_group=null",)
+    if plan.replicas > 1 and plan.pipeline == 1:  # a pipeline keeps what it has gathered, and sums up what it scatters
+        if plan.zero < 2:
+            yield ("plan.zero=2",)
+        if plan.zero < 3:
+            yield ("plan.zero=3", "plan.bucket_mib=null")
+    if plan.gathers_blocks and not plan.reshard_after_forward and plan.pipeline == 1:
+        yield ("plan.reshard_after_forward=true",)
+
+
+def _schedules(scenario) -> Iterator[Change]:
+    plan = scenario.plan
+    for name in LESS_ALIVE.get(plan.schedule, ()) if plan.pipeline > 1 else ():
+        yield (f"plan.schedule={name}", *(("plan.virtual_stages=1",) if plan.virtual_stages > 1 else ()))
+
+
+def _recomputation(scenario) -> Iterator[Change]:
+    modes = ("none", "selective", "selective_op", "full")
+    for mode in modes[modes.index(scenario.plan.recompute) + 1 :]:
+        yield (f"plan.recompute={mode}",)
+
+
+def _smaller_kernels(scenario) -> Iterator[Change]:
+    microbatch = scenario.plan.microbatch
+    while microbatch % 2 == 0:
+        microbatch //= 2
+        yield (f"plan.microbatch={microbatch}",)
+
+
+def _tables_to_host(scenario) -> Iterator[Change]:
+    """The table that holds most device memory, then the two that do, and so on, in host memory."""
+    stored = {load.table.name: load.rows * load.stored_bytes for load in tables.loads(scenario)}
+    on_device = [
+        (stored[table.name], -place)
+        for place, table in enumerate(scenario.model.tables)
+        if table.placement == "device" and stored.get(table.name)
+    ]
+    lines: Change = ()
+    for _, place in sorted(on_device, reverse=True):
+        lines += (f"model.tables.{-place}.placement=host",)
+        yield lines
+
+
+def _more_ranks_each(scenario) -> Iterator[Change]:
+    plan = scenario.plan
+    for factor in FACTORS:
+        if plan.data % factor:
+            continue
+        fewer = f"plan.data={plan.data // factor}"
+        for kind in dict.fromkeys((plan.context_kind, "all_to_all")):  # unfused attention has no ring
+            lines = () if kind == plan.context_kind else (f"plan.context_kind={kind}",)
+            yield (f"plan.context={plan.context * factor}", *lines, fewer)
+        if plan.tensor * factor <= min(node.gpus for node, _ in scenario.cluster.groups):
+            yield from wider(scenario, factor)
+        yield (f"plan.pipeline={plan.pipeline * factor}", fewer)
+
+
+LEVERS = (_states, _schedules, _recomputation, _smaller_kernels, _tables_to_host, _more_ranks_each)
+
+
+def wider(scenario, factor: int) -> Iterator[Change]:
+    """Every layer over more ranks, where its heads divide."""
+    plan, heads = scenario.plan, scenario.model.trunk.kv_heads
+    if plan.data % factor == 0 and heads and heads % (plan.tensor * factor) == 0:
+        yield (f"plan.tensor={plan.tensor * factor}", f"plan.data={plan.data // factor}")
+
+
+def more_nodes(scenario) -> Iterator[Change]:
+    """More nodes: the model over them by pipeline, or its tables over them by data.
+
+    By pipeline, the batch and the work of a replica stay what they are; by data, each replica has fewer microbatches,
+    and a larger batch where they cannot be dealt.
+    """
+    plan = scenario.plan
+    for factor in NODE_FACTORS:
+        nodes = _times_the_nodes(scenario, factor)
+        if not nodes:
+            return
+        spread = (*nodes, f"plan.pipeline={plan.pipeline * factor}")
+        yield spread
+        if plan.recompute != "full":
+            yield (*spread, "plan.recompute=full")
+        replicas = (*nodes, f"plan.data={plan.data * factor}")
+        larger = () if plan.microbatches % factor == 0 else (f"plan.global_batch={plan.global_batch * factor}",)
+        yield (*replicas, *larger)
+
+
+def _times_the_nodes(scenario, factor: int) -> Change:
+    """So many times the nodes, group by group; nothing for a cluster that is spelt out or is one machine."""
+    section = scenario.stated.cluster
+    if section.groups is not None:
+        return tuple(
+            f"cluster.groups.{place}.nodes={group.nodes * factor}" for place, group in enumerate(section.groups)
+        )
+    return (f"cluster.nodes={section.nodes * factor}",) if section.nodes is not None else ()

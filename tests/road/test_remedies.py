@@ -1,0 +1,119 @@
+"""Plans that do not fit: the change that is named fits when it is applied, and nothing before it in the order does."""
+
+import json
+import os
+import re
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from road_scenarios import answer, scenario
+
+from simulator import remedies, scenario_from
+from simulator.errors import RehearseError
+from simulator.feasibility import candidates, smallest_change
+from simulator.road import Prices
+from simulator.simulation import memory_of
+
+FULL = os.environ.get("REHEARSE_FULL") == "1"
+SHAPES = st.fixed_dictionaries({
+    "model.trunk.layers": st.sampled_from([16, 32, 48]),
+    "model.trunk.hidden": st.sampled_from([4096, 8192]),
+    "model.trunk.heads": st.just(32),
+    "model.trunk.seq": st.sampled_from([2048, 8192]),
+    "software.attention": st.sampled_from(["flash", "unfused"]),
+    "plan.microbatch": st.sampled_from([1, 2, 4]),
+    "plan.zero": st.sampled_from([0, 1]),
+    "plan.recompute": st.sampled_from(["none", "selective", "full"]),
+    "plan.sequence_parallel": st.sampled_from(["true", "false"]),
+})  # fmt: skip
+DEGREES = st.sampled_from([
+    ("plan.tensor=1", "plan.pipeline=1", "plan.data=8"),
+    ("plan.tensor=2", "plan.pipeline=1", "plan.data=4"),
+    ("plan.tensor=2", "plan.pipeline=2", "plan.data=2", "plan.schedule=gpipe"),
+    ("plan.tensor=1", "plan.pipeline=4", "plan.data=2", "plan.schedule=zb_h2"),
+    ("plan.tensor=1", "plan.pipeline=2", "plan.data=4", "plan.schedule=interleaved_1f1b", "plan.virtual_stages=2"),
+    ("plan.tensor=2", "plan.pipeline=1", "plan.context=2", "plan.data=2", "software.attention=flash"),
+])  # fmt: skip
+
+
+def applied(stated, change):
+    """The changed scenario, None where it is not legal."""
+    try:
+        return scenario_from(json.loads(stated.canonical_json()), set=change)
+    except RehearseError:
+        return None
+
+
+def fits(stated, change) -> bool:
+    changed = applied(stated, change)
+    try:
+        return changed is not None and memory_of(changed).over is None
+    except RehearseError:
+        return False
+
+
+@given(SHAPES, DEGREES)
+@settings(max_examples=30 if FULL else 6, deadline=None)
+def test_the_named_change_fits_and_none_before_it_does(shape, degrees):
+    """Judged by simulating anew: another cut, all microbatches."""
+    try:
+        stated = scenario("gpt", *(f"{key}={value}" for key, value in shape.items()), *degrees, "plan.global_batch=32")
+    except RehearseError:
+        assume(False)
+    try:
+        assume(memory_of(stated).over is not None)
+    except RehearseError:
+        assume(False)
+    found = smallest_change(stated, Prices.of(stated).cut)
+    for change in candidates(stated):
+        if change == found:
+            assert fits(stated, change)
+            return
+        assert not fits(stated, change), change
+    assert found is None
+
+
+@pytest.mark.parametrize("sets, remedy", [
+    # GPipe keeps 16 microbatches, 1F1B four
+    (("plan.schedule=gpipe", "model.trunk.layers=16", "model.trunk.hidden=4096", "model.trunk.seq=2048",
+      "plan.microbatch=4", "plan.global_batch=128"), ["plan.schedule=1f1b"]),
+    (("plan.schedule=zb_h2", "model.trunk.layers=16", "model.trunk.hidden=4096", "model.trunk.seq=2048",
+      "plan.microbatch=10", "plan.global_batch=320", "model.trunk.vocab=1000"), ["plan.schedule=zb_h1"]),
+])  # fmt: skip
+def test_a_schedule_that_keeps_fewer_microbatches_comes_before_recomputation(sets, remedy):
+    pipe = ("plan.tensor=1", "plan.pipeline=4", "plan.data=2", "plan.zero=1", "software.attention=flash")
+    result = answer("gpt", *pipe, *sets)
+    assert re.findall(r"--set (\S+)", result.reason) == remedy
+    assert answer("gpt", *pipe, *sets, *remedy).feasible
+
+
+def test_shards_over_two_nodes_instead_of_one():
+    """30B over 8 ranks is 60 GB of states a rank; over 16 half of that."""
+    sets = ("cluster.nodes=2", "plan.tensor=1", "plan.zero=3", "plan.shard_group=8", "plan.recompute=full",
+            "model.trunk.hidden=7168", "model.trunk.heads=56", "model.trunk.layers=56", "software.attention=flash",
+            "model.trunk.seq=2048")  # fmt: skip
+    result = answer("gpt", *sets)
+    assert re.findall(r"--set (\S+)", result.reason) == ["plan.shard_group=null"]
+
+
+def test_a_long_sequence_is_cut():
+    """One sample of 1,048,576 positions on each GPU, whatever is recomputed: slices of it fit."""
+    sets = ("plan.tensor=1", "plan.zero=3", "plan.recompute=full", "model.trunk.seq=1048576", "plan.global_batch=8",
+            "model.trunk.layers=8", "model.trunk.hidden=2048", "model.trunk.kv_heads=16", "cluster.nodes=1",
+            "plan.pipeline=1", "plan.data=8", "plan.sequence_parallel=false")  # fmt: skip
+    result = answer("llama", *sets)
+    remedy = re.findall(r"--set (\S+)", result.reason)
+    assert remedy[0].startswith("plan.context=") and answer("llama", *sets, *remedy).feasible
+
+
+def test_every_lever_is_in_the_written_order():
+    stated = scenario("gpt", "plan.tensor=2", "plan.microbatch=4", "plan.global_batch=64")
+    found = [change[0] for change in remedies.changes(stated)]
+    assert found == [
+        "plan.zero=1", "plan.sequence_parallel=true", "plan.zero=2", "plan.zero=3",
+        "plan.recompute=selective", "plan.recompute=selective_op", "plan.recompute=full",
+        "plan.microbatch=2", "plan.microbatch=1",
+        "plan.context=2", "plan.context=2", "plan.tensor=4", "plan.pipeline=2",
+        "plan.context=4", "plan.context=4", "plan.tensor=8", "plan.pipeline=4",
+    ]  # fmt: skip
