@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.action_times import IN_STEP, ROWS, action_times
 from simulator.errors import RehearseError
+from simulator.settle import settle
 from simulator.units import ns_to_seconds
 from simulator.validation.statistics import concordance, percent_error
 
@@ -185,6 +186,7 @@ def compare(
     from simulator.executor.execution import execute
 
     check_executable(scenario, how_to_run.get("ranks"), how_to_run.get("backend", "gloo"))
+    scenario, _ = settle(scenario, how_to_run.get("decisions"))
     result, times = predict(scenario, samples)
     execution = execute(
         scenario, steps=max(STEPS, scenario.steps) if steps is None else steps, warmup=warmup, progress=progress,

@@ -13,7 +13,7 @@ from simulator.cluster import Cluster, Device
 from simulator.memory_walk import KINDS, Moment, Walk
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
-from simulator.policies.compression import compressor_of, leaves_alone
+from simulator.policies.compression import compressor_of, method_of
 from simulator.program.lowering import local_shapes
 from simulator.program.program import Program, RankProgram
 from simulator.units import DTYPE_BYTES, GIB
@@ -120,10 +120,8 @@ def _buffers(own: RankProgram, scenario, holds_tables: bool) -> int:
     plan = scenario.plan
     if plan.compression.method != "none" and own.buckets:
         size = DTYPE_BYTES[scenario.precision.reduce]
-        compressor = compressor_of(plan)
-        total += sum(
-            compressor.remembered(bucket.numel) * size
-            for bucket in own.buckets
-            if not leaves_alone(plan, bucket.numel * size)
-        )
+        pipeline_rank, *_ = scenario.layout.coordinates(own.rank)
+        for bucket in own.buckets:
+            method = method_of(plan, pipeline_rank, bucket.name, bucket.numel * size)
+            total += compressor_of(plan, method).remembered(bucket.numel) * size
     return total

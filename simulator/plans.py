@@ -6,8 +6,9 @@ model and a cluster is said with numbers and a remedy (`simulator/scenario/legal
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -82,6 +83,36 @@ SAMPLE_DEFAULT = 0.01
 MOMENTUM_DEFAULT = 0.9
 """Of DGC's momentum correction, as its paper trains."""
 
+CANDIDATES = ("bf16", "int8", "topk", "powersgd")
+"""Of adaptive compression: one of each family (cast, quantized, sparse, low-rank)."""
+
+Method = Literal["fp16", "bf16", "int8", "onebit", "topk", "topk_sampled", "randomk", "dgc", "powersgd"]
+
+
+def _decided(value: Any) -> Any:
+    if value is None:
+        return None
+    pairs = tuple(value.items()) if isinstance(value, Mapping) else value
+    methods = ("none", *get_args(Method))
+    for pair in pairs if isinstance(pairs, tuple | list) else (value,):
+        whole = isinstance(pair, tuple | list) and len(pair) == 2 and re.fullmatch(r"\d+\.b\d+", str(pair[0]))
+        if not whole or pair[1] not in methods:
+            raise ValueError(
+                f"{_shown(pair)} is no bucket and its method, such as 0.b3: topk; methods are {', '.join(methods)}"
+            )
+    return tuple((name, method) for name, method in pairs)
+
+
+Decided = Annotated[
+    tuple[tuple[str, str], ...] | None,
+    BeforeValidator(_decided),
+    PlainSerializer(lambda value: None if value is None else dict(value)),
+    WithJsonSchema({
+        "anyOf": [{"type": "object", "additionalProperties": {"enum": ["none", *get_args(Method)]}}, {"type": "null"}],
+        "default": None,
+    }),
+]  # fmt: skip
+
 _ALL: dict[str, Any] = {"min_bytes": 0}
 _FEEDBACK: dict[str, Any] = {"error_feedback": True, **_ALL}
 _CAST: dict[str, Any] = {"error_feedback": False, **_ALL}
@@ -104,7 +135,14 @@ class Compression(Variant):
         "randomk": _SPARSE,
         "dgc": {"momentum": MOMENTUM_DEFAULT, "clipping": None, "warm_up": 0, **_SAMPLED},
         "powersgd": {"rank": RANK_DEFAULT, **_FEEDBACK},
-        "adaptive": {"density": DENSITY_DEFAULT, "rank": RANK_DEFAULT, **_FEEDBACK},
+        "adaptive": {
+            "density": DENSITY_DEFAULT,
+            "rank": RANK_DEFAULT,
+            "candidates": CANDIDATES,
+            "decided": None,
+            "error_feedback": None,
+            **_ALL,
+        },  # error feedback: each method's own default
     }
 
     method: Literal[
@@ -126,7 +164,18 @@ class Compression(Variant):
     warm_up: Natural | None = Field(
         None, description="dgc: steps over which density falls from a quarter; the predicted step comes after them"
     )
+    candidates: tuple[Method, ...] | None = Field(None, description="adaptive: methods that buckets may get")
+    decided: Decided = Field(
+        None,
+        description="adaptive: method of each bucket, {pipeline rank.bucket: method}; null: what the simulator's "
+        "own prices say",
+    )
     min_bytes: Natural | None = Field(None, description="buckets smaller than this are sent as they are")
+
+    def of(self, method: str) -> Compression:
+        """The same keys for one method, as far as it takes them."""
+        taken = {key: getattr(self, key) for key in self.KEYS[method] if getattr(self, key) is not None}
+        return Compression(method=method, **taken)
 
 
 class Balancer(Variant):

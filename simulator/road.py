@@ -19,6 +19,7 @@ from simulator.graph.steps import StepSource
 from simulator.metrics import breakdown_ns
 from simulator.model.blocks import Cut
 from simulator.model.stacks import newest, software_stack
+from simulator.policies.compression import collectives_of
 from simulator.program.fold import Folding, fold
 from simulator.program.lowering import cut_of, lower
 from simulator.program.standing import patterns_of
@@ -77,13 +78,16 @@ class Prices:
 
 
 class Road:
-    """Of one scenario. shared: whether its messages share links (`network: isolated`: they do not)."""
+    """Of one scenario. shared: whether its messages share links (`network: isolated`: they do not).
 
-    def __init__(self, scenario):
+    prices: of a scenario that differs in its compression only; default: found here.
+    """
+
+    def __init__(self, scenario, prices: Prices | None = None):
         self.scenario = scenario
         self.shared = scenario.network != "isolated"
         self.program = lower(scenario)
-        self.prices = Prices.of(scenario)
+        self.prices = Prices.of(scenario) if prices is None else prices
         self.steps = StepSource(scenario, self.prices.cut)
         self._folding = cache(self._fold)
 
@@ -102,7 +106,7 @@ class Road:
         )
 
     def _fold(self, whole: bool) -> Folding:
-        direct = "all_to_all" in self.steps.compressor.collectives
+        direct = "all_to_all" in collectives_of(self.scenario.plan)
         return fold(
             self.program, self.scenario.cluster, self.scenario.pace, links=self.shared, whole=whole,
             patterns=patterns_of(self.scenario.plan, direct_reduction=direct),

@@ -27,6 +27,7 @@ from simulator.policies.decisions import Decision
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.road import Prices, Road
+from simulator.settle import settle
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
 from simulator.version import __version__
@@ -158,6 +159,7 @@ def simulate(
     if samples < 0:
         raise ScenarioError(f"{samples} is not a number of samples; give 0 or more", key="--samples")
     started = time.perf_counter()
+    stated, (scenario, decisions) = scenario, settle(scenario)
     road = Road(scenario)
     prices = road.prices
     expanded = road.expanded(prices)
@@ -180,7 +182,7 @@ def simulate(
     codecs = codec_range(road)
     return Result(
         scenario=scenario,
-        run_id=run_id(scenario, prices.digest()),
+        run_id=run_id(stated, prices.digest()),
         program=road.program,
         expanded=expanded,
         timeline=timeline,
@@ -193,6 +195,7 @@ def simulate(
         breakdown=breakdown_ns(timeline),
         utilization=utilization(timeline),
         cut=prices.cut,
+        decisions=decisions,
         codec_range=codecs,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
     )

@@ -208,7 +208,9 @@ def _optimizer(rank: Rank, which: str) -> PieceJob:
 
 def _bucket(rank: Rank, which: str) -> PieceJob:
     """Encoding and decoding of one gradient bucket, phase by phase, as the interpreter does it."""
-    bucket, compressor = rank.dense.buckets[which], compressor_of(rank.scenario.plan)
+    actions = [launch.action for launch in rank.own.launches]
+    method = next(action.method for action in actions if action.verb == "encode" and action.bucket == which)
+    bucket, compressor = rank.dense.buckets[which], compressor_of(rank.scenario.plan, method)
     span = rank.own.bucket(which)
     shapes = local_shapes(rank.scenario, span.first, span.last)
     reduce, ranks = rank.numerics.reduce, rank.dense.data.size

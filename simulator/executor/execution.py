@@ -29,6 +29,7 @@ from simulator.metrics import breakdown_ns, utilization
 from simulator.policies.decisions import Decision, check_policies, policies_at_work
 from simulator.program.lowering import lower
 from simulator.program.program import Program
+from simulator.settle import settle
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
 
@@ -167,6 +168,7 @@ def execute(
     if steps < 1:
         raise ScenarioError(f"{steps} steps measure nothing; give 1 or more", key="--steps")
     check_policies(decisions or (), policies_at_work(scenario.plan))
+    scenario, _ = settle(scenario, decisions)
     job = Job(
         scenario, lower(scenario), backend, steps, warmup, source,
         attention=scenario.software.attention or "flash", learning_rate=learning_rate, keep_weights=keep_weights,

@@ -7,6 +7,7 @@ hands to another one on the same rank lies in `Step.mail`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.distributed as dist
@@ -43,7 +44,7 @@ class Interpreter:
         self.scenario, self.program, self.env, self.dense, self.tables = scenario, program, env, dense, tables
         self.layout, self.plan, self.rank, self.device = scenario.layout, scenario.plan, rank, device
         self.groups, self.transfers, self.recorder, self.streams = groups, transfers, recorder, streams
-        self.compressor = compressor_of(self.plan)
+        self.compressor = cache(lambda method: compressor_of(self.plan, method))
         self.payloads: dict[str, torch.Tensor] = {}
         self.touches = touches(own, scenario)
         tensor = groups["compute", "tensor"]
@@ -190,14 +191,15 @@ class Interpreter:
                 bucket.state["rank"] = self.dense.data.index
                 bucket.state["gradient"] = bucket.gradients.to(self.env.numerics.reduce)
             shapes, received = self._shapes(name), self.payloads.get(name)
-            payload = self.compressor.pack(action.phase, bucket.state["gradient"], shapes, bucket.state, received)
+            compressor = self.compressor(action.method)
+            payload = compressor.pack(action.phase, bucket.state["gradient"], shapes, bucket.state, received)
             self.payloads[name] = self.streams.keep(payload)
 
     def _decode(self, action: Action) -> None:
         bucket, name = self.dense.buckets[action.bucket], action.bucket
         with torch.no_grad():
             gradient = bucket.state.pop("gradient")
-            self.compressor.unpack(
+            self.compressor(action.method).unpack(
                 gradient, self._shapes(name), bucket.state, self.payloads.pop(name), self.dense.data.size
             )
             if gradient is not bucket.gradients:
@@ -225,7 +227,7 @@ class Interpreter:
         each = payload.element_size()
         if payload.dtype is torch.float64:  # counted as the scenario would send it
             each = self.env.numerics.reduce_bytes
-        op = self.compressor.collectives[action.phase]
+        op = self.compressor(action.method).collectives[action.phase]
         if op == "all_gather":
             self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_gather(payload, each))
         elif op == "all_to_all":

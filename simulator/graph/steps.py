@@ -6,7 +6,7 @@ the compressors and the optimizer.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from simulator.graph.pieces import Piece, codec_name, tables_name, unit_name
 from simulator.model import blocks, memory_rules, tables
@@ -31,7 +31,7 @@ class StepSource:
         self.scenario, self.cut = scenario, cut
         self.model, self.plan = scenario.model, scenario.plan
         self.units = blocks.units(scenario.model)
-        self.compressor = compressor_of(scenario.plan)
+        self._compressor = cache(lambda method: compressor_of(self.plan, method))
         self._touches: dict[int, tuple] = {}
         self._kinds = lru_cache(maxsize=None)(
             lambda first, last: tuple(unit.kind for unit in self.units[first : last + 1])
@@ -71,7 +71,7 @@ class StepSource:
 
     def wire(self, action: Action, ranks: int) -> tuple[str, int]:
         """The collective of a compressed reduction and its message: (op, bytes as `Collective` counts them)."""
-        op = self.compressor.collectives[action.phase]
+        op = self._compressor(action.method).collectives[action.phase]
         return op, action.size_bytes * ranks if op == "all_gather" else action.size_bytes
 
     def _forward(self, first: int, last: int) -> list[Piece]:
@@ -141,10 +141,11 @@ class StepSource:
         bucket = own.bucket(action.bucket)
         shapes = local_shapes(self.scenario, bucket.first, bucket.last)
         reduce_dtype = self.scenario.precision.reduce
+        compressor = self._compressor(action.method)
         if action.verb == "encode":
-            return self.compressor.phases(shapes, reduce_dtype)[action.phase].encode
+            return compressor.phases(shapes, reduce_dtype)[action.phase].encode
         replicas = self.plan.data * self.plan.context
-        return self.compressor.decode(shapes, reduce_dtype, replicas)
+        return compressor.decode(shapes, reduce_dtype, replicas)
 
     def _optimizer(self, own: RankProgram, action: Action) -> tuple[Step, ...]:
         """The update of one bucket, or of all that have none of their own.

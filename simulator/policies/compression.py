@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simulator.errors import NotSupportedYet
 from simulator.policies.casts import Bf16, Fp16
 from simulator.policies.codecs import Codec, Int8, Sign
 from simulator.policies.compressor import Compressor
@@ -58,18 +57,34 @@ def make_compressor(plan: Compression, sparse: str = "allgather", ranks: int = 1
 
     sparse: the plan's `aggregation.sparse`, of payloads that cannot be summed. ranks: how many reduce together.
     """
-    if plan.method not in COMPRESSORS:
-        raise NotSupportedYet(
-            f"{plan.method} is not supported yet; use one of {', '.join(COMPRESSORS)}", key="plan.compression.method"
-        )
     return COMPRESSORS[plan.method](plan, sparse, ranks)
 
 
-def compressor_of(plan: Plan) -> Compressor:
-    """The compressor of a whole resolved plan: its `compression`, `aggregation.sparse`, and data x context ranks."""
-    return make_compressor(plan.compression, plan.aggregation.sparse, plan.data * plan.context)
+def compressor_of(plan: Plan, method: str) -> Compressor:
+    """The compressor of this name in a whole resolved plan: with its keys of `compression` and `aggregation.sparse`,
+    over its data x context ranks."""
+    return make_compressor(plan.compression.of(method), plan.aggregation.sparse, plan.replicas)
 
 
-def leaves_alone(plan: Plan, size_bytes: int) -> bool:
-    """Whether a bucket of so many bytes is sent as it is."""
-    return plan.compression.method == "none" or size_bytes < plan.compression.min_bytes
+def methods_of(plan: Plan) -> tuple[str, ...]:
+    """What a plan's buckets may be compressed by."""
+    compression = plan.compression
+    if compression.method != "adaptive":
+        return (compression.method,)
+    return ("none", *compression.candidates, *(method for _, method in compression.decided or ()))
+
+
+def collectives_of(plan: Plan) -> tuple[str, ...]:
+    """The collectives that reduce a plan's buckets, each once."""
+    found = [op for method in methods_of(plan) for op in compressor_of(plan, method).collectives]
+    return tuple(dict.fromkeys(found + (["all_reduce"] if plan.compression.min_bytes else [])))
+
+
+def method_of(plan: Plan, pipeline_rank: int, bucket: str, size_bytes: int) -> str:
+    """How one bucket is compressed. Adaptive compression that has decided nothing yet compresses nothing."""
+    compression = plan.compression
+    if compression.method == "none" or size_bytes < compression.min_bytes:
+        return "none"
+    if compression.method == "adaptive":
+        return dict(compression.decided or ()).get(f"{pipeline_rank}.{bucket}", "none")
+    return compression.method

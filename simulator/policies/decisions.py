@@ -79,7 +79,8 @@ def in_force(decisions: Sequence[Decision], policy: str, step: int) -> Decision 
 
 def policies_at_work(plan) -> tuple[str, ...]:
     """The policies of a plan that decide something while it runs."""
-    return ("length",) if plan.balancer.kind == "length" else ()
+    length = ("length",) if plan.balancer.kind == "length" else ()
+    return (*length, "compression") if plan.compression.method == "adaptive" else length
 
 
 def check_policies(decisions: Iterable[Decision], at_work: Sequence[str]) -> None:

@@ -26,7 +26,8 @@ from math import prod
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.stacks import TORCH, Stack
-from simulator.policies.compression import compressor_of, leaves_alone
+from simulator.policies.compression import compressor_of, method_of
+from simulator.policies.compressor import Compressor
 from simulator.program.actions import Action
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
@@ -100,7 +101,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     if traffic:
         launches = add_tables(launches, chunks, traffic, enters)
     if buckets:
-        launches = _reduce(scenario, launches, chunks, buckets)
+        launches = _reduce(scenario, pipeline_rank, launches, chunks, buckets)
         launches = carry_reductions(launches, chunks, carried, starts_late=pipeline_rank > 0)
     if tied:
         launches = reduce_tied_embedding(launches, tied)
@@ -158,7 +159,7 @@ def _sharing(scenario) -> Sharing:
     return Sharing(precision.reduce, precision.parameters, plan.shards, plan.replicas // plan.shards)
 
 
-def _reduce(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...]) -> list[Launch]:
+def _reduce(scenario, pipeline_rank: int, launches: list[Launch], chunks, buckets: tuple[Bucket, ...]) -> list[Launch]:
     """The launches with the reduction of dense gradients, compressed where the plan says."""
     plan, sharing, overlap = scenario.plan, _sharing(scenario), scenario.plan.overlap.grad_reduce
     if plan.scatters_each:
@@ -169,10 +170,15 @@ def _reduce(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...
     )
     if plan.compression.method == "none":
         return launches
+
+    def compressor(action: Action) -> Compressor | None:
+        method = method_of(plan, pipeline_rank, action.bucket, action.size_bytes)
+        return None if method == "none" else compressor_of(plan, method)
+
     spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
     return compress_reductions(
         launches,
-        lambda action: None if leaves_alone(plan, action.size_bytes) else compressor_of(plan),
+        compressor,
         lambda name: local_shapes(scenario, *spans[name]),
         scenario.precision.reduce,
     )

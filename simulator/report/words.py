@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePath
 
 from simulator.model import blocks
@@ -58,6 +59,12 @@ def largest_loss(numbers: dict) -> str:
 def joined(words: list[str]) -> str:
     """a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _decided(compression) -> str:
+    """How many buckets each method got, where that was decided: " (topk 3, none 5)"."""
+    counts = Counter(method for _, method in compression.decided or ())
+    return f" ({', '.join(f'{method} {count}' for method, count in counts.most_common())})" if counts else ""
 
 
 def sentence(text: str) -> str:
@@ -175,7 +182,7 @@ def plan_words(plan) -> str:
     if plan.zero:
         words.append(f"ZeRO {plan.zero}")
     if plan.compression.method != "none":
-        words.append(f"{plan.compression.method} compression")
+        words.append(f"{plan.compression.method} compression{_decided(plan.compression)}")
     if plan.sync.mode != "synchronous":
         words.append(f"{plan.sync.mode} updates")
     if plan.balancer.kind != "none":

@@ -10,7 +10,7 @@ from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
-from simulator.policies.compression import compressor_of
+from simulator.policies.compression import collectives_of
 from simulator.scenario.divisions import check_context, check_groups, check_layers, check_tensor, neighbours
 from simulator.scenario.dlrm_rules import check_dlrm
 from simulator.scenario.schema import Software
@@ -223,9 +223,7 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
     algorithm, layout = plan.aggregation.algorithm, plan.layout
     if algorithm == "auto" or layout.data * layout.context == 1:
         return
-    ops = ("reduce_scatter", "all_gather") if plan.zero else compressor_of(plan).collectives
-    if plan.compression.min_bytes:  # small buckets are reduced as they are
-        ops = (*ops, "all_reduce")
+    ops = ("reduce_scatter", "all_gather") if plan.zero else collectives_of(plan)
     groups = {"shard": ops, "replica": ("all_reduce",)} if layout.shard else {"data": ops}
     for pipeline_rank in range(layout.pipeline):
         for kind, own in groups.items():

@@ -25,6 +25,11 @@ def _reduces(file: ScenarioFile) -> bool:
     return (file.plan.data or 1) * file.plan.context > 1
 
 
+def _picks_over_all(compression) -> bool:
+    stated = (compression.method, *(compression.candidates or ()), *(one for _, one in compression.decided or ()))
+    return any(method in ONLY_GATHERED for method in stated)
+
+
 NOT_YET: tuple[Line, ...] = (
     ("model.trunk.block", lambda f: f.model.trunk.block == "profiled", "use gpt, llama, bert, sasrec, hstu or none"),
     ("model.adapter", lambda f: f.model.adapter is not None, "leave it out"),
@@ -37,11 +42,9 @@ NOT_YET: tuple[Line, ...] = (
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
     ("plan.aggregation.sparse", lambda f: f.plan.aggregation.sparse == "balanced" and _reduces(f)
-     and f.plan.compression.method in ONLY_GATHERED, "use allgather, or compression method topk"),
+     and _picks_over_all(f.plan.compression), "use allgather, or compression method topk"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
-    ("plan.compression.method", lambda f: f.plan.compression.method == "adaptive",
-     "name one of its candidates: bf16, int8, topk or powersgd"),
     ("plan.balancer.kind", lambda f: f.plan.balancer.kind != "none", "use none"),
     ("data.lengths.kind", lambda f: f.data.lengths.kind != "fixed", "use fixed"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),

@@ -23,6 +23,17 @@ COMPRESSED = [
         },
     ),
     ("gpt", {"data": 2, "compression": {"method": "topk", "density": 1.0}, "aggregation": {"sparse": "balanced"}}),
+    (
+        "llama",
+        {
+            "data": 2,
+            **SMALL_BUCKETS,
+            "compression": {
+                "method": "adaptive",
+                "decided": {"0.b0": "int8", "0.b1": "none", "0.b2": "topk", "0.b3": "powersgd", "0.b4": "bf16"},
+            },
+        },
+    ),
     ("llama", {"data": 2, "compression": {"method": "fp16", "error_feedback": True}, **SMALL_BUCKETS}),
     ("llama", {"data": 2, "compression": {"method": "int8", "block": 64}, **SMALL_BUCKETS}),
     ("gpt", {"data": 2, "compression": {"method": "int8"}, "aggregation": {"sparse": "balanced"}, **SMALL_BUCKETS}),

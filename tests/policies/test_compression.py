@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import kinds
-from simulator.errors import NotSupportedYet
 from simulator.model.work import Kernel
 from simulator.plans import Compression
 from simulator.policies.casts import Bf16, Fp16
@@ -176,5 +175,3 @@ def test_the_plan_names_the_compressor():
     for name in COMPRESSORS:
         for sparse in ("allgather", "balanced"):
             assert make_compressor(Compression(method=name), sparse, 4).name == name
-    with pytest.raises(NotSupportedYet, match="adaptive is not supported yet; use one of none, fp16, bf16, int8"):
-        make_compressor(SimpleNamespace(method="adaptive"))

@@ -23,6 +23,11 @@ ROWS = [
     ("gpt", f"{KEY}.error_feedback", "true", "false", "buffers", ">", f"{KEY}.method=dgc"),
     ("gpt", f"{KEY}.min_bytes", "1000000000000", "0", "sent", ">", f"{KEY}.method=topk"),
     ("gpt", f"{KEY}.min_bytes", "1000000000000", f"0; {KEY}={{method: none}}", "timeline", "=", f"{KEY}.method=topk"),
+    ("gpt", f"{KEY}.candidates", "[bf16]", "[bf16, topk, powersgd]", "step", ">", f"{SLOW_NET}; {KEY}.method=adaptive"),
+    ("gpt", f"{KEY}.candidates", "[topk]", f"[bf16]; {KEY}={{method: topk}}", "timeline", "=",
+     f"{SLOW_NET}; {KEY}.method=adaptive"),
+    ("gpt", f"{KEY}.decided", "{0.b0: topk}", "{0.b0: none}", "sent", "<", f"{KEY}.method=adaptive"),
+    ("gpt", f"{KEY}.decided", "{}", f"null; {KEY}={{method: none}}", "timeline", "=", f"{KEY}.method=adaptive"),
     *(("gpt", "plan.aggregation.sparse", "balanced", "allgather", "step", "<", f"{SLOW_NODES}; {KEY}.method={method}")
       for method in ("int8", "onebit")),
     ("gpt", "plan.aggregation.sparse", "balanced", "allgather", "timeline", "=", f"{KEY}.method=randomk"),

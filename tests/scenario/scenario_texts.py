@@ -137,6 +137,8 @@ plan:
     momentum: null
     clipping: null
     warm_up: null
+    candidates: null
+    decided: null
     min_bytes: null
   balancer:
     kind: none

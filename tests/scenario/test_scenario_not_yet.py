@@ -21,7 +21,6 @@ ASKS = {
     "global_batch: 512}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
-    "plan.compression.method": "plan.compression.method=adaptive",
     "plan.balancer.kind": "plan.balancer.kind=length",
     "data.lengths.kind": "data.lengths={kind: zipf, alpha: 1.2, max: 100}",
     "faults.mtbf_hours": "faults.mtbf_hours=100",
