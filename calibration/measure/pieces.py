@@ -21,11 +21,13 @@ from simulator.executor.context_parallel import Context
 from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
 from simulator.executor.numerics import Numerics
+from simulator.executor.table_routes import TableGroups
 from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
 from simulator.memory import measure_memory
 from simulator.model import blocks
 from simulator.model.lookups import ids_per_sample
+from simulator.model.tables import busiest
 from simulator.policies.compression import compressor_of
 from simulator.program.lowering import local_shapes, lower
 from simulator.scenario.loader import scenario_from
@@ -249,9 +251,11 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
 
 def _tables(rank: Rank, which: str) -> PieceJob:
     scenario = rank.scenario
-    layout = scenario.layout
-    group = StubGroup("table", layout.data * layout.context * layout.tensor)
-    tables = SparseTables(scenario, group, StubGroup("tensor", layout.tensor), rank.device, False)
+    layout, alone = scenario.layout, StubGroup("table_node", 1)
+    group = StubGroup("table", layout.data * layout.context * layout.tensor, busiest(scenario))
+    tables = SparseTables(
+        scenario, TableGroups(group, alone, alone), StubGroup("tensor", layout.tensor), rank.device, False
+    )  # fmt: skip
     whole = {
         table.name: rank.env.batch * ids_per_sample(scenario.model, table) // layout.context
         for table in blocks.sparse_tables(scenario.model)

@@ -9,7 +9,6 @@ from pathlib import Path
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.memory import measure_memory
 from simulator.model.blocks import sparse_tables
-from simulator.model.placements import placements
 from simulator.program.lowering import cut_of
 from simulator.units import GIB
 
@@ -43,15 +42,8 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
             f"{pipeline} yet; use --set plan.pipeline=1",
             key="model.head.kind",
         )
-    for table, placed in zip(sparse_tables(scenario.model), placements(scenario), strict=True):
+    for table in sparse_tables(scenario.model):
         key = f"model.tables.{table.name}"
-        if table.pooling != "none":
-            raise NotSupportedYet(f"{table.pooling} cannot be executed yet; use none", key=f"{key}.pooling")
-        if placed.kind not in ("row_wise", "table_wise", "data_parallel"):
-            raise NotSupportedYet(
-                f"{placed.kind} cannot be executed yet; use row_wise, table_wise or data_parallel",
-                key="plan.embedding_sharding",
-            )
         if table.placement == "host":
             raise NotSupportedYet("placement host cannot be executed yet; use device", key=f"{key}.placement")
         if table.pooling == "none" and table.lookups_per_sample not in (None, scenario.model.trunk.seq):

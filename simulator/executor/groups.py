@@ -17,7 +17,8 @@ from simulator.layout import Layout
 from simulator.program.program import Program
 
 STREAM_GROUPS = (("compute", "tensor"), ("compute", "context"), ("embedding", "tensor"), ("data", "data"),
-                 ("shard", "shard"), ("replica", "replica"), ("embedding", "table"), ("tied", "tied"))  # fmt: skip
+                 ("shard", "shard"), ("replica", "replica"), ("embedding", "table"),
+                 ("embedding", "table_node"), ("embedding", "table_across"), ("tied", "tied"))  # fmt: skip
 """(stream, kind of group) that a program can use."""
 
 # torch 2.13 has the first names and keeps the second for now; older ones (2.11) have only the second

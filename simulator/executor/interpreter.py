@@ -24,6 +24,7 @@ from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import Action
+from simulator.program.embedding import MESSAGES
 from simulator.program.held import NOTHING, touches
 from simulator.program.lowering import local_shapes
 from simulator.program.program import Program
@@ -101,8 +102,7 @@ class Interpreter:
     def _communicates(self, action: Action) -> Callable[[Span], None]:
         verbs = {"send": self._send, "recv": self._receive, "reduce": self._reduce,
                  "reduce_scatter": self._reduce_scatter, "all_gather": self._all_gather,
-                 "exchange ids": self._exchange, "exchange vectors": self._exchange,
-                 "exchange gradients": self._exchange, "gather vectors": self._gather_vectors}  # fmt: skip
+                 **dict.fromkeys(MESSAGES, self._table_message)}  # fmt: skip
 
         def work(span: Span) -> None:
             with torch.no_grad():
@@ -148,15 +148,8 @@ class Interpreter:
         with torch.no_grad():
             (self.tables.lookup if action.of == "F" else self.tables.accumulate_gradients)(action.microbatch)
 
-    def _exchange(self, action: Action) -> tuple[int, int]:
-        what = action.verb.removeprefix("exchange ")
-        exchange = {"ids": self.tables.exchange_ids, "vectors": self.tables.exchange_vectors,
-                    "gradients": self.tables.exchange_gradients}[what]  # fmt: skip
-        return exchange(action.microbatch)
-
-    def _gather_vectors(self, action: Action) -> tuple[int, int]:
-        size = self.tables.gather_vectors(action.microbatch)
-        return size, size
+    def _table_message(self, action: Action) -> tuple[int, int]:
+        return getattr(self.tables, action.verb.replace(" ", "_"))(action.microbatch)
 
     def _optimize_tables(self, action: Action) -> None:
         with torch.no_grad():

@@ -22,6 +22,7 @@ from simulator.executor.numerics import Numerics
 from simulator.executor.run_delay import RunDelay
 from simulator.executor.spans import Recorder, now_ns
 from simulator.executor.streams import HostStreams
+from simulator.executor.table_routes import TableGroups
 from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
 from simulator.model.blocks import sparse_tables
@@ -54,7 +55,9 @@ class _Runner:
         numerics = Numerics.of(scenario, job.double)
         streams = dict.fromkeys(name for one in job.program.ranks for name in one.streams)
         timeout = timedelta(seconds=job.timeout_s)
-        groups = make_groups(layout, rank, recorder, backend=job.backend, timeout=timeout, streams=tuple(streams))
+        groups = make_groups(
+            job.program.layout, rank, recorder, backend=job.backend, timeout=timeout, streams=tuple(streams)
+        )
         transfers = make_pipeline_groups(job.program, backend=job.backend, timeout=timeout)
         tensor = Tensor(
             groups["compute", "tensor"], scenario.plan.sequence_parallel, numerics.activation_bytes,
@@ -75,7 +78,7 @@ class _Runner:
         )  # fmt: skip
         self.tables = None
         if sparse_tables(scenario.model) and layout.coordinates(rank)[0] == 0:
-            table = groups["embedding", "table"]
+            table = TableGroups(*(groups["embedding", kind] for kind in ("table", "table_node", "table_across")))
             self.tables = SparseTables(
                 scenario, table, groups["embedding", "tensor"], self.device, job.double, self.streams.keep
             )

@@ -1,78 +1,46 @@
-"""Sparse tables on a rank: who owns a row, the exchanges of ids, vectors and gradients, and the sparse update.
+"""Sparse tables on a rank: the actions of the embedding stream and the lookups, for all tables together.
 
-row_wise: row r is on member r mod G of the table group, so that frequent rows spread. table_wise: whole tables are
-dealt out as the simulator deals them (`model/tables.py`). data_parallel: every rank has all rows and accumulates a
-dense gradient. A rank looks up its own slice of a microbatch: of its context slice, 1/tensor of the ids. How many ids
-go to whom is exchanged ahead of them, a message that the program does not count.
+Who owns what is `model/placements.py`'s, the way of ids, vectors and gradients `table_routes.py`'s. A rank looks up its
+own slice of a microbatch: of its context slice, 1/tensor of the ids; of a table that pools, all of its samples'.
+Each method that sends returns the bytes (sent, received) as the program counts them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import torch
 
-from simulator.executor import weights as starts
+from simulator.executor import table_routes as routes
 from simulator.executor.groups import Group
-from simulator.executor.sparse_optimizers import SPARSE_UPDATES, new_state
+from simulator.executor.table_routes import Lookup, TableGroups
+from simulator.executor.table_shards import Shard, make_shard
 from simulator.model import tables as priced
 from simulator.model.blocks import sparse_tables
-from simulator.model.placements import TablePlacement, placements
-from simulator.model.spec import Table
+from simulator.model.placements import placements
 from simulator.units import DTYPE_BYTES
 
-STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass
-class Shard:
-    """This rank's rows of one table. owner: the member that holds a table_wise table. rows: None where it has none.
-
-    pending: (rows, summed gradients) of each microbatch. dense: the accumulated gradient of a data_parallel table.
-    """
-
-    table: Table
-    sharding: str
-    owner: int
-    rows: torch.Tensor | None
-    state: dict
-    pending: list[tuple[torch.Tensor, torch.Tensor]]
-    dense: torch.Tensor | None = None
-
-
-@dataclass
-class Lookup:
-    """One microbatch's ids of one table on their way. Sorted by owner: `order` puts own ids in that order."""
-
-    order: torch.Tensor
-    sent: list[int]
-    received: list[int]
-    rows: torch.Tensor
-    vectors: torch.Tensor | None = None
+Bytes = tuple[int, int]
 
 
 class SparseTables:
-    """All sparse tables of a rank of stage 0. group: the table group. tensor: of the embedding stream.
+    """All sparse tables of a rank of stage 0. tensor: the tensor group of the embedding stream.
 
     keep: what is handed from stream to stream goes through it (`cuda_streams.py`); None: nothing to do.
     """
 
-    def __init__(self, scenario, group: Group, tensor: Group, device: torch.device, double: bool, keep=None):
-        self.group, self.tensor, self.device = group, tensor, device
+    def __init__(self, scenario, groups: TableGroups, tensor: Group, device: torch.device, double: bool, keep=None):
+        self.groups, self.group, self.tensor, self.device = groups, groups.whole, tensor, device
         self.keep = keep if keep is not None else (lambda tensor: tensor)
         self.gathers = tensor.size > 1 and not scenario.plan.sequence_parallel
-        self.accumulate = torch.float64 if double else torch.float32
-        self.learning_rate = SPARSE_LEARNING_RATE
         placed = zip(sparse_tables(scenario.model), placements(scenario), strict=True)
-        self.shards = {table.name: self._shard(scenario, table, place, double) for table, place in placed}
+        self.shards = {
+            table.name: make_shard(scenario.seed, table, place, self.group.index, device, double=double)
+            for table, place in placed
+        }
         self.lookups: dict[int, dict[str, Lookup]] = {}
         self.own_ids: dict[int, dict[str, torch.Tensor]] = {}
         self.counts: dict[int, dict[str, int]] = {}
-
-    @property
-    def moving(self) -> list[Shard]:
-        """Tables whose ids and vectors travel."""
-        return [s for s in self.shards.values() if s.sharding != "data_parallel" and self.group.size > 1]
 
     def present(self, microbatch: int, ids: dict[str, torch.Tensor]) -> None:
         """The ids of this rank's context slice, flat; this rank takes its slice, padded with row 0."""
@@ -85,59 +53,56 @@ class SparseTables:
         self.own_ids[microbatch], self.counts[microbatch] = own, counts
         self.lookups[microbatch] = {}
 
-    def exchange_ids(self, microbatch: int) -> tuple[int, int]:
-        """Sends ids to their owners; returns the bytes sent and received."""
-        sent_bytes = received_bytes = 0
-        for shard in self.moving:
-            ids = self.own_ids[microbatch][shard.table.name]
-            owner = ids % self.group.size if shard.sharding == "row_wise" else torch.full_like(ids, shard.owner)
-            order = torch.argsort(owner, stable=True)
-            counts = torch.bincount(owner, minlength=self.group.size)
-            others = self.group.all_to_all(counts, [1] * self.group.size, [1] * self.group.size)
-            sent, received = counts.tolist(), others.tolist()
-            local = ids // self.group.size if shard.sharding == "row_wise" else ids
-            rows = self.keep(self.group.all_to_all(local[order], sent, received))
-            self.lookups[microbatch][shard.table.name] = Lookup(order, sent, received, rows)
-            sent_bytes += priced.ID_BYTES * len(ids)
-            received_bytes += priced.ID_BYTES * len(rows)
-        return sent_bytes, received_bytes
+    def exchange_ids(self, microbatch: int) -> Bytes:
+        """Sends ids to their owners."""
+        sent = received = 0
+        for name, shard in self.shards.items():
+            if self._travels(shard):
+                found = routes.send_ids(shard, self.own_ids[microbatch][name], self.group)
+                found.rows = self.keep(found.rows)
+                self.lookups[microbatch][name] = found
+                sent += priced.ID_BYTES * len(found.order)
+                received += priced.ID_BYTES * len(found.rows)
+        return sent, received
 
     def lookup(self, microbatch: int) -> None:
         """Reads the rows that were asked for."""
         for name, shard in self.shards.items():
             found = self.lookups[microbatch].get(name)
+            askers = self.group.size
             if found is None:  # nothing travels: this rank reads its own slice
-                ids = self.own_ids[microbatch][name]
-                found = self.lookups[microbatch][name] = Lookup(torch.arange(0), [], [], ids)
-            found.vectors = self.keep(
-                shard.rows[found.rows] if shard.rows is not None
-                else torch.empty((0, shard.table.dim), dtype=self._dtype(shard), device=self.device)
-            )  # fmt: skip
+                found = routes.stays_here(shard, self.own_ids[microbatch][name])
+                self.lookups[microbatch][name], askers = found, 1
+            found.vectors = self.keep(routes.read_rows(shard, found, askers))
 
-    def exchange_vectors(self, microbatch: int) -> tuple[int, int]:
-        """Vectors go back to who asked, in the order in which he asked."""
-        sent_bytes = received_bytes = 0
-        for shard in self.moving:
-            found = self.lookups[microbatch][shard.table.name]
-            size = shard.table.dim * DTYPE_BYTES[shard.table.dtype]
-            sent_bytes += size * len(found.vectors)
-            arrived = self.group.all_to_all(found.vectors, found.received, found.sent)
-            found.vectors = self.keep(torch.empty_like(arrived))
-            found.vectors[found.order] = arrived
-            received_bytes += size * len(arrived)
-        return sent_bytes, received_bytes
+    def exchange_vectors(self, microbatch: int) -> Bytes:
+        """Vectors go back to who asked."""
+        return self._pass_on(microbatch, priced.DIRECT, routes.vectors_to_askers, self.group)
 
-    def gather_vectors(self, microbatch: int) -> int:
-        """Every tensor rank gets the vectors of all positions; returns the bytes of the gathered message."""
+    def reduce_vectors(self, microbatch: int) -> Bytes:
+        """Partial sums of all owners are added; each rank gets those of its samples."""
+        return self._collective(microbatch, priced.REDUCED, True, self._reduced)
+
+    def reduce_node_vectors(self, microbatch: int) -> Bytes:
+        """Partial sums are added in the node that holds the rows."""
+        return self._collective(microbatch, priced.ACROSS_NODES, True, self._in_node(routes.reduce_in_node))
+
+    def exchange_node_vectors(self, microbatch: int) -> Bytes:
+        """They go to who asked, on every node."""
+        return self._pass_on(microbatch, priced.ACROSS_NODES, routes.sums_across_nodes, self.groups)
+
+    def gather_vectors(self, microbatch: int) -> Bytes:
+        """Every tensor rank gets the vectors of all positions."""
         total = 0
         for name, shard in self.shards.items():
             found = self.lookups[microbatch][name]
             found.vectors = self.keep(self.tensor.all_gather(found.vectors, DTYPE_BYTES[shard.table.dtype]))
-            total += found.vectors.numel() * DTYPE_BYTES[shard.table.dtype]
-        return total
+            total += _size(shard, found.vectors)
+        return total, total
 
     def vectors(self, microbatch: int) -> dict[str, torch.Tensor]:
-        """What the trunk and the head read, flat as the ids were presented (own slice under sequence parallelism)."""
+        """What the model reads, flat as the ids were presented (own slice under sequence parallelism); of a table that
+        pools, one for each sample."""
         whole = self.tensor.size == 1 or self.gathers
         return {
             name: found.vectors[: self.counts[microbatch][name]] if whole else found.vectors
@@ -147,36 +112,35 @@ class SparseTables:
     def accept_gradients(self, microbatch: int, gradients: dict[str, torch.Tensor]) -> None:
         """Gradients of what `vectors` gave. Without sequence parallelism every tensor rank has all of them."""
         for name, gradient in gradients.items():
-            found = self.lookups[microbatch][name]
             if self.gathers:
                 share = len(self.own_ids[microbatch][name])
                 padded = gradient.new_zeros((share * self.tensor.size, gradient.shape[1]))
                 padded[: len(gradient)] = gradient
                 gradient = padded[self.tensor.index * share : (self.tensor.index + 1) * share]
-            found.vectors = self.keep(gradient)
+            self.lookups[microbatch][name].vectors = self.keep(gradient)
 
-    def exchange_gradients(self, microbatch: int) -> tuple[int, int]:
+    def exchange_gradients(self, microbatch: int) -> Bytes:
         """Gradients go to the rows' owners."""
-        sent_bytes = received_bytes = 0
-        for shard in self.moving:
-            found = self.lookups[microbatch][shard.table.name]
-            size = shard.table.dim * DTYPE_BYTES[shard.table.dtype]
-            sent_bytes += size * len(found.vectors)
-            found.vectors = self.keep(self.group.all_to_all(found.vectors[found.order], found.sent, found.received))
-            received_bytes += size * len(found.vectors)
-        return sent_bytes, received_bytes
+        return self._pass_on(microbatch, priced.DIRECT, routes.gradients_to_owners, self.group)
+
+    def gather_gradients(self, microbatch: int) -> Bytes:
+        """Every owner of some rows needs all gradients of the table."""
+        return self._collective(microbatch, priced.REDUCED, False, self._gathered)
+
+    def exchange_node_gradients(self, microbatch: int) -> Bytes:
+        """Gradients go to the nodes that hold the rows."""
+        return self._pass_on(microbatch, priced.ACROSS_NODES, routes.gradients_across_nodes, self.groups)
+
+    def gather_node_gradients(self, microbatch: int) -> Bytes:
+        """Inside such a node every owner needs all of them."""
+        return self._collective(microbatch, priced.ACROSS_NODES, False, self._in_node(routes.gather_in_node))
 
     def accumulate_gradients(self, microbatch: int) -> None:
         """Sums the microbatch's gradients by row."""
         for name, shard in self.shards.items():
             found = self.lookups[microbatch][name]
-            if shard.rows is None:
-                continue
-            gradients = found.vectors.to(self.accumulate)
-            if shard.dense is not None:
-                shard.dense.index_add_(0, found.rows, gradients)
-            elif len(found.rows):
-                shard.pending.append(_sum_by_row(found.rows, gradients))
+            if shard.rows is not None:
+                shard.accumulate(found.rows, routes.spread(shard, found))
         del self.lookups[microbatch], self.own_ids[microbatch], self.counts[microbatch]
 
     def reduce_dense(self) -> int:
@@ -191,41 +155,44 @@ class SparseTables:
     def update(self) -> None:
         """The sparse optimizer, once a step, on the rows that were touched."""
         for shard in self.shards.values():
-            if shard.dense is not None:
-                rows = (shard.dense != 0).any(1).nonzero()[:, 0]
-                gradients = shard.dense[rows]
-                shard.dense.zero_()
-            elif shard.pending:
-                rows, gradients = _sum_by_row(
-                    torch.cat([rows for rows, _ in shard.pending]), torch.cat([sums for _, sums in shard.pending])
-                )
-                shard.pending.clear()
-            else:
-                continue
-            if len(rows):
-                SPARSE_UPDATES[shard.table.optimizer](shard.rows, shard.state, rows, gradients, self.learning_rate)
+            shard.update()
 
-    def _dtype(self, shard: Shard) -> torch.dtype:
-        return torch.float64 if self.accumulate is torch.float64 else STORED[shard.table.dtype]
+    def _travels(self, shard: Shard) -> bool:
+        return shard.placed.kind != "data_parallel" and self.group.size > 1
 
-    def _shard(self, scenario, table: Table, place: TablePlacement, double: bool) -> Shard:
-        sharding, owner = place.kind, place.owners[0] if place.owners else 0
-        shape = (table.rows, table.dim)
-        whole = starts.initial(scenario.seed, f"table.{table.name}", shape)
-        whole = whole.to(torch.float64 if double else STORED[table.dtype]).to(self.device)
-        rows: torch.Tensor | None = whole
-        if sharding == "row_wise":
-            rows = whole[self.group.index :: self.group.size].clone()
-        elif sharding == "table_wise" and owner != self.group.index:
-            rows = None
-        state = new_state(table.optimizer, rows, self.accumulate) if rows is not None else {}
-        dense = torch.zeros(shape, dtype=self.accumulate, device=self.device) if sharding == "data_parallel" else None
-        return Shard(table, sharding, owner, rows, state, [], dense)
+    def _going(self, microbatch: int, way: str) -> Iterator[tuple[Shard, Lookup]]:
+        for name, shard in self.shards.items():
+            if self._travels(shard) and routes.goes(shard) == way:
+                yield shard, self.lookups[microbatch][name]
+
+    def _pass_on(self, microbatch: int, way: str, route: Callable, group) -> Bytes:
+        """An all-to-all of every table that goes this way."""
+        sent = received = 0
+        for shard, found in self._going(microbatch, way):
+            sent += _size(shard, found.vectors)
+            found.vectors = self.keep(route(shard, found, group))
+            received += _size(shard, found.vectors)
+        return sent, received
+
+    def _collective(self, microbatch: int, way: str, reduces: bool, run: Callable) -> Bytes:
+        """A reduce-scatter (or its inverse) of every table that goes this way, counted by its whole message."""
+        total = 0
+        for shard, found in self._going(microbatch, way):
+            before = found.vectors
+            found.vectors = self.keep(run(shard, found))
+            total += _size(shard, before if reduces else found.vectors)
+        return total, total
+
+    def _reduced(self, shard: Shard, found: Lookup) -> torch.Tensor:
+        return self.group.reduce_scatter(found.vectors, found.vectors.element_size())
+
+    def _gathered(self, shard: Shard, found: Lookup) -> torch.Tensor:
+        return self.group.all_gather(found.vectors, found.vectors.element_size())
+
+    def _in_node(self, route: Callable) -> Callable:
+        """Only where this rank's node holds rows."""
+        return lambda shard, found: found.vectors if shard.rows is None else route(shard, found, self.groups)
 
 
-SPARSE_LEARNING_RATE = 1e-2
-
-
-def _sum_by_row(rows: torch.Tensor, gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    distinct, place = torch.unique(rows, return_inverse=True)
-    return distinct, gradients.new_zeros((len(distinct), gradients.shape[1])).index_add_(0, place, gradients)
+def _size(shard: Shard, vectors: torch.Tensor) -> int:
+    return vectors.numel() * DTYPE_BYTES[shard.table.dtype]

@@ -31,16 +31,17 @@ def whole_model(job, records) -> dict[str, np.ndarray]:
             assert found[parameter.name].shape == parameter.shape, parameter.name
     group = layout.group("table", 0)
     for table, place in zip(blocks.sparse_tables(model), placements(scenario), strict=True):
-        shards = [records[rank].tables.get(table.name) for rank in group]
-        if place.kind == "row_wise":
-            whole = np.empty((table.rows, table.dim))
-            for index, rows in enumerate(shards):
-                whole[index :: len(group)] = rows
-        else:
-            held = [rows for rows in shards if rows is not None]
-            for rows in held:
-                np.testing.assert_allclose(rows, held[0], rtol=1e-12, atol=1e-15)
-            whole = held[0]
+        whole, columns = np.full((table.rows, table.dim), np.nan), table.dim // place.pieces
+        for member, rank in enumerate(group):
+            if (kept := place.rows_of(member)) is None:
+                assert table.name not in records[rank].tables
+                continue
+            piece = place.piece_of(member)
+            part = whole[kept, piece * columns : (piece + 1) * columns]
+            if place.kind == "data_parallel" and member:
+                np.testing.assert_allclose(part, records[rank].tables[table.name], rtol=1e-12, atol=1e-15)
+            part[:] = records[rank].tables[table.name]
+        assert not np.isnan(whole).any(), table.name
         found[f"table.{table.name}"] = whole
     return found
 

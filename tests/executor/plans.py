@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from context_plans import CONTEXT_PLANS
+from table_plans import TABLE_PLANS
 
 SMALL_BUCKETS = {"bucket_mib": 0.004}
 """A few units each, so that F and B are cut into segments."""
@@ -115,6 +116,7 @@ PLANS = {
         ("llama", {"data": 2, "zero": 3, "recompute": "selective_op"}),
         ("bert", {"pipeline": 2, "schedule": "zb_v", "partition": (0, 1, 3, 0), "microbatch": 1}),
         *CONTEXT_PLANS[2],
+        *TABLE_PLANS[2],
     ],
     3: [
         ("gpt", {"pipeline": 3, "schedule": "interleaved_1f1b", "virtual_stages": 2, "microbatch": 1,
@@ -167,6 +169,7 @@ PLANS = {
         ("bert", {"pipeline": 2, "data": 2, "schedule": "zb_h2", "recompute": "full", "microbatch": 1,
                   **SMALL_BUCKETS}),
         *CONTEXT_PLANS[4],
+        *TABLE_PLANS[4],
     ],
     8: [
         *((model, {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": sequence,
@@ -176,6 +179,7 @@ PLANS = {
                  "schedule": "interleaved_1f1b", "virtual_stages": 2, "optimizer": "adam", **SMALL_BUCKETS}),
         ("gpt", {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": True, "zero": 1,
                  "schedule": "zb_v", "optimizer": "adam", **SMALL_BUCKETS}),
+        *TABLE_PLANS[8],
     ],
 }  # fmt: skip
 

@@ -48,6 +48,9 @@ def embedded(model, weights, ids, tables) -> torch.Tensor:
     for name, index in ids.items():
         table = tables[name] if name in tables else weights["embedding.tokens.weight"]
         vectors = table[index]
+        pooling = model.table(name).pooling if name in tables else "none"
+        if pooling != "none":  # [samples, lookups, dim]: one vector for each sample, at every position
+            vectors = getattr(vectors, pooling)(1, keepdim=True)
         name = model.head.table if name == "tokens" else name  # a tied item table is the token embedding
         if f"embedding.{name}.weight" in weights:
             vectors = F.linear(vectors, weights[f"embedding.{name}.weight"], weights[f"embedding.{name}.bias"])

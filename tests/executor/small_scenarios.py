@@ -31,12 +31,19 @@ MODELS = {
     "hstu_sampled": {"trunk": {"block": "hstu", "layers": 2, "hidden": 16, "heads": 4, "head_dim": 6, "seq": 8},
                      "tables": [{"name": "item", "rows": 53, "dim": 16, "optimizer": "rowwise_adagrad"}],
                      "head": {"kind": "sampled_softmax", "table": "item", "negatives": 5}},
+    "hstu_pooled": {"trunk": {"block": "hstu", "layers": 2, "hidden": 16, "heads": 4, "head_dim": 6, "seq": 8},
+                    "tables": [{"name": "item", "rows": 53, "dim": 16, "optimizer": "sgd"},
+                               {"name": "tags", "rows": 29, "dim": 16, "optimizer": "sgd", "pooling": "sum",
+                                "lookups_per_sample": 3},
+                               {"name": "shops", "rows": 11, "dim": 8, "optimizer": "sgd", "pooling": "mean",
+                                "lookups_per_sample": 5, "ids": {"kind": "zipf", "alpha": 1.1}}],
+                    "dense": {"top": [12, 3]}},
 }  # fmt: skip
 
 
 def scenario(model: str, *, global_batch: int = 8, microbatch: int = 1, optimizer: str = "sgd", dtype: str = "fp32",
-             sets: tuple[str, ...] = (), **plan):  # fmt: skip
-    """A scenario of as many ranks as the plan's degrees say."""
+             nodes: int = 1, sets: tuple[str, ...] = (), **plan):  # fmt: skip
+    """A scenario of as many ranks as the plan's degrees say. nodes: those that they are thought to lie on."""
     degrees = [plan.get(key, 1) for key in ("tensor", "pipeline", "data", "context")]
     ranks = prod(degrees)
     return scenario_from(
@@ -46,7 +53,9 @@ def scenario(model: str, *, global_batch: int = 8, microbatch: int = 1, optimize
             "model": MODELS[model],
             "dtype": dtype,
             "optimizer": optimizer,
-            "cluster": {"preset": "cpu_host", "gpus_per_node": ranks},
+            "cluster": {"preset": "dgx_h100", "nodes": nodes, "gpus_per_node": ranks // nodes}
+            if nodes > 1
+            else {"preset": "cpu_host", "gpus_per_node": ranks},
             "plan": {"data": 1, "microbatch": microbatch, "global_batch": global_batch, **plan},
         },
         sets,

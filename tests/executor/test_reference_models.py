@@ -11,7 +11,7 @@ from small_scenarios import MODELS
 
 from simulator.executor.batches import synthetic
 from simulator.executor.optimizers import LEARNING_RATES
-from simulator.executor.tables import SPARSE_LEARNING_RATE
+from simulator.executor.table_shards import SPARSE_LEARNING_RATE
 from simulator.executor.weights import initial
 from simulator.model import blocks
 

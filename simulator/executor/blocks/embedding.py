@@ -19,6 +19,8 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
         total = _projected(env, weights, _token_name(model), _tokens(env, weights, inputs))
     for name, vectors in inputs.vectors.items():
         vector = _projected(env, weights, name, vectors.to(dtype))
+        if model.table(name).pooling != "none":  # a sample's vector, at each of its positions
+            vector = vector.repeat(env.seq, 1)
         total = vector if total is None else total + vector
     if model.trunk.block in LEARNED_POSITIONS:
         positions = torch.cat([weights["embedding.positions.weight"].to(dtype)[at : at + n] for at, n in env.spans])

@@ -127,8 +127,13 @@ def parts(scenario) -> tuple[Load, ...]:
 @lru_cache(maxsize=64)
 def loads(scenario) -> tuple[Load, ...]:
     """What each sparse table asks of the busiest rank of stage 0: the one that reads most bytes of rows."""
-    busiest, _ = fullest(scenario, lambda load: load.read * load.row_bytes)
-    return tuple(load if _holds(load.placed, busiest) else load.idle for load in parts(scenario))
+    member = busiest(scenario)
+    return tuple(load if _holds(load.placed, member) else load.idle for load in parts(scenario))
+
+
+def busiest(scenario) -> int:
+    """The member of the table group that reads most bytes of rows, the lowest on ties."""
+    return fullest(scenario, lambda load: load.read * load.row_bytes)[0]
 
 
 def fullest(scenario, cost: Callable[[Load], int]) -> tuple[int, int]:

@@ -1,0 +1,49 @@
+"""What tables send on the embedding stream, rank by rank, against what the program says of the busiest."""
+
+from __future__ import annotations
+
+import pytest
+from measured_runs import runs
+from plans import PLANS
+from table_plans import TABLE_PLANS
+
+from simulator.executor.job import own_program
+from simulator.model import tables
+
+EACH = [(ranks, number) for ranks, plans in TABLE_PLANS.items() for number in range(len(plans))]
+WHOLE_ROWS = ("table_wise", "column_wise")
+
+
+@pytest.mark.parametrize(("ranks", "number"), EACH, ids=str)
+def test_ranks_send_what_they_ask_for_and_no_rank_more_than_the_program_says(ranks, number):
+    """An asker's side is exact. So is an owner's where it holds whole rows or sums; where rows are dealt out, the ids
+    that were drawn decide, and the program has their mean."""
+    job, records = runs(ranks)[PLANS[ranks].index(TABLE_PLANS[ranks][number])]
+    parts = tables.parts(job.scenario)
+    moving = [part for part in parts if part.sharding != "data_parallel"]
+    direct = [part for part in moving if tables.way_of(part.table, part.placed) == tables.DIRECT]
+    asked = {
+        "exchange ids": ("sent", sum(8 * part.own_ids * part.placed.pieces for part in moving)),
+        "exchange vectors": ("received", sum(part.own_vectors * part.vector_bytes for part in direct)),
+        "exchange gradients": ("sent", sum(part.own_vectors * part.vector_bytes for part in direct)),
+    }
+    seen = {}
+    for record in records:
+        for launch, span in zip(own_program(job.program, record.rank).launches, record.spans[0], strict=True):
+            if launch.stream == "embedding" and launch.action.microbatch == 0:
+                seen.setdefault((launch.action.verb, launch.action.size_bytes), []).append(span)
+    for (verb, size), spans in seen.items():
+        most = max(max(span.sent, span.received) for span in spans)
+        if verb in asked:
+            side, exact = asked[verb]
+            assert {getattr(span, side) for span in spans} == {exact}, verb
+            if all(part.sharding in WHOLE_ROWS for part in (moving if verb == "exchange ids" else direct)):
+                assert most == size, verb
+            else:
+                assert most >= size, verb
+        else:
+            assert most == size, verb
+        if verb.startswith("exchange"):
+            assert sum(span.sent for span in spans) == sum(span.received for span in spans), verb
+    launched = (launch.action for launch in job.program.ranks[0].launches if launch.stream == "embedding")
+    assert {verb for verb, _ in seen} == {action.verb for action in launched if action.microbatch == 0}
