@@ -118,9 +118,9 @@ def _rank_jobs(scenario, own: RankProgram, source: StepSource) -> Iterable[tuple
         if codec:
             yield BUCKET, bucket.name, [piece for action in codec for piece in source.steps(own, action)]
     lookups = {action.of: action for action in actions if action.verb == "lookup"}
-    update = next((action for action in actions if action.verb == "table_optimizer"), None)
-    if lookups and update is not None:
-        yield TABLES, "", [piece for action in (lookups["F"], lookups["B"], update)
+    updates = [action for action in actions if action.verb == "table_optimizer"]
+    if lookups:
+        yield TABLES, "", [piece for action in (lookups["F"], lookups["B"], *updates)
                            for piece in source.steps(own, action)]  # fmt: skip
     for action in actions:
         if action.verb == "optimizer":

@@ -27,7 +27,7 @@ from simulator.executor.tensor_parallel import Tensor
 from simulator.memory import measure_memory
 from simulator.model import blocks
 from simulator.model.lookups import ids_per_sample
-from simulator.model.tables import busiest
+from simulator.model.tables import busiest, updates_last
 from simulator.policies.compression import compressor_of
 from simulator.program.lowering import local_shapes, lower
 from simulator.scenario.loader import scenario_from
@@ -273,8 +273,9 @@ def _tables(rank: Rank, which: str) -> PieceJob:
             tables.exchange_ids(microbatch)
             yield 0, _without_grad(lambda microbatch=microbatch: tables.lookup(microbatch))
             yield 1, _without_grad(lambda microbatch=microbatch: tables.accumulate_gradients(microbatch))
-        evict()
-        yield 2, _without_grad(tables.update)
+        if updates_last(scenario):
+            evict()
+            yield 2, _without_grad(tables.update)
 
     return PieceJob(rounds)
 

@@ -20,6 +20,7 @@ class Shard:
     """A table, who holds what of it, and this rank's rows; rows None where it has none.
 
     pending: (rows, summed gradients) of each microbatch. dense: the accumulated gradient of a data_parallel table.
+    fused: rows are updated as soon as their gradients are there.
     """
 
     table: Table
@@ -30,6 +31,7 @@ class Shard:
     state: dict = field(default_factory=dict)
     pending: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
     dense: torch.Tensor | None = None
+    fused: bool = False
 
     @property
     def columns(self) -> int:
@@ -52,6 +54,8 @@ class Shard:
             self.dense.index_add_(0, rows, gradients)
         elif len(rows):
             self.pending.append(_sum_by_row(rows, gradients))
+            if self.fused:
+                self.update()
 
     def update(self) -> None:
         """The sparse optimizer on the rows that were touched since the last one."""
@@ -69,7 +73,7 @@ class Shard:
 
 
 def make_shard(
-    seed: int, table: Table, placed: TablePlacement, member: int, device: torch.device, *, double: bool
+    seed: int, table: Table, placed: TablePlacement, member: int, device: torch.device, *, double: bool, fused: bool
 ) -> Shard:
     """What this member of the table group holds, at its start: the same table whatever the plan.
 
@@ -87,6 +91,7 @@ def make_shard(
     made = Shard(table, placed, rows, dtype, accumulates, new_state(table.optimizer, rows, accumulates))
     if placed.kind == "data_parallel":
         made.dense = torch.zeros(rows.shape, dtype=accumulates, device=device)
+    made.fused = fused and made.dense is None
     return made
 
 

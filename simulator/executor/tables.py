@@ -35,7 +35,15 @@ class SparseTables:
         self.gathers = tensor.size > 1 and not scenario.plan.sequence_parallel
         placed = zip(sparse_tables(scenario.model), placements(scenario), strict=True)
         self.shards = {
-            table.name: make_shard(scenario.seed, table, place, self.group.index, device, double=double)
+            table.name: make_shard(
+                scenario.seed,
+                table,
+                place,
+                self.group.index,
+                device,
+                double=double,
+                fused=scenario.plan.embedding_fused_optimizer,
+            )
             for table, place in placed
         }
         self.lookups: dict[int, dict[str, Lookup]] = {}

@@ -40,5 +40,6 @@ def codec_name(method: str, action: Action) -> str:
 
 
 def tables_name(model) -> str:
-    """The optimizers of the sparse tables, which are looked up and updated together."""
-    return "+".join(dict.fromkeys(table.optimizer for table in blocks.sparse_tables(model)))
+    """The optimizers of the sparse tables, which are looked up and updated together; of tables that pool, apart."""
+    names = (f"{table.optimizer}{'' if table.pooling == 'none' else '.bags'}" for table in blocks.sparse_tables(model))
+    return "+".join(dict.fromkeys(names))

@@ -62,7 +62,8 @@ class StepSource:
             return [Piece(codec_name(self.plan.compression.method, action), self._codec(own, action))]
         if verb == "lookup":
             lookup = tables.lookup_forward if action.of == "F" else tables.lookup_backward
-            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}", lookup(self.scenario))]
+            fused = ".fused" if action.of == "B" and self.plan.embedding_fused_optimizer else ""
+            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}{fused}", lookup(self.scenario))]
         if verb == "table_optimizer":
             return [Piece(f"{tables_name(self.model)}.table_optimizer", tables.optimizer(self.scenario))]
         if verb == "optimizer":

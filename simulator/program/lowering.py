@@ -105,7 +105,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
         launches = carry_reductions(launches, chunks, carried, starts_late=pipeline_rank > 0)
     if tied:
         launches = reduce_tied_embedding(launches, tied)
-    if traffic:
+    if traffic and tables.updates_last(scenario):
         launches = update_tables(launches, traffic)
     launches = update_parameters(launches)
     if plan.shards > 1:

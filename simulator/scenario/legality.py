@@ -7,6 +7,7 @@ from math import gcd, prod
 from simulator.cluster import Cluster
 from simulator.costs.algorithm_rules import check_algorithm, switches_of
 from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.model.blocks import sparse_tables
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
@@ -241,6 +242,13 @@ def check_tables(model: ModelSpec, plan: Plan) -> None:
                 "rank has a whole sample; use pooling none, or tensor 1 and context 1",
                 key=f"model.tables.{place}.pooling",
             )
+    if plan.embedding_fused_optimizer and plan.microbatches > 1 and sparse_tables(model):
+        raise ScenarioError(
+            f"true updates rows as soon as a microbatch has gradients for them, and {plan.microbatches} microbatches "
+            f"are summed first; use --set plan.embedding_fused_optimizer=false, or --set "
+            f"plan.microbatch={plan.microbatch * plan.microbatches}",
+            key="plan.embedding_fused_optimizer",
+        )
     if isinstance(plan.embedding_sharding, str):
         return
     names = [table.name for table in model.tables]

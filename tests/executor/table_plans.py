@@ -24,6 +24,10 @@ TABLE_PLANS = {
         ("hstu", {"context": 2, "embedding_sharding": {"item": "column_wise"}, **CUT}),
         ("hstu", {"tensor": 2, "sequence_parallel": True, "embedding_sharding": {"item": "column_wise"}, **CUT}),
         ("hstu_pooled", {"pipeline": 2}),
+        *(("hstu_pooled", {"data": 2, "microbatch": 4, "embedding_fused_optimizer": True, **CUT,
+                           "embedding_sharding": kinds, "sets": sets})
+          for kinds, sets in (("row_wise", OPTIMIZERS), ("column_wise", ()), ({"tags": "data_parallel"}, OPTIMIZERS))),
+        ("hstu_sampled", {"data": 2, "microbatch": 4, "embedding_fused_optimizer": True}),
     ],
     4: [
         *_pooled(("column_wise", "table_row_wise", "grid", MIXED), data=4, nodes=2),

@@ -131,6 +131,19 @@ def test_gradients_of_one_row_are_summed_before_the_update():
     assert tables.gradient_bytes(run) == 2 * 25 * 256
 
 
+def test_a_fused_update_keeps_no_row_gradients_and_reads_them_once():
+    run = scenario([item(rows=100)], global_batch=32, embedding_fused_optimizer=True)
+    (backward,) = tables.lookup_backward(run)
+    # 25 of the 100 rows are this rank's: weights and 4-byte states are read and written as gradients arrive
+    assert backward.bytes_moved == 800 * (8 + 256) + 25 * 2 * (256 + 4)
+    assert tables.optimizer(run) == () and tables.gradient_bytes(run) == 0 and not tables.updates_last(run)
+    copied = scenario([item(), item(name="user")], {"user": "data_parallel"}, global_batch=32,
+                      embedding_fused_optimizer=True)  # fmt: skip
+    (update,) = tables.optimizer(copied)
+    assert update.bytes_moved > 1000 * 256 and tables.updates_last(copied)
+    assert tables.gradient_bytes(copied) == 1000 * 256
+
+
 def test_data_parallel_updates_what_any_rank_touched():
     run = scenario([item(rows=10_000, optimizer="sgd")], "data_parallel")
     touched = round(expected_unique(UniformIds(), 10_000, 2 * 4 * 800))

@@ -35,4 +35,11 @@ TABLE_ROWS = [
     ("hstu", "model.tables.1.lookups_per_sample", "40", "20", "sent reduce vectors", "=", POOLED),
     ("hstu", "model.tables.1.lookups_per_sample", "40", "20", "sent exchange ids", ">", POOLED),
     ("hstu", "model.tables.1.lookups_per_sample", "400", "20", "step", ">", POOLED),
+    ("hstu", "plan.embedding_fused_optimizer", "true", "false", "launches table_optimizer", "<", ""),
+    ("hstu", "plan.embedding_fused_optimizer", "true", "false", "memory embeddings", "<", ""),
+    ("hstu", "plan.embedding_fused_optimizer", "true", "false", "step", "<", ""),
+    ("hstu", "plan.embedding_fused_optimizer", "true", "false", "sent exchange gradients", "=", ""),
+    ("hstu", "plan.embedding_fused_optimizer", "true", "false", "timeline", "=",
+     "plan.embedding_sharding=data_parallel"),  # TorchRec's dense kernel
+    ("gpt", "plan.embedding_fused_optimizer", "true", "false", "timeline", "=", ""),  # no tables
 ]  # fmt: skip

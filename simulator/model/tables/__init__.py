@@ -17,14 +17,15 @@ from simulator.model.blocks import sparse_tables
 from simulator.model.lookups import ids_per_sample
 from simulator.model.placements import AUTO, placements
 from simulator.model.spec import ModelSpec
-from simulator.model.tables.kernels import lookup_backward, lookup_forward, optimizer
+from simulator.model.tables.kernels import is_fused, lookup_backward, lookup_forward, optimizer, updates_last
 from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, STATE_BYTES, Load, busiest, loads, parts
 from simulator.model.tables.storage import buffer_bytes, gradient_bytes, storage_bytes
 from simulator.model.tables.traffic import ACROSS_NODES, DIRECT, REDUCED, Traffic, traffic, way_of
 
 __all__ = ["ACROSS_NODES", "AUTO", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "STATE_BYTES", "Load", "Traffic",
-           "buffer_bytes", "busiest", "gradient_bytes", "ids_per_sample", "loads", "lookup_backward", "lookup_forward",
-           "num_parameters", "optimizer", "parts", "placements", "storage_bytes", "traffic", "way_of"]  # fmt: skip
+           "buffer_bytes", "busiest", "gradient_bytes", "ids_per_sample", "is_fused", "loads", "lookup_backward",
+           "lookup_forward", "num_parameters", "optimizer", "parts", "placements", "storage_bytes", "traffic",
+           "updates_last", "way_of"]  # fmt: skip
 
 
 def num_parameters(model: ModelSpec) -> int:

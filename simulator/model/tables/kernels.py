@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator import kinds
 from simulator.model.lookups import group_size
-from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, loads
+from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, loads, parts
 from simulator.model.work import Kernel, Step
 
 
@@ -24,16 +24,33 @@ def lookup_forward(scenario) -> tuple[Step, ...]:
 
 def lookup_backward(scenario) -> tuple[Step, ...]:
     """Gradients of one microbatch are summed by row: reads ids and a gradient for each, writes one for each distinct
-    row. A sample's gradient is read once for each of its ids, as FBGEMM's backward reads it."""
-    return tuple(
-        _kernel(
-            "embedding_update",
-            load.read * load.columns,
-            load.read * (ID_BYTES + load.row_bytes) + load.unique(1) * load.columns * GRADIENT_BYTES,
-        )
-        for load in loads(scenario)
-        if load.read
-    )
+    row. A sample's gradient is read once for each of its ids, as FBGEMM's backward reads it. Fused, rows and states are
+    read and written instead.
+    """
+    steps: list[Step] = []
+    for load in loads(scenario):
+        if not load.read:
+            continue
+        moved, on_host = load.read * (ID_BYTES + load.row_bytes), 0
+        if is_fused(scenario, load):
+            on_host = load.unique_on_host(1)
+            moved += (load.unique(1) - on_host) * load.update_bytes
+        else:
+            moved += load.unique(1) * load.columns * GRADIENT_BYTES
+        steps.append(_kernel("embedding_update", load.read * load.columns, moved))
+        if on_host:
+            steps.append(_kernel("embedding_update_host", on_host * load.columns, on_host * load.update_bytes))
+    return tuple(steps)
+
+
+def is_fused(scenario, load: Load) -> bool:
+    """Whether rows are updated as soon as their gradients are there. TorchRec's data_parallel tables never are."""
+    return scenario.plan.embedding_fused_optimizer and load.sharding != "data_parallel"
+
+
+def updates_last(scenario) -> bool:
+    """Whether some table is updated at the end of the step."""
+    return not all(is_fused(scenario, load) for load in parts(scenario))
 
 
 def optimizer(scenario) -> tuple[Step, ...]:
@@ -44,7 +61,7 @@ def optimizer(scenario) -> tuple[Step, ...]:
     microbatches, group = scenario.microbatches, group_size(scenario)
     steps: list[Step] = []
     for load in loads(scenario):
-        if not load.read:
+        if not load.read or is_fused(scenario, load):
             continue
         # a replicated table is updated with the ids of all ranks, whether or not they were exchanged
         times = microbatches * (group if load.sharding == "data_parallel" else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simulator.model.lookups import group_size
+from simulator.model.tables.kernels import is_fused
 from simulator.model.tables.loads import GRADIENT_BYTES, Load, fullest
 from simulator.model.tables.traffic import traffic
 
@@ -16,6 +17,8 @@ def gradient_bytes(scenario) -> int:
     """Row gradients that wait for the end of the step (a dense gradient where every rank holds the table)."""
 
     def waiting(load: Load) -> int:
+        if is_fused(scenario, load):
+            return 0
         rows = load.table.rows if load.sharding == "data_parallel" else scenario.microbatches * load.unique(1)
         return load.columns * GRADIENT_BYTES * rows
 
