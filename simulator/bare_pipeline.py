@@ -64,7 +64,7 @@ def pipeline_step(
     for rank in range(stages):
         chunks = tuple(Chunk(stage, ((0, 0),)) for stage in range(stages * num_chunks) if holder(stage) == rank)
         launches = compute_launches(order[rank], chunks)
-        launches = add_transfers(launches, chunks, rank, stages * num_chunks, holder, 0, overlap=True)
+        launches = add_transfers(launches, chunks, rank, stages * num_chunks, holder, lambda stage: 0, overlap=True)
         spans.append(_add_rank(graph, edges, rank, launches, lasts, round(Fraction(comm) / tick)))
     times = run(graph.build())
     widths = [int(times.end_ns[last] - times.start_ns[first]) for first, last in spans]

@@ -23,11 +23,12 @@ class FlopsPerStep:
     peak_flops_per_s: float | None
 
     def rates(self, step_s: float) -> dict[str, float | None]:
-        """The four FLOP figures of the JSON for a step of this length."""
+        """The four FLOP figures of the JSON for a step of this length; None where no FLOPs are known."""
         rates: dict[str, float | None] = {}
         for which, flops, share in (("model", self.model, "mfu"), ("hardware", self.hardware, "hfu")):
-            rates[f"{which}_flops_per_gpu_per_s"] = flops / self.ranks / step_s if step_s else None
-            rates[share] = flops / step_s / self.peak_flops_per_s if step_s and self.peak_flops_per_s else None
+            known = step_s and flops and self.peak_flops_per_s
+            rates[f"{which}_flops_per_gpu_per_s"] = flops / self.ranks / step_s if step_s and flops else None
+            rates[share] = flops / step_s / self.peak_flops_per_s if known else None
         return rates
 
 

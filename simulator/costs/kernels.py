@@ -24,7 +24,7 @@ from simulator.costs.profile import Curve, KernelTable, Profile, SourceGroup
 from simulator.costs.tables import EXACT, OUTSIDE, LogGrid
 from simulator.errors import ProfileError, ScenarioError
 from simulator.model.work import Kernel
-from simulator.units import DTYPE_BYTES
+from simulator.units import DTYPE_BYTES, ns_to_seconds
 
 MEMORY_FAMILIES: dict[str, str] = {
     "elementwise": "elementwise",
@@ -56,6 +56,8 @@ EMBEDDING_EFFICIENCY: dict[str, str] = {
     "embedding_update": "embedding_update_efficiency",
 }
 HOST_SUFFIX = "_host"
+STATED = "profiled"
+"""Op of a kernel whose shape is its time in ns: what the scenario states, on whatever device."""
 LAYERNORM_WIDE = "layernorm_wide_rows"
 """Curve: bandwidth of a norm over wide rows, over that of rows of 4,096 elements. 1 where a profile has none."""
 FLASH_BACKWARD_FLOPS_RATIO = 2.5
@@ -99,6 +101,7 @@ class KernelCosts:
             "layernorm_apex": self._layernorm_apex,
             **dict.fromkeys(PASSES, self._passes),
             **dict.fromkeys(EMBEDDING_EFFICIENCY, self._embedding),
+            STATED: self._stated,
         }
 
     def price(self, kernel: Kernel) -> KernelTime:
@@ -110,7 +113,7 @@ class KernelCosts:
         if kernel.op not in self._families:
             raise ValueError(f"no cost for kernel {kernel.op!r}; known: {', '.join(sorted(self._families))}")
         time = self._families[kernel.op](kernel)
-        if not self._same_chip and time.source in ("measured", "published", "interpolated"):
+        if kernel.op != STATED and not self._same_chip and time.source in ("measured", "published", "interpolated"):
             return time._replace(source="extrapolated")
         return time
 
@@ -232,6 +235,9 @@ class KernelCosts:
         constant = self.profile.constants[name]
         source = "interpolated" if constant.kind in ("measured", "published") else "extrapolated"
         return self._bytes_time(kernel.bytes_moved, constant.value, source, f"memory.{kernel.op}")
+
+    def _stated(self, kernel: Kernel) -> KernelTime:
+        return KernelTime(ns_to_seconds(kernel.shape[0]), "published", STATED)
 
     def _host(self, kernel: Kernel) -> KernelTime:
         """Rows in host memory: bytes over the host link."""

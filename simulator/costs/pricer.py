@@ -24,7 +24,7 @@ from simulator.cluster.inline import KIND
 from simulator.costs.algorithm_rules import switches_of
 from simulator.costs.collectives import CollectiveCosts, CollectiveTime
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
-from simulator.costs.kernels import KernelCosts, KernelTime
+from simulator.costs.kernels import STATED, KernelCosts, KernelTime
 from simulator.costs.pieces import MeasuredPieces
 from simulator.costs.price import Price
 from simulator.costs.profile import Profile
@@ -192,7 +192,7 @@ class Pricer:
 
     def _remember(self, key: tuple, time: KernelTime, asked: str) -> Price:
         seconds, source, op_class, repeat_error = time
-        if self._from_datasheet:
+        if self._from_datasheet and op_class != STATED:
             source = "datasheet"
         error = self._fit_error(op_class, source)
         if self._draw is not None:
@@ -204,6 +204,8 @@ class Pricer:
         return price
 
     def _fit_error(self, op_class: str, source: str) -> float:
+        if op_class == STATED:
+            return 0.0
         if self._from_datasheet:
             return DATASHEET_ERROR
         fit = self.profile.fits.get(op_class)

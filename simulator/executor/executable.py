@@ -25,6 +25,11 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
     if backend not in BACKENDS:
         raise ScenarioError(f"{backend!r} is not a backend; use {' or '.join(BACKENDS)}", key="--backend")
     check_ranks(scenario, ranks)
+    if scenario.model.trunk.block == "profiled":
+        raise ScenarioError(
+            "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",
+            key="model.trunk.block",
+        )
     precision = scenario.precision
     stated = {"dtype": scenario.dtype, "precision.parameters": precision.parameters,
               "precision.gradients": precision.gradients, "precision.reduce": precision.reduce}  # fmt: skip

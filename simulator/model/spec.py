@@ -76,8 +76,10 @@ class Trunk(Value):
                     raise ValueError(f"block none has no {key}; leave it out, or name the block that has")
             self.__dict__["seq"] = 1
         if self.block in ("none", "profiled"):
+            if self.block == "profiled" and self.vocab:
+                raise ValueError("block profiled has no vocab: what its logits take is in its layers' times")
             resolved = {"layers": self.layers or 0, "hidden": self.hidden or 0, "heads": self.heads or 0,
-                        "seq": self.seq or 0, "ffn": self.ffn or 0, "causal": bool(self.causal),
+                        "seq": self.seq or 1, "ffn": self.ffn or 0, "causal": bool(self.causal),
                         "tied_embeddings": bool(self.tied_embeddings)}  # fmt: skip
             self.__dict__.update(resolved)
             return self

@@ -54,10 +54,11 @@ def lower(scenario) -> Program:
     layout, plan = scenario.layout, scenario.plan
     chunks = place_units(scenario)
     order = schedule_order(plan.schedule, layout.pipeline, scenario.microbatches, plan.virtual_stages)
+    handed_on = [boundary_bytes(scenario, chunk.last) for chunk in chunks]
     ranks = []
     for pipeline_rank, actions in enumerate(order):
         own = tuple(chunk for chunk in chunks if holder(plan, chunk.stage) == pipeline_rank)
-        ranks.append(_lower_rank(scenario, pipeline_rank, own, actions, len(chunks)))
+        ranks.append(_lower_rank(scenario, pipeline_rank, own, actions, handed_on))
     traffic = tables.traffic(scenario)
     if traffic and traffic.node_members:
         layout = replace(layout, node=traffic.node_members)
@@ -82,7 +83,7 @@ def local_numel(scenario, unit: int) -> int:
     return sum(prod(shape) for shape in local_shapes(scenario, unit, unit))
 
 
-def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, num_stages: int) -> RankProgram:
+def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, handed_on: list[int]) -> RankProgram:
     layout, plan = scenario.layout, scenario.plan
     tied = tied_bytes(scenario) if pipeline_rank in (0, layout.pipeline - 1) else 0
     traffic = tables.traffic(scenario) if pipeline_rank == 0 else None
@@ -95,7 +96,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
         chunks = tuple(cut_at_seams(cut_at_buckets(chunk, buckets), seams) for chunk in chunks)
     launches = compute_launches(order, chunks, cut)
     launches = add_transfers(
-        launches, chunks, pipeline_rank, num_stages, lambda stage: holder(plan, stage), boundary_bytes(scenario),
+        launches, chunks, pipeline_rank, len(handed_on), lambda stage: holder(plan, stage), handed_on.__getitem__,
         overlap=plan.overlap.pipeline,
     )  # fmt: skip
     if traffic:
@@ -208,14 +209,14 @@ def tied_bytes(scenario) -> int:
     return tied.local_count(scenario.layout.tensor) * DTYPE_BYTES[scenario.precision.gradients]
 
 
-def boundary_bytes(scenario) -> int:
-    """What one rank sends to the next stage.
+def boundary_bytes(scenario, last: int) -> int:
+    """What one rank sends to the next stage, whose own ends with unit `last`.
 
     Under sequence parallelism its slice; without it, its 1/tensor share of the activation, which the receivers gather
     (Megatron-LM's scatter/gather, Narayanan et al. 2021, arXiv 2104.04473, section 4.1).
     """
     plan = scenario.plan
-    whole = blocks.boundary_bytes(scenario.model, cut_of(scenario))
+    whole = blocks.boundary_bytes(scenario.model, cut_of(scenario), blocks.units(scenario.model)[last])
     return whole if plan.sequence_parallel else -(-whole // plan.tensor)
 
 

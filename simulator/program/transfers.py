@@ -20,14 +20,14 @@ _SERVED = {"F": "F", "B": "B", "I": "B"}
 
 def add_transfers(
     launches: list[Launch], chunks: tuple[Chunk, ...], pipeline_rank: int, num_stages: int,
-    holder: Callable[[int], int], size_bytes: int, *, overlap: bool,
+    holder: Callable[[int], int], size_bytes: Callable[[int], int], *, overlap: bool,
 ) -> list[Launch]:  # fmt: skip
-    """Adds receives and sends of `size_bytes` each.
+    """Adds receives and sends.
 
-    holder: pipeline rank of a global stage; stages of one rank hand over in memory. overlap: receives are posted as
-    early as their stream allows and sends run beside compute; else a receive is posted when the action of its direction
-    before it is over (Megatron-LM's fused calls send one result and receive the next input), and compute goes on when
-    the send is over.
+    size_bytes: of what crosses from a stage to the next one, or comes back. holder: pipeline rank of a global stage;
+    stages of one rank hand over in memory. overlap: receives are posted as early as their stream allows and sends run
+    beside compute; else a receive is posted when the action of its direction before it is over (Megatron-LM's fused
+    calls send one result and receive the next input), and compute goes on when the send is over.
     """
     pieces = {chunk.stage: len(chunk.segments) for chunk in chunks}
     complete: list[Launch] = []
@@ -53,7 +53,7 @@ def add_transfers(
             receive = Action(
                 "recv",
                 **of,
-                size_bytes=size_bytes,
+                size_bytes=size_bytes(min(action.stage, source)),
                 peer=holder(source),
                 after=() if overlap else previous.get(served, ()),
             )
@@ -66,7 +66,8 @@ def add_transfers(
         previous[served] = (action.name,)
         is_last_piece = action.segment is None or action.segment == pieces[action.stage] - 1
         if is_last_piece and 0 <= target < num_stages and holder(target) != pipeline_rank:
-            send = Action("send", **of, size_bytes=size_bytes, peer=holder(target), after=(action.name,))
+            size = size_bytes(min(action.stage, target))
+            send = Action("send", **of, size_bytes=size, peer=holder(target), after=(action.name,))
             complete.append(Launch(stream("send", served, send.peer), send))
             blocking = () if overlap else (send.name,)
     return complete

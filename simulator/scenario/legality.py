@@ -33,6 +33,7 @@ MAX_PASSES = 1_000_000
 def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     """Raises ScenarioError for the first thing in a resolved plan that cannot work on this model and cluster."""
     check_degrees(plan, cluster)
+    check_profiled(model, plan)
     check_batch(plan)
     check_size(model, plan, cluster)
     check_dlrm(model, plan)
@@ -44,6 +45,30 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_gradients(plan)
     check_aggregation(plan, cluster)
     check_tables(model, plan)
+
+
+def check_profiled(model: ModelSpec, plan: Plan) -> None:
+    """Layers that are known by their times can be copied and put in stages, not taken apart."""
+    if model.trunk.block != "profiled":
+        return
+    for key, value in (("tables", model.tables), ("dense", model.dense), ("adapter", model.adapter)):
+        if value:
+            raise ScenarioError(
+                f"block profiled has no {key}: what it takes is in its layers' times", key=f"model.{key}"
+            )
+    for key, plain in (("tensor", 1), ("context", 1), ("recompute", "none")):
+        if getattr(plan, key) != plain:
+            raise ScenarioError(
+                f"{getattr(plan, key)} takes layers apart, and of profiled ones only their times are known; "
+                f"use --set plan.{key}={plain}",
+                key=f"plan.{key}",
+            )
+    if plan.schedule.startswith(SPLITS_BACKWARD):
+        raise ScenarioError(
+            f"{plan.schedule} splits the backward pass, and of profiled layers only the time of the whole is known; "
+            "use --set plan.schedule=1f1b",
+            key="plan.schedule",
+        )
 
 
 def check_software(software: Software, plan: Plan) -> None:

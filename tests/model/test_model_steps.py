@@ -173,10 +173,6 @@ def test_tensor_parallel_hstu_exchanges_the_norms_statistics():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (
-            {"trunk": {"block": "profiled", "layers": [{"forward_s": 1, "backward_s": 2}]}},
-            "model.trunk.block: block prof",
-        ),
         ({"adapter": {"kind": "lora", "rank": 8}}, "model.adapter"),
     ],
 )

@@ -195,7 +195,7 @@ def test_buckets_of_two_chunks_start_with_the_later_one():
 def test_stages_of_one_rank_hand_over_in_memory():
     launches = [Launch("compute", Action("F", stage, 0)) for stage in (0, 1)]
     chunks = (Chunk(0, ((0, 0),)), Chunk(1, ((1, 1),)))
-    found = add_transfers(launches, chunks, 0, 2, lambda stage: 0, 1024, overlap=True)
+    found = add_transfers(launches, chunks, 0, 2, lambda stage: 0, lambda stage: 1024, overlap=True)
     assert found == launches
 
 

@@ -8,7 +8,6 @@ from simulator.scenario.not_yet import NOT_YET
 from simulator.scenario.presets import NOT_BUILT_YET
 
 ASKS = {
-    "model.trunk.block": "model.trunk={block: profiled, layers: [{forward_s: 1, backward_s: 2}]}",
     "model.adapter": "model.adapter={kind: lora, rank: 8}",
     "model.tables.*.dtype": "model.tables.1.dtype=fp8",
     "dtype": "dtype=fp8",

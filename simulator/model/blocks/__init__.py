@@ -26,6 +26,7 @@ from simulator.model.blocks import (
     head,
     hstu,
     llama,
+    profiled,
     sasrec,
     working,
 )
@@ -39,7 +40,14 @@ __all__ = ["MODES", "Cut", "Parameter", "Unit", "backward", "backward_inputs", "
            "forward", "kept_bytes", "model_flops", "num_parameters", "parameters", "recompute", "sparse_tables",
            "tied_parameter", "transient_bytes", "units", "vectors_enter", "weight_bytes", "working_bytes"]  # fmt: skip
 
-STYLES = {"gpt": gpt.STYLE, "llama": llama.STYLE, "bert": bert.STYLE, "sasrec": sasrec.STYLE, "hstu": hstu.STYLE}
+STYLES = {
+    "profiled": profiled.STYLE,
+    "gpt": gpt.STYLE,
+    "llama": llama.STYLE,
+    "bert": bert.STYLE,
+    "sasrec": sasrec.STYLE,
+    "hstu": hstu.STYLE,
+}
 OUTSIDE = {"embedding": embedding, "head": head, "bottom": dlrm_bottom, "interaction": dlrm_interaction}
 """Units that are in no layer: a module each, with functions of the model and the cut."""
 
@@ -52,6 +60,8 @@ def units(model: ModelSpec) -> tuple[Unit, ...]:
         first = (Unit("bottom"),) if model.dense.bottom else ()
         between = () if model.dense.interaction == "none" else (Unit("interaction"),)
         return (*first, *between, Unit("head"))
+    if trunk.block == profiled.OP:
+        return profiled.units(trunk)
     if trunk.block not in STYLES:
         raise NotSupportedYet(
             f"block {trunk.block} is not supported yet; use one of {', '.join(STYLES)}", key="model.trunk.block"
@@ -137,11 +147,14 @@ def working_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
     return working.working_bytes(model, unit, cut, gated=getattr(STYLES.get(model.trunk.block), "gated", False))
 
 
-def boundary_bytes(model: ModelSpec, cut: Cut) -> int:
+def boundary_bytes(model: ModelSpec, cut: Cut, unit: Unit | None = None) -> int:
     """The layer's output that one rank hands to the next stage: b s h activations, 1/tensor under sequence parallelism.
+    Of a profiled layer, `unit`, what it states.
 
     Without it Megatron-LM's scatter/gather sends 1/tensor of this from each rank and gathers on arrival.
     """
+    if model.trunk.block == profiled.OP:
+        return kept_bytes(model, unit, cut)
     return cut.shard_tokens * model.trunk.hidden * cut.bytes
 
 

@@ -7,7 +7,7 @@ own where the weight gradient's GEMM adds (`kernels.weight_gradient`), save for 
 
 from __future__ import annotations
 
-from simulator.model.blocks import context, dlrm_bottom, dlrm_interaction, embedding, head, mlp
+from simulator.model.blocks import context, dlrm_bottom, dlrm_interaction, embedding, head, mlp, profiled
 from simulator.model.blocks.attention import scores
 from simulator.model.blocks.cut import Cut, Unit
 from simulator.model.blocks.hstu import PARTS
@@ -20,6 +20,8 @@ def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool) -> int:
         return _head(model, cut)
     if unit.kind in ("bottom", "interaction"):
         return {"bottom": dlrm_bottom, "interaction": dlrm_interaction}[unit.kind].working_bytes(model, cut)
+    if model.trunk.block == profiled.OP:  # the gradient of its output
+        return profiled.STYLE.kept_bytes(model.trunk, unit, cut)
     path = cut.shard_tokens * model.trunk.hidden  # the residual path's gradient waits for the branch's
     if unit.kind == "embedding":
         token = embedding.token_table(model)
