@@ -17,8 +17,9 @@ COMPUTE_STREAMS = ("compute", "tensor", "context")
 """A compute action's kernels run on the first of these, the collectives inside it on the others."""
 
 ON_COMPUTE = {
-    "F": "forward", "B": "backward", "I": "backward", "W": "backward", "lookup": "lookup", "encode": "encode",
-    "decode": "decode", "optimizer": "optimizer", "table_optimizer": "table optimizer",
+    "F": "forward", "B": "backward", "I": "backward", "W": "backward", "lookup": "lookup",
+    "deduplicate": "ids made distinct", "repeat": "ids made distinct", "encode": "encode", "decode": "decode",
+    "optimizer": "optimizer", "table_optimizer": "table optimizer",
 }  # fmt: skip
 BESIDE = {
     "reduce": "gradient reduce", "reduce_scatter": "gradient reduce-scatter", "all_gather": "parameter all-gather",

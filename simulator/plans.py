@@ -278,6 +278,9 @@ class Plan(Value):
     embedding_columns: Positive = Field(
         32, description="column_wise, grid: fewest columns of a piece of a table (TorchRec's min_partition)"
     )
+    embedding_dedup: bool = Field(
+        False, description="each rank sends an id once, of tables that do not pool (TorchRec's use_index_dedup)"
+    )
     embedding_fused_optimizer: bool = Field(
         False, description="rows are updated inside their backward pass (TorchRec's fused kernel); one microbatch only"
     )

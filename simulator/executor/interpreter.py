@@ -86,7 +86,8 @@ class Interpreter:
     def _computes(self, action: Action) -> Callable[[Span], None]:
         verbs = {"F": self.stages.forward, "B": self.stages.backward, "I": self.stages.backward,
                  "W": self.stages.weight_gradients, "encode": self._encode, "decode": self._decode,
-                 "lookup": self._lookup, "optimizer": self._optimize,
+                 "lookup": self._tables_compute, "deduplicate": self._tables_compute,
+                 "repeat": self._tables_compute, "optimizer": self._optimize,
                  "table_optimizer": self._optimize_tables}  # fmt: skip
 
         touch = self.touches.get(action.name, NOTHING)
@@ -144,9 +145,12 @@ class Interpreter:
         """[samples, lookups] -> [samples * lookups], sample after sample, on the device."""
         return torch.as_tensor(array).to(self.device).reshape(-1)
 
-    def _lookup(self, action: Action) -> None:
+    def _tables_compute(self, action: Action) -> None:
+        runs = {("lookup", "F"): self.tables.lookup, ("lookup", "B"): self.tables.accumulate_gradients,
+                ("deduplicate", "F"): self.tables.deduplicate, ("repeat", "F"): self.tables.repeat,
+                ("deduplicate", "B"): self.tables.sum_gradients}  # fmt: skip
         with torch.no_grad():
-            (self.tables.lookup if action.of == "F" else self.tables.accumulate_gradients)(action.microbatch)
+            runs[action.verb, action.of](action.microbatch)
 
     def _table_message(self, action: Action) -> tuple[int, int]:
         return getattr(self.tables, action.verb.replace(" ", "_"))(action.microbatch)

@@ -49,6 +49,8 @@ class SparseTables:
         self.lookups: dict[int, dict[str, Lookup]] = {}
         self.own_ids: dict[int, dict[str, torch.Tensor]] = {}
         self.counts: dict[int, dict[str, int]] = {}
+        self.distinct: dict[int, dict[str, tuple[torch.Tensor, torch.Tensor]]] = {}
+        self.plan = scenario.plan
 
     def present(self, microbatch: int, ids: dict[str, torch.Tensor]) -> None:
         """The ids of this rank's context slice, flat; this rank takes its slice, padded with row 0."""
@@ -61,12 +63,34 @@ class SparseTables:
         self.own_ids[microbatch], self.counts[microbatch] = own, counts
         self.lookups[microbatch] = {}
 
+    def deduplicate(self, microbatch: int) -> None:
+        """Makes this rank's ids distinct, and remembers the place of each among them."""
+        self.distinct[microbatch] = {
+            name: tuple(map(self.keep, torch.unique(self.own_ids[microbatch][name], return_inverse=True)))
+            for name, shard in self.shards.items()
+            if self._travels(shard) and priced.is_deduplicated(self.plan, shard.table, shard.placed)
+        }
+
+    def repeat(self, microbatch: int) -> None:
+        """The vector of each id, out of those of the distinct ones."""
+        for name, (_, place) in self.distinct[microbatch].items():
+            found = self.lookups[microbatch][name]
+            found.vectors = self.keep(found.vectors[place])
+
+    def sum_gradients(self, microbatch: int) -> None:
+        """Sums the gradients of equal ids."""
+        for name, (ids, place) in self.distinct.pop(microbatch).items():
+            found = self.lookups[microbatch][name]
+            summed = found.vectors.new_zeros((len(ids), found.vectors.shape[1]))
+            found.vectors = self.keep(summed.index_add_(0, place, found.vectors))
+
     def exchange_ids(self, microbatch: int) -> Bytes:
         """Sends ids to their owners."""
         sent = received = 0
         for name, shard in self.shards.items():
             if self._travels(shard):
-                found = routes.send_ids(shard, self.own_ids[microbatch][name], self.group)
+                ids, _ = self.distinct.get(microbatch, {}).get(name, (self.own_ids[microbatch][name], None))
+                found = routes.send_ids(shard, ids, self.group)
                 found.rows = self.keep(found.rows)
                 self.lookups[microbatch][name] = found
                 sent += priced.ID_BYTES * len(found.order)

@@ -44,8 +44,8 @@ class StepSource:
             return (action.verb, self._kinds(first, last), self._arrives_scattered(action), self._copied(own, action))
         if action.bucket is not None:
             return (own.rank, action.verb, action.bucket, action.phase)
-        if action.verb == "lookup":
-            return ("lookup", action.of)
+        if action.of is not None:  # of tables
+            return (action.verb, action.of)
         return (own.rank, action.verb)
 
     def steps(self, own: RankProgram, action: Action) -> list[Piece]:
@@ -64,6 +64,10 @@ class StepSource:
             lookup = tables.lookup_forward if action.of == "F" else tables.lookup_backward
             fused = ".fused" if action.of == "B" and self.plan.embedding_fused_optimizer else ""
             return [Piece(f"{tables_name(self.model)}.lookup.{action.of}{fused}", lookup(self.scenario))]
+        if verb in ("deduplicate", "repeat"):
+            forward = tables.find_distinct if verb == "deduplicate" else tables.repeat_vectors
+            steps = forward if action.of == "F" else tables.sum_gradients
+            return [Piece(f"tables.{verb}.{action.of}", steps(self.scenario))]
         if verb == "table_optimizer":
             return [Piece(f"{tables_name(self.model)}.table_optimizer", tables.optimizer(self.scenario))]
         if verb == "optimizer":

@@ -16,6 +16,8 @@
     reduce node vectors 0F3 4MiB    ... inside a node, and exchange node vectors to other nodes; gather, exchange node
                                     gradients on the way back
     lookup 0F3, lookup 0B3          rows are read; their gradients are accumulated
+    deduplicate 0F3, repeat 0F3     ids are made distinct before they are sent, and their vectors repeated
+    deduplicate 0B3                 gradients of equal ids are summed before they are sent
     optimizer, table_optimizer      the dense and the sparse update
     optimizer b7                    the update of bucket 7 alone
 
@@ -32,7 +34,8 @@ from simulator.units import format_bytes, parse_bytes
 COMPUTE_VERBS = ("F", "B", "I", "W")
 STAGE_VERBS = ("recv", "send", "exchange ids", "exchange vectors", "exchange gradients", "gather vectors",
                "reduce vectors", "gather gradients", "reduce node vectors", "exchange node vectors",
-               "exchange node gradients", "gather node gradients", "scatter gradients", "lookup")  # fmt: skip
+               "exchange node gradients", "gather node gradients", "scatter gradients", "lookup",
+               "deduplicate", "repeat")  # fmt: skip
 BUCKET_VERBS = ("reduce", "reduce_scatter", "all_gather", "encode", "decode", "optimizer")
 STEP_VERBS = ("optimizer", "table_optimizer")
 

@@ -4,7 +4,8 @@ Reads the compute launches of a rank of stage 0; adds, for each microbatch, on s
 
     exchange ids -> lookup -> exchange vectors -> (gather vectors) -> F ... B -> exchange gradients -> lookup B
 
-(partial sums are reduced instead, over the table group or first inside a node: `model/tables/traffic.py`)
+(partial sums are reduced instead, over the table group or first inside a node: `model/tables/traffic.py`; where ids are
+sent once, `deduplicate` runs ahead of the exchange of ids and of gradients, `repeat` behind that of vectors)
 and one `table_optimizer` at the end of the step, since sparse gradients accumulate over microbatches and apply once.
 Exchanges follow the compute action before them (TorchRec without its prefetch pipeline). Where the first unit reads the
 vectors they are exposed; the units in front of the one that does, a DLRM's bottom MLP, run while vectors travel, and
@@ -76,21 +77,31 @@ def _forward(microbatch: int, traffic: Traffic, previous: tuple[str, ...]) -> tu
     of = {"stage": 0, "of": "F", "microbatch": microbatch}
     lookup = Action("lookup", **of)
     launches: list[Launch] = []
+    if traffic.deduplicates:
+        launches.append(Launch("compute", Action("deduplicate", **of)))
+        previous = (launches[-1].action.name,)
     if traffic.ids:
         ids = Action("exchange ids", **of, size_bytes=traffic.ids, after=previous)
         launches.append(Launch("embedding", ids))
         lookup = lookup.waiting_for(ids.name)
     launches.append(Launch("compute", lookup))
-    back = {"exchange vectors": traffic.vectors, "reduce vectors": traffic.reduced,
-            "reduce node vectors": traffic.node_reduced, "exchange node vectors": traffic.across,
-            "gather vectors": traffic.gather}  # fmt: skip
-    messages = _chain(of, back, lookup.name)
-    return [*launches, *messages], (messages[-1].action.name,) if messages else ()
+    launches += _chain(of, {
+        "exchange vectors": traffic.vectors, "reduce vectors": traffic.reduced,
+        "reduce node vectors": traffic.node_reduced, "exchange node vectors": traffic.across,
+    }, lookup.name)  # fmt: skip
+    if traffic.deduplicates:
+        launches.append(Launch("compute", Action("repeat", **of, after=(launches[-1].action.name,))))
+    launches += _chain(of, {"gather vectors": traffic.gather}, launches[-1].action.name)
+    last = launches[-1]
+    return launches, (last.action.name,) if last.stream != "compute" else ()
 
 
 def _hand_back(action: Action, traffic: Traffic) -> list[Launch]:
     of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
-    return _chain(of, _way_back(traffic), action.name)
+    if not traffic.deduplicates:
+        return _chain(of, _way_back(traffic), action.name)
+    summed = Action("deduplicate", **of)
+    return [Launch("compute", summed), *_chain(of, _way_back(traffic), summed.name)]
 
 
 def _accumulate(action: Action, traffic: Traffic) -> Launch:

@@ -267,7 +267,14 @@ def check_tables(model: ModelSpec, plan: Plan) -> None:
                 "rank has a whole sample; use pooling none, or tensor 1 and context 1",
                 key=f"model.tables.{place}.pooling",
             )
-    if plan.embedding_fused_optimizer and plan.microbatches > 1 and sparse_tables(model):
+    sparse = sparse_tables(model)
+    if plan.embedding_dedup and sparse and all(table.pooling != "none" for table in sparse):
+        raise ScenarioError(
+            "true makes ids distinct whose vectors come back one by one, and every table pools (TorchRec's bags have "
+            "no such option); use --set plan.embedding_dedup=false",
+            key="plan.embedding_dedup",
+        )
+    if plan.embedding_fused_optimizer and plan.microbatches > 1 and sparse:
         raise ScenarioError(
             f"true updates rows as soon as a microbatch has gradients for them, and {plan.microbatches} microbatches "
             f"are summed first; use --set plan.embedding_fused_optimizer=false, or --set "

@@ -28,6 +28,11 @@ TABLE_PLANS = {
                            "embedding_sharding": kinds, "sets": sets})
           for kinds, sets in (("row_wise", OPTIMIZERS), ("column_wise", ()), ({"tags": "data_parallel"}, OPTIMIZERS))),
         ("hstu_sampled", {"data": 2, "microbatch": 4, "embedding_fused_optimizer": True}),
+        ("hstu_sampled", {"data": 2, "embedding_dedup": True}),
+        *(("hstu", {"data": 2, "embedding_dedup": True, "embedding_sharding": kind, **CUT})
+          for kind in ("row_wise", "table_wise", {"item": "column_wise", "action": "data_parallel"})),
+        ("hstu_pooled", {"data": 2, "embedding_dedup": True, "microbatch": 4, "embedding_fused_optimizer": True}),
+        ("hstu", {"tensor": 2, "embedding_dedup": True}),
     ],
     4: [
         *_pooled(("column_wise", "table_row_wise", "grid", MIXED), data=4, nodes=2),
@@ -36,6 +41,8 @@ TABLE_PLANS = {
         ("hstu_sampled", {"data": 4, "nodes": 2, "embedding_sharding": "table_row_wise"}),
         ("hstu", {"tensor": 2, "data": 2, "nodes": 2, "embedding_sharding": {"item": "grid"}, **CUT}),
         ("hstu_pooled", {"pipeline": 2, "data": 2, "nodes": 2, "embedding_sharding": "column_wise", **CUT}),
+        ("hstu_sampled", {"data": 4, "nodes": 2, "embedding_sharding": "grid", "embedding_dedup": True, **CUT,
+                          "sets": ("model.tables.0.optimizer=adam",)}),
     ],
     8: [
         *_pooled(("row_wise", "table_wise", "column_wise"), data=8, microbatch=1),

@@ -144,6 +144,39 @@ def test_a_fused_update_keeps_no_row_gradients_and_reads_them_once():
     assert tables.gradient_bytes(copied) == 1000 * 256
 
 
+def test_each_rank_asks_once_for_what_it_asks_for_often():
+    run, whole = (scenario([item(rows=100)], embedding_dedup=asked) for asked in (True, False))
+    distinct = round(expected_unique(UniformIds(), 100, 800))
+    assert distinct == 100  # 800 ids of 100 rows: all of them
+    assert tables.traffic(run).ids == 100 * 8 and tables.traffic(run).vectors == 100 * 256
+    (lookup,), (found,), (repeated,), (summed,) = (
+        steps(run)
+        for steps in (tables.lookup_forward, tables.find_distinct, tables.repeat_vectors, tables.sum_gradients)
+    )
+    assert lookup.bytes_moved == 100 * (8 + 2 * 256)  # 4 ranks ask a fourth of this one's rows each
+    assert found.bytes_moved == 8 * (800 * (4 * 1 + 2) + 100)  # a row's number has 7 bits: one digit of the sort
+    assert repeated.bytes_moved == 800 * (8 + 2 * 256) and summed.bytes_moved == 800 * (8 + 256) + 100 * 256
+    assert tables.storage_bytes(run) == tables.storage_bytes(whole)
+    assert tables.optimizer(run) == tables.optimizer(whole)  # the same rows are touched
+
+
+def test_distinct_ids_miss_the_cache_more_often():
+    zipf = {"placement": "host", "cache_fraction": 0.1, "ids": {"kind": "zipf", "alpha": 1.2}}
+    for kind in ("row_wise", "table_wise"):
+        (often,), (once,) = (
+            tables.loads(scenario([item(rows=10_000, **zipf)], kind, embedding_dedup=asked)) for asked in (False, True)
+        )
+        assert 0 < once.hit_rate < often.hit_rate < 1
+        assert once.read * (1 - once.hit_rate) <= often.read * (1 - often.hit_rate)  # and yet fewer rows come over
+
+
+def test_bags_keep_their_ids():
+    bags = item(pooling="sum", lookups_per_sample=20)
+    run, whole = (scenario([item(), bags | {"name": "bags"}], embedding_dedup=asked) for asked in (True, False))
+    assert [part.sent < part.own_ids for part in tables.parts(run)] == [True, False]
+    assert tables.traffic(run).reduced == tables.traffic(whole).reduced
+
+
 def test_data_parallel_updates_what_any_rank_touched():
     run = scenario([item(rows=10_000, optimizer="sgd")], "data_parallel")
     touched = round(expected_unique(UniformIds(), 10_000, 2 * 4 * 800))

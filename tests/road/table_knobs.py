@@ -42,4 +42,13 @@ TABLE_ROWS = [
     ("hstu", "plan.embedding_fused_optimizer", "true", "false", "timeline", "=",
      "plan.embedding_sharding=data_parallel"),  # TorchRec's dense kernel
     ("gpt", "plan.embedding_fused_optimizer", "true", "false", "timeline", "=", ""),  # no tables
+    ("hstu", "plan.embedding_dedup", "true", "false", "sent exchange ids", "<", ""),
+    ("hstu", "plan.embedding_dedup", "true", "false", "sent exchange vectors", "<", ""),
+    ("hstu", "plan.embedding_dedup", "true", "false", "time_of embedding_comm", "<", ""),
+    ("hstu", "plan.embedding_dedup", "true", "false", "launches deduplicate", ">", ""),
+    ("hstu", "plan.embedding_dedup", "true", "false", "sent reduce vectors", "=", POOLED),
+    ("hstu", "plan.embedding_dedup", "true", "false", "timeline", "=", "plan.embedding_sharding=data_parallel"),
+    ("hstu", "plan.embedding_dedup", "true", "false", "timeline", "=", "cluster.gpus_per_node=1"),
+    ("hstu", "model.tables.0.ids", "{kind: zipf, alpha: 1.5}", "{kind: uniform}", "sent exchange ids", "<",
+     "plan.embedding_dedup=true"),
 ]  # fmt: skip

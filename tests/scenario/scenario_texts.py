@@ -122,6 +122,7 @@ plan:
   partition: uniform
   embedding_sharding: auto
   embedding_columns: 32
+  embedding_dedup: false
   embedding_fused_optimizer: false
   sync:
     mode: synchronous

@@ -69,6 +69,8 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (GPT3, ["model.trunk.layers=0"], ["needs layers, a whole number of at least 1"]),
         (HSTU, ["plan.tensor=8", "plan.global_batch=64"], ["8 does not divide heads 4", "2 and 4"]),
         (HSTU, ["plan.embedding_sharding={itm: row_wise}"], ["no table 'itm'", "item, user"]),
+        (HSTU, ["plan.embedding_dedup=true", "model.tables=[{name: bag, rows: 100, dim: 8, pooling: sum, "
+                "lookups_per_sample: 4}]"], ["every table pools", "plan.embedding_dedup=false"]),
         (HSTU, ["plan.embedding_fused_optimizer=true", "plan.microbatch=16"],
          ["2 microbatches", "plan.embedding_fused_optimizer=false", "plan.microbatch=32"]),
         (TINY, ["cluster.nics_per_node=3"], ["3 NICs cannot be dealt evenly to 4 GPUs"]),

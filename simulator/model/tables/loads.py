@@ -32,15 +32,17 @@ piece of its columns where these are cut (TorchRec's `get_optimizer_rowwise_shar
 class Load:
     """One table's work on one of its owners, in one microbatch.
 
-    own_ids, own_vectors: of the slice that every rank asks for. read: rows that the owner looks up, for itself and
-    others. made: vectors that it makes of them: as many, or one (sum) for each sample where the table pools. rows: rows
-    that it holds. draws: ids, over all ranks it serves, that fall on those of its piece's owners.
+    own_ids, own_vectors: of the slice that every rank asks for. sent: ids of it that leave for the owners: all, or the
+    distinct ones (expected). read: rows that the owner looks up, for itself and others. made: vectors that it makes of
+    them: as many, or one (sum) for each sample where the table pools. rows: rows that it holds. draws: ids, over all
+    ranks it serves, that fall on those of its piece's owners.
     """
 
     table: Table
     placed: TablePlacement
     own_ids: int
     own_vectors: int
+    sent: int
     read: int
     made: int
     rows: int
@@ -83,8 +85,19 @@ class Load:
 
     @property
     def hit_rate(self) -> float:
-        """Share of the lookups that find their row in device memory."""
-        return 1.0 if self.cached >= 1 else id_model.hit_rate(self.table.ids, self.table.rows, self.cached)
+        """Share of the lookups that find their row in device memory; distinct ids are less often frequent ones."""
+        ids, rows = self.table.ids, self.table.rows
+        if self.cached >= 1:
+            return 1.0
+        if self.sent == self.own_ids:
+            return id_model.hit_rate(ids, rows, self.cached)
+        missed = id_model.unique_outside(ids, rows, self.own_ids, self.cached)
+        return 1.0 - missed / id_model.expected_unique(ids, rows, self.own_ids)
+
+    @property
+    def came(self) -> int:
+        """Vectors that come back to a rank."""
+        return self.sent if self.table.pooling == "none" else self.own_vectors
 
     @property
     def idle(self) -> Load:
@@ -117,11 +130,20 @@ def parts(scenario) -> tuple[Load, ...]:
     for table, placed in zip(sparse_tables(model), placements(scenario), strict=True):
         ids, vectors = own_ids(scenario, table), own_vectors(scenario, table)
         served, over = (1, 1) if placed.kind == "data_parallel" else (group, placed.rows_over)
-        read = -(-served * ids // over)
+        sent = ids
+        if is_deduplicated(scenario.plan, table, placed) and group > 1:
+            sent = max(1, round(id_model.expected_unique(table.ids, table.rows, ids)))
+        read = -(-served * sent // over)
         made = read if table.pooling == "none" else served * vectors
         rows = -(-table.rows // over)
-        found.append(Load(table, placed, ids, vectors, read, made, rows, served * ids))
+        found.append(Load(table, placed, ids, vectors, sent, read, made, rows, served * ids))
     return tuple(found)
+
+
+def is_deduplicated(plan, table: Table, placed: TablePlacement) -> bool:
+    """Whether a rank makes its ids distinct before it sends them: of tables that do not pool, as in TorchRec, where
+    EmbeddingCollection can and EmbeddingBagCollection cannot (torchrec/distributed/embedding.py, use_index_dedup)."""
+    return plan.embedding_dedup and table.pooling == "none" and placed.kind != "data_parallel"
 
 
 @lru_cache(maxsize=64)

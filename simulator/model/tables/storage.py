@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.model.lookups import group_size
 from simulator.model.tables.kernels import is_fused
-from simulator.model.tables.loads import GRADIENT_BYTES, Load, fullest
+from simulator.model.tables.loads import GRADIENT_BYTES, Load, fullest, parts
 from simulator.model.tables.traffic import traffic
 
 
@@ -33,4 +33,6 @@ def buffer_bytes(scenario) -> int:
     reduced = found.reduced + found.reduced // group_size(scenario)
     if found.node_members is not None:
         reduced += found.node_reduced + found.node_reduced // found.node_members + 2 * found.across
+    if found.deduplicates:  # vectors of distinct ids, repeated
+        reduced += sum(load.own_vectors * load.vector_bytes for load in parts(scenario) if load.sent < load.own_ids)
     return 2 * (found.ids + found.vectors) + found.gather + reduced

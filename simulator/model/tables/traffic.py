@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from simulator.model.lookups import group_size
 from simulator.model.placements import TablePlacement, equal_nodes
 from simulator.model.spec import Table
-from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, parts
+from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, is_deduplicated, parts
 
 DIRECT, REDUCED, ACROSS_NODES = "direct", "reduced", "across_nodes"
 
@@ -35,6 +35,7 @@ class Traffic:
     node_reduced: over the members on one node; across: from there to the same places on other nodes. gather: the
     vectors of all positions, gathered over the tensor group. dense_gradients: all-reduced once a step by tables that
     every rank holds whole. node_members: members of the table group on each node, where some message stays inside one.
+    deduplicates: whether ids are made distinct before they are sent.
     """
 
     ids: int
@@ -45,6 +46,7 @@ class Traffic:
     node_reduced: int = 0
     across: int = 0
     node_members: int | None = None
+    deduplicates: bool = False
 
 
 def way_of(table: Table, placed: TablePlacement) -> str:
@@ -69,15 +71,16 @@ def traffic(scenario) -> Traffic | None:
     node = _through_nodes(scenario) if any(map(across, shares)) else {}
     return Traffic(
         ids=max(
-            ID_BYTES * sum(load.own_ids * load.placed.pieces for load in moving),
+            ID_BYTES * sum(load.sent * load.placed.pieces for load in moving),
             fullest(scenario, lambda load: 0 if load.sharding == "data_parallel" else ID_BYTES * load.read)[1],
         ),
         vectors=max(
-            sum(load.own_vectors * load.vector_bytes for load in shares if direct(load)), fullest(scenario, direct)[1]
+            sum(load.came * load.vector_bytes for load in shares if direct(load)), fullest(scenario, direct)[1]
         ),
         gather=gather,
         dense_gradients=sum(load.table.rows * load.table.dim * GRADIENT_BYTES for load in dense),
         reduced=sum(map(_going(scenario, REDUCED), shares)),
+        deduplicates=any(is_deduplicated(plan, load.table, load.placed) for load in shares),
         **node,
     )
 
