@@ -63,6 +63,15 @@ SCENARIOS = {
         "{name: ads, rows: 500, dim: 16, lookups_per_sample: 3, pooling: sum}]}",
         "plan.microbatch=64", "plan.global_batch=512", "plan.embedding_sharding=table_wise", "plan.bucket_mib=25",
     ),
+    "tables_every_way": (
+        "model={trunk: {block: hstu, layers: 1, hidden: 64, heads: 4, seq: 16}, tables: "
+        "[{name: item, rows: 500, dim: 64, ids: {kind: zipf, alpha: 1.2}}, "
+        "{name: tags, rows: 300, dim: 32, lookups_per_sample: 5, pooling: sum}, "
+        "{name: shop, rows: 200, dim: 16, lookups_per_sample: 3, pooling: mean}]}",
+        "cluster.nodes=2", "cluster.gpus_per_node=2", "plan.microbatch=8", "plan.global_batch=32",
+        "plan.embedding_sharding={item: grid, tags: table_row_wise, shop: row_wise}", "plan.embedding_columns=16",
+        "plan.embedding_dedup=true", "plan.embedding_fused_optimizer=true",
+    ),
     "priority": ("plan.aggregation.order=priority", "plan.overlap.grad_reduce=false", "plan.global_batch=4"),
     "context_ring": (
         "plan.context=4", "model.trunk.block=llama", "model.trunk.layers=1", "model.trunk.heads=4",

@@ -115,6 +115,34 @@ def test_a_cached_host_table_stores_and_reads_its_share():
     assert uncached[1].bytes_moved == 800 * 256
 
 
+@pytest.mark.parametrize("kind", ["row_wise", "table_wise", "column_wise", "data_parallel"])
+@pytest.mark.parametrize("bags", [{}, {"pooling": "sum", "lookups_per_sample": 20}])
+def test_misses_come_over_the_host_link_however_rows_are_dealt(kind, bags):
+    """Hits and misses are all rows that are read; what is made of them is as many; a tenth of what is held is here."""
+    keys = {"ids": {"kind": "zipf", "alpha": 1.05}, "dim": 128} | bags
+    held, whole = (scenario([item(**keys, **where)], kind, global_batch=32)
+                   for where in ({"placement": "host", "cache_fraction": 0.1}, {}))  # fmt: skip
+    (load,) = tables.loads(held)
+    cached, missed = tables.lookup_forward(held)
+    (all_here,) = tables.lookup_forward(whole)
+    assert missed.bytes_moved == (load.read - round(load.read * hit_rate(load.table.ids, 1000, 0.1))) * load.row_bytes
+    assert cached.bytes_moved + missed.bytes_moved == all_here.bytes_moved
+    assert tables.storage_bytes(held) == load.rows // 10 * load.stored_bytes
+    *_, update = tables.optimizer(held)
+    assert update.op == "embedding_update_host" and update.kind == kinds.OPTIMIZER
+    fused = scenario([item(**keys, placement="host")], kind, global_batch=32, embedding_fused_optimizer=True)
+    host = [kernel for kernel in tables.lookup_backward(fused) if kernel.op == "embedding_update_host"]
+    assert bool(host) == (kind != "data_parallel")
+
+
+def test_memory_is_that_of_the_rank_that_holds_most():
+    """Two tables of one owner each: the one that is asked for most, and one with ten times the rows."""
+    found = [item(rows=100), item(name="rare", rows=1000, lookups_per_sample=1)]
+    run = scenario(found, "table_wise", data=2)
+    assert [load.rows for load in tables.loads(run)] == [100, 0]
+    assert tables.storage_bytes(run) == 1000 * (256 + 4)
+
+
 def test_lookup_reads_and_writes_each_vector():
     (kernel,) = tables.lookup_forward(scenario([item()]))
     assert (kernel.op, kernel.shape, kernel.bytes_moved) == ("embedding_lookup", (800 * 64,), 800 * (8 + 2 * 256))

@@ -51,4 +51,11 @@ TABLE_ROWS = [
     ("hstu", "plan.embedding_dedup", "true", "false", "timeline", "=", "cluster.gpus_per_node=1"),
     ("hstu", "model.tables.0.ids", "{kind: zipf, alpha: 1.5}", "{kind: uniform}", "sent exchange ids", "<",
      "plan.embedding_dedup=true"),
+    *(("hstu", "model.tables.0.placement", "host", "device", look, sign, f"{TWO}; plan.embedding_sharding={kind}")
+      for kind in ("data_parallel", "row_wise", "table_wise", "column_wise", "table_row_wise", "grid")
+      for look, sign in (("memory embeddings", "<"), ("step", ">"))),
+    *(("hstu", "model.tables.0.cache_fraction", "0.5", "0.05", look, sign,
+       f"{TWO}; model.tables.0.placement=host; plan.embedding_sharding={kind}")
+      for kind in ("table_wise", "column_wise", "table_row_wise", "grid")
+      for look, sign in (("memory embeddings", ">"), ("step", "<"))),
 ]  # fmt: skip
