@@ -115,7 +115,7 @@ plan:
   # bucket_mib: 25             # gradients are reduced in pieces of this size
   # overlap: {{grad_reduce: true, param_gather: true, pipeline: true}}
   # compression: {{method: none}}  # fp16 | bf16 | int8 | onebit | topk | randomk | dgc | powersgd ...
-  embedding_sharding: {start.embedding_sharding:<8} # auto | row_wise | table_wise | data_parallel
+  embedding_sharding: {start.embedding_sharding:<8} # auto | row_wise | table_wise | column_wise | grid ...
 
 seed: 0
 """
