@@ -91,10 +91,15 @@ def _rank_memory(own: RankProgram, scenario, cut: Cut) -> list[RankMemory]:
 
 def _at_rest(own: RankProgram, scenario) -> dict[str, int]:
     """Bytes by kind between two steps."""
-    shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
-    count = sum(prod(shape) for shape in shapes)
+    count, frozen = (
+        sum(prod(shape) for chunk in own.chunks
+            for shape in local_shapes(scenario, chunk.first, chunk.last, frozen=still))
+        for still in (False, True)
+    )  # fmt: skip
     holds_tables = own.chunks[0].stage == 0 and bool(blocks.sparse_tables(scenario.model))
-    at_rest = memory_rules.dense_bytes(count, scenario.precision, scenario.optimizer, scenario.plan.shares)
+    at_rest = memory_rules.dense_bytes(
+        count, scenario.precision, scenario.optimizer, scenario.plan.shares, frozen=frozen
+    )
     if scenario.plan.scatters_each:
         at_rest["gradients"] = 0
     at_rest["activations"] = 0

@@ -57,6 +57,7 @@ class Walk:
             DTYPE_BYTES[name] for name in (precision.parameters, precision.gradients, precision.reduce)
         )
         self.numel = {bucket.name: bucket.numel for bucket in own.buckets}
+        self.parameters = {bucket.name: bucket.parameters for bucket in own.buckets}
         self._fullest = tuple(self.held.values())
 
     def moments(self) -> Iterator[Moment]:
@@ -77,14 +78,14 @@ class Walk:
                     self.held["gradients"] = 0
                 yield Moment(action.name, BEHIND, tuple(self.held.values()))
             elif action.verb == "all_gather" and self.plan.gathers_blocks:
-                self.held["buffers"] += self._padded(action.bucket) * self.parameter
+                self.held["buffers"] += self._padded(self.parameters[action.bucket]) * self.parameter
                 yield Moment(action.name, AHEAD, tuple(self.held.values()))
 
     def _compute(self, action: Action, touch: Touch) -> None:
         self.held["buffers"] -= sum(self._message(name) for name in touch.releases)
         for name in touch.unpacks:
-            self._hold(parameters=self.numel[name] * self.parameter)
-            self.held["buffers"] -= self._padded(name) * self.parameter
+            self._hold(parameters=self.parameters[name] * self.parameter)
+            self.held["buffers"] -= self._padded(self.parameters[name]) * self.parameter
         self._hold(gradients=sum(self.numel[name] for name in touch.opens) * self.parameter)
         span = self.own.chunk(action.stage).span(action.verb, action.segment)
         beside = self.activations.beside(action.verb, span)
@@ -93,9 +94,9 @@ class Walk:
         for name in touch.packs:
             self._hold(buffers=self._message(name))
             if self.plan.scatters_each:
-                shard = self._padded(name) // self.plan.shards * self.gradient if action.microbatch == 0 else 0
-                self.held["gradients"] += shard - self.numel[name] * self.parameter
-        self.held["parameters"] -= sum(self.numel[name] for name in touch.drops) * self.parameter
+                shard = self._padded(self.numel[name]) // self.plan.shards if action.microbatch == 0 else 0
+                self.held["gradients"] += shard * self.gradient - self.numel[name] * self.parameter
+        self.held["parameters"] -= sum(self.parameters[name] for name in touch.drops) * self.parameter
 
     def _hold(self, **more: int) -> None:
         for kind, size in more.items():
@@ -105,7 +106,8 @@ class Walk:
 
     def _message(self, name: str) -> int:
         """Of a reduction: what is sent, and the share of the sum."""
-        return self._padded(name) * self.reduced + self._padded(name) // self.plan.shards * self.reduced
+        padded = self._padded(self.numel[name])
+        return padded * self.reduced + padded // self.plan.shards * self.reduced
 
-    def _padded(self, name: str) -> int:
-        return memory_rules.part(self.numel[name], self.plan.shards) * self.plan.shards
+    def _padded(self, elements: int) -> int:
+        return memory_rules.part(elements, self.plan.shards) * self.plan.shards

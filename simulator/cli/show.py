@@ -28,9 +28,9 @@ def show(
 
 def presets() -> None:
     """Names of models with what each is."""
-    from simulator.scenario.presets import NOT_BUILT_YET, PRESETS, preset_summary
+    from simulator.scenario.presets import PRESETS, preset_summary
 
-    _columns([(name, preset_summary(name)) for name in PRESETS] + [(name, NOT_YET) for name in NOT_BUILT_YET])
+    _columns([(name, preset_summary(name)) for name in PRESETS])
 
 
 def topologies() -> None:

@@ -19,7 +19,7 @@ from simulator.program.program import RankProgram
 
 
 class DenseParameters:
-    """buckets: by name; a rank without reductions has one for each chunk. weights: every parameter by name.
+    """buckets: by name; a chunk without reductions has one of its own. weights: every parameter by name.
 
     data, tensor: this rank's groups. shard: of those that share what zero shards; copies: of those that hold the same
     share; default: all of `data`, and none. zero: whether replicas share the optimizer's part; scatters, gathers:
@@ -44,7 +44,8 @@ class DenseParameters:
             return starts.shard(whole, one.parameter, widths, degree, tensor.index)
 
         spans = [(bucket.name, bucket.first, bucket.last) for bucket in own.buckets]
-        spans = spans or [(f"chunk{chunk.stage}", chunk.first, chunk.last) for chunk in own.chunks]
+        reduced = {bucket.stage for bucket in own.buckets}
+        spans += [(f"chunk{one.stage}", one.first, one.last) for one in own.chunks if one.stage not in reduced]
         self.buckets: dict[str, FlatBucket] = {}
         for name, first, last in spans:
             held = held_parameters(scenario, first, last)
@@ -54,6 +55,8 @@ class DenseParameters:
         for bucket in own.buckets:
             if self.buckets[bucket.name].numel != bucket.numel:
                 raise AssertionError(f"{bucket.name} holds {self.buckets[bucket.name].numel}, not {bucket.numel}")
+            if self.gathers and self.buckets[bucket.name].weights.numel() != bucket.parameters:
+                raise AssertionError(f"{bucket.name} gathers other than {bucket.parameters} parameters")
         self.weights = {name: view for bucket in self.buckets.values() for name, view in bucket.views.items()}
         self.held = {one.parameter.name: one for bucket in self.buckets.values() for one in bucket.held}
         self.masters = {name: self._master(bucket) for name, bucket in self.buckets.items()}
@@ -90,7 +93,7 @@ class DenseParameters:
         """Every parameter and gradient on this rank, to stay: the end of a run, or a measurement of single pieces."""
         with torch.no_grad():
             for bucket in self.buckets.values():
-                if self.zero:
+                if self.gathers or (self.zero and bucket.numel):
                     self.all_gather(bucket)
                 if self.gathers:
                     bucket.unpack()
@@ -145,9 +148,9 @@ class DenseParameters:
         parts = self.shard.all_gather(part, self.numerics.parameter_bytes).view(self.shard.size, -1)
         if self.gathers:
             bucket.arrived = parts
-        else:
-            with torch.no_grad():
-                bucket.unstage_parts(parts, bucket.weights)
+            return bucket.weights.numel() * self.numerics.parameter_bytes
+        with torch.no_grad():
+            bucket.unstage_parts(parts, bucket.weights)
         return bucket.numel * self.numerics.parameter_bytes
 
     def tied_gradient(self) -> torch.Tensor:
@@ -177,6 +180,7 @@ class DenseParameters:
         of them hold are added first (Megatron-LM's finalize_model_grads).
         """
         buckets = {name: self.buckets[name] for name in (self.buckets if names is None else names)}
+        buckets = {name: bucket for name, bucket in buckets.items() if bucket.numel}
         owned = {name: bucket.reduced if self.zero else bucket.gradients for name, bucket in buckets.items()}
         if self.sums_replicated:
             self._sum_replicated(owned)
@@ -187,7 +191,7 @@ class DenseParameters:
                 master = self.masters[name]
                 update(self.optimizer, master, owned[name].to(master.dtype), self.states[name], self.learning_rate)
                 if self.numerics.has_master and (self.gathers or not self.zero):
-                    (bucket.own if self.gathers else bucket.weights).copy_(master)
+                    (bucket.own if self.gathers else bucket.weights)[: master.numel()].copy_(master)
                 if self.scatters:
                     bucket.reduced = None
                 else:
@@ -211,19 +215,25 @@ class DenseParameters:
             mask = torch.zeros(bucket.numel, dtype=torch.uint8, device=bucket.weights.device)
             for one in bucket.held:
                 first, count = bucket.places[one.parameter.name]
-                mask[first : first + count] = one.parameter.axis == "none"
+                mask[first : first + count] = _is_replicated(one)
             if self.zero:
                 mask = bucket.stage_parts(mask, self.shard.size)[self.shard.index]
             self._replicated[bucket.name] = mask.nonzero()[:, 0]
         return self._replicated[bucket.name]
 
     def _master(self, bucket: FlatBucket) -> torch.Tensor:
+        if self.gathers:
+            own = bucket.stage_parts(bucket.weights, self.shard.size, bucket.all_regions)[self.shard.index].clone()
+            bucket.own = own
+            return own[: sum(priced.part(length, self.shard.size) for _, length in bucket.regions)].to(
+                self.numerics.master
+            )
         if self.zero:
-            own = bucket.stage_parts(bucket.weights, self.shard.size)[self.shard.index].clone()
-            bucket.own = own if self.gathers else None
+            own = bucket.stage_parts(bucket.trained_weights, self.shard.size)[self.shard.index].clone()
             return own.to(self.numerics.master)
         # without a master copy the optimizer writes the weights themselves
-        return bucket.weights.to(self.numerics.master) if self.numerics.has_master else bucket.weights
+        own = bucket.trained_weights
+        return own.to(self.numerics.master) if self.numerics.has_master else own
 
 
 def held_parameters(scenario, first: int, last: int) -> tuple[Held, ...]:
@@ -249,4 +259,9 @@ def _used_here(tensor: torch.Tensor) -> None:
 
 def _num_replicated(bucket: FlatBucket) -> int:
     """Entries of a bucket's parameters that every tensor rank holds whole."""
-    return sum(bucket.places[one.parameter.name][1] for one in bucket.held if one.parameter.axis == "none")
+    return sum(bucket.places[one.parameter.name][1] for one in bucket.held if _is_replicated(one))
+
+
+def _is_replicated(one: Held) -> bool:
+    """Whether every tensor rank trains all of it."""
+    return one.parameter.axis == "none" and not one.parameter.frozen

@@ -1,5 +1,6 @@
 """Flat buckets: the parameters of one gradient bucket, and their gradients, as views of one tensor each.
 
+Parameters that are not trained stand behind the others, and have no gradients.
 Under ZeRO each replica owns an equal part of a bucket. Where it shards gradients or parameters too, the flat tensors
 are whole for a while only: their memory comes and goes, the views stay (as FSDP does). A token embedding that first and
 last stage share is divided on its own: both stages then own the same rows of it on the same replica, and can add their
@@ -8,13 +9,16 @@ gradients (as Megatron-LM gives a shared embedding a bucket of its own).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
 import torch
 
 from simulator.model.blocks import Parameter
+
+Regions = tuple[tuple[int, int], ...]
+"""(first, length) pieces of a flat tensor."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Held:
 class FlatBucket:
     """weights, gradients: flat tensors; `views` are the parameters, each with its `main_grad`.
 
-    regions: (first, length) pieces that are divided among replicas on their own.
+    regions: (first, length) pieces of what is trained that are divided among replicas on their own. all_regions: those,
+    and the frozen parameters'.
     reduced: this replica's part of the summed gradient (all of it without ZeRO).
     own: this replica's part of the parameters, where nobody keeps all of them. arrived: [replicas, part], what a gather
     has brought. outgoing: [replicas, part], gradients that wait to be reduced; incoming: this replica's part of their
@@ -44,7 +49,8 @@ class FlatBucket:
     gradients: torch.Tensor
     views: dict[str, torch.Tensor]
     places: dict[str, tuple[int, int]]
-    regions: tuple[tuple[int, int], ...]
+    regions: Regions
+    all_regions: Regions
     reduced: torch.Tensor | None = None
     own: torch.Tensor | None = None
     arrived: torch.Tensor | None = None
@@ -58,25 +64,33 @@ class FlatBucket:
         gradients: torch.dtype, device: torch.device,
     ) -> FlatBucket:  # fmt: skip
         """start: the first value of a parameter's shard; it must have the shape that the program counts."""
-        total = sum(prod(one.shape) for one in held)
-        weights = torch.zeros(total, dtype=parameters, device=device)
-        sums = torch.zeros(total, dtype=gradients, device=device)
+        trained, frozen = ([one for one in held if one.parameter.frozen == still] for still in (False, True))
+        weights = torch.zeros(sum(prod(one.shape) for one in held), dtype=parameters, device=device)
+        sums = torch.zeros(sum(prod(one.shape) for one in trained), dtype=gradients, device=device)
         views, places, at = {}, {}, 0
-        for one in held:
+        for one in (*trained, *frozen):
             count = prod(one.shape)
             value = start(one)
             if tuple(value.shape) != one.shape:
                 raise AssertionError(f"{one.parameter.name} is {tuple(value.shape)}, the model counts {one.shape}")
             weights[at : at + count] = value.reshape(-1).to(parameters)
-            view = weights[at : at + count].view(one.shape).detach().requires_grad_()
-            view.main_grad = sums[at : at + count].view(one.shape)
+            view = weights[at : at + count].view(one.shape).detach()
+            if not one.parameter.frozen:
+                view.requires_grad_()
+                view.main_grad = sums[at : at + count].view(one.shape)
             views[one.parameter.name], places[one.parameter.name] = view, (at, count)
             at += count
-        return cls(name, held, weights, sums, views, places, _regions(held, places))
+        regions = _regions(trained, places)
+        return cls(name, held, weights, sums, views, places, regions, regions + _regions(frozen, places))
 
     @property
     def numel(self) -> int:
-        return self.weights.numel()
+        """Of what is trained."""
+        return self.gradients.numel()
+
+    @property
+    def trained_weights(self) -> torch.Tensor:
+        return self.weights[: self.numel]
 
     def collect_autograd(self) -> None:
         """Adds what autograd left in `.grad` to the accumulated gradients."""
@@ -85,23 +99,26 @@ class FlatBucket:
                 view.main_grad.add_(view.grad)
                 view.grad = None
 
-    def stage_parts(self, flat: torch.Tensor, replicas: int) -> torch.Tensor:
-        """[replicas, part]: row d holds what replica d owns; the ends of regions are padded with zeros."""
-        pieces = []
-        for first, length in self.regions:
+    def stage_parts(self, flat: torch.Tensor, replicas: int, regions: Regions | None = None) -> torch.Tensor:
+        """[replicas, part]: row d holds what replica d owns; the ends of regions are padded with zeros.
+
+        regions: default: of what is trained.
+        """
+        pieces = [flat.new_empty((replicas, 0))]
+        for first, length in self.regions if regions is None else regions:
             part = -(-length // replicas)
             piece = flat[first : first + length]
             if part * replicas > length:
                 piece = torch.cat([piece, piece.new_zeros(part * replicas - length)])
             pieces.append(piece.view(replicas, part))
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+        return pieces[1] if len(pieces) == 2 else torch.cat(pieces, dim=1)
 
     def unpack(self) -> None:
         """Makes the weights whole from what has arrived. What autograd has saved of them is the same as before, so
         their version does not change."""
         hold(self.weights)
         with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(self.weights):
-            self.unstage_parts(self.arrived, self.weights)
+            self.unstage_parts(self.arrived, self.weights, self.all_regions)
         self.arrived = None
 
     def pack(self, replicas: int, dtype: torch.dtype) -> None:
@@ -118,12 +135,15 @@ class FlatBucket:
                 self.outgoing[whole, at : at + rest.numel()] = rest
             at += part
 
-    def unstage_parts(self, parts: torch.Tensor, flat: torch.Tensor) -> None:
+    def unstage_parts(self, parts: torch.Tensor, flat: torch.Tensor, regions: Regions | None = None) -> None:
         """Writes [replicas, part] back in the order of `flat`: the inverse of `stage_parts`."""
         replicas, at = parts.shape[0], 0
-        for first, length in self.regions:
+        for first, length in self.regions if regions is None else regions:
             part = -(-length // replicas)
-            flat[first : first + length] = parts[:, at : at + part].reshape(-1)[:length]
+            whole, rest = divmod(length, part)
+            flat[first : first + whole * part].view(whole, part).copy_(parts[:whole, at : at + part])
+            if rest:
+                flat[first + whole * part : first + length] = parts[whole, at : at + rest]
             at += part
 
 
@@ -137,7 +157,7 @@ def let_go(flat: torch.Tensor) -> None:
     flat.untyped_storage().resize_(0)
 
 
-def _regions(held: tuple[Held, ...], places: dict[str, tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _regions(held: Sequence[Held], places: dict[str, tuple[int, int]]) -> Regions:
     regions: list[tuple[int, int]] = []
     open_end = False
     for one in held:

@@ -27,11 +27,14 @@ from simulator.program.program import Chunk, RankProgram
 @dataclass
 class Piece:
     """Units [first, last] of a stage between two seams. layer: under full recomputation, the places of the pieces that
-    make up its layer; the whole layer is run again before the backward of the last of them."""
+    make up its layer; the whole layer is run again before the backward of the last of them. passes: whether the
+    gradient of its input is asked for. runs: whether it has a backward pass."""
 
     first: int
     last: int
     layer: tuple[int, ...] = ()
+    passes: bool = True
+    runs: bool = True
 
 
 @dataclass
@@ -76,7 +79,15 @@ class Stages:
         self.step = Step()
 
     def _cut(self, chunk: Chunk) -> list[Piece]:
-        """A stage's pieces, in forward order: its segments, under full recomputation cut at layers too."""
+        """A stage's pieces, in forward order, and which of them pass gradients on."""
+        pieces = self._seams(chunk)
+        for piece in pieces:
+            trained = [blocks.training(self.scenario.model, unit) for unit in self.units[piece.first : piece.last + 1]]
+            piece.passes, piece.runs = trained[0].passes, any(one.runs for one in trained)
+        return pieces
+
+    def _seams(self, chunk: Chunk) -> list[Piece]:
+        """A stage's segments, under full recomputation cut at layers too."""
         if self.plan.recompute != "full":
             return [Piece(first, last) for first, last in chunk.segments]
         starts = {first for first, _ in chunk.segments}
@@ -112,7 +123,7 @@ class Stages:
             x = self._take("F", stage, stage - 1, microbatch)
         for place in self._of_action(action):
             piece = self.pieces[stage][place]
-            leaf = None if x is None else x.detach().requires_grad_()
+            leaf = None if x is None else x.detach().requires_grad_(piece.passes)
             if piece.layer:
                 with torch.no_grad():
                     x = self._run(piece.first, piece.last, leaf, inputs)
@@ -120,7 +131,8 @@ class Stages:
                 self.step.saved[stage, microbatch, place] = Saved(kept, None)
             else:
                 x = self._run(piece.first, piece.last, leaf, inputs)
-                self.step.saved[stage, microbatch, place] = Saved(leaf, x)
+                kept = Saved(leaf if piece.passes else None, x) if piece.runs else Saved(None, None)
+                self.step.saved[stage, microbatch, place] = kept
         if self._of_action(action)[-1] < len(self.pieces[stage]) - 1:
             self.step.mail["F", stage, microbatch] = x.detach()
         elif stage == self.num_stages - 1:
@@ -139,6 +151,9 @@ class Stages:
         own = self._of_action(action)
         for place in reversed(own):
             piece = self.pieces[stage][place]
+            if not piece.runs:
+                self._pass_over(action, place)
+                continue
             if self.step.saved[stage, microbatch, place].out is None:
                 self._run_again(stage, microbatch, piece.layer, inputs)
             saved = self.step.saved.pop((stage, microbatch, place))
@@ -156,6 +171,12 @@ class Stages:
         elif stage > 0:
             self._hand_on("B", stage, stage - 1, microbatch, grad)
 
+    def _pass_over(self, action: Action, place: int) -> None:
+        """A piece of which nothing is trained, below everything that is."""
+        del self.step.saved[action.stage, action.microbatch, place]
+        if action.verb == "I":
+            self.step.waiting[action.stage, action.microbatch, place] = []
+
     def weight_gradients(self, action: Action) -> None:
         """Runs W, piece by piece."""
         for place in reversed(self._of_action(action)):
@@ -170,7 +191,8 @@ class Stages:
         """A layer's forward, now with graphs, from the input that its first piece has kept."""
         begin, x = self.recorder.now(), self.step.saved[stage, microbatch, layer[0]].x
         for place in layer:
-            piece, leaf = self.pieces[stage][place], x.detach().requires_grad_()
+            piece = self.pieces[stage][place]
+            leaf = x.detach().requires_grad_(piece.passes)
             x = self._run(piece.first, piece.last, leaf, inputs)
             self.step.saved[stage, microbatch, place] = Saved(leaf, x)
         self.recorder.span.recomputed.append((begin, self.recorder.now()))

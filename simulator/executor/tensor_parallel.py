@@ -113,12 +113,13 @@ def _reduced_in_pieces(x: torch.Tensor, weight: torch.Tensor, tensor: Tensor) ->
 
 
 class ColumnLinear(torch.autograd.Function):
-    """Y = X A^T + b, A's output features sharded. The weight's gradient goes to `weight.main_grad`."""
+    """Y = X A^T + b, A's output features sharded. The weight's gradient goes to `weight.main_grad`; a frozen one has
+    none, and does not keep X for it."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, tensor: Tensor):
-        ctx.save_for_backward(x)
-        ctx.weight, ctx.tensor, ctx.has_bias = weight, tensor, bias is not None  # a saved weight has no main_grad
+        ctx.save_for_backward(*((x,) if weight.requires_grad else ()))
+        ctx.weight, ctx.tensor = weight, tensor  # a saved weight has no main_grad
         cast, added = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
         if tensor.splits_collectives:
             return torch.cat(beside_rows(x, lambda rows: F.linear(rows, cast, added), tensor)[0])
@@ -127,31 +128,32 @@ class ColumnLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        (x,), weight = ctx.saved_tensors, ctx.weight
-        tensor: Tensor = ctx.tensor
-        group, size = tensor.group, tensor.element_bytes
-        bias_grad = grad.sum(0) if ctx.has_bias else None
-        if not ctx.needs_input_grad[0]:  # of data, which is never sharded
-            tensor.weights.put(weight, grad, x)
-            return None, None, bias_grad, None
+        weight, tensor = ctx.weight, ctx.tensor
+        group, size, gathered, reduced = tensor.group, tensor.element_bytes, None, None
+        bias_grad = grad.sum(0) if ctx.needs_input_grad[2] else None
         begin = group.begin_reduce_scatter if tensor.shards_sequence else group.begin_all_reduce
-        if tensor.weights.waiting is not None:
-            tensor.weights.waiting.append((weight, grad, x, tensor if tensor.shards_sequence else None))
-            return begin(grad @ weight.to(grad.dtype), size).wait(), None, bias_grad, None
-        gathered = group.begin_all_gather(x, size) if tensor.shards_sequence else None
-        input_grad = grad @ weight.to(grad.dtype)
-        whole = gathered.wait() if gathered is not None else x
-        reduced = begin(input_grad, size)
-        accumulate_product(weight, grad, whole)
-        return reduced.wait(), None, bias_grad, None
+        multiplies = weight.requires_grad and tensor.weights.waiting is None
+        if multiplies and tensor.shards_sequence:
+            gathered = group.begin_all_gather(ctx.saved_tensors[0], size)
+        elif weight.requires_grad and not multiplies:
+            gathers = tensor if tensor.shards_sequence else None
+            tensor.weights.waiting.append((weight, grad, ctx.saved_tensors[0], gathers))
+        input_grad = grad @ weight.to(grad.dtype) if ctx.needs_input_grad[0] else None
+        whole = gathered.wait() if gathered is not None else None
+        if input_grad is not None:
+            reduced = begin(input_grad, size)
+        if multiplies:
+            accumulate_product(weight, grad, ctx.saved_tensors[0] if whole is None else whole)
+        return None if reduced is None else reduced.wait(), None, bias_grad, None
 
 
 class RowLinear(torch.autograd.Function):
-    """Y = X A^T, A's input features sharded: partial sums, reduced over the group. A bias is added by the caller."""
+    """Y = X A^T, A's input features sharded: partial sums, reduced over the group. A bias is added by the caller.
+    A frozen weight is as in `ColumnLinear`."""
 
     @staticmethod
     def forward(ctx, x, weight, tensor: Tensor):
-        ctx.save_for_backward(x)
+        ctx.save_for_backward(*((x,) if weight.requires_grad else ()))
         ctx.weight, ctx.tensor = weight, tensor
         if tensor.splits_collectives:
             return _reduced_in_pieces(x, weight.to(x.dtype), tensor)
@@ -161,8 +163,7 @@ class RowLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        (x,), weight = ctx.saved_tensors, ctx.weight
-        tensor: Tensor = ctx.tensor
+        weight, tensor = ctx.weight, ctx.tensor
         cast = weight.to(grad.dtype)
         if tensor.splits_collectives:
             products, rows = beside_rows(grad, lambda rows: rows @ cast, tensor)
@@ -170,11 +171,11 @@ class RowLinear(torch.autograd.Function):
         else:
             if tensor.shards_sequence:
                 grad = tensor.group.all_gather(grad, tensor.element_bytes)
-            input_grad = grad @ cast
-        if tensor.weights.waiting is not None:
-            tensor.weights.waiting.append((weight, grad, x, None))
-        else:
-            accumulate_product(weight, grad, x)
+            input_grad = grad @ cast if ctx.needs_input_grad[0] else None
+        if weight.requires_grad and tensor.weights.waiting is not None:
+            tensor.weights.waiting.append((weight, grad, ctx.saved_tensors[0], None))
+        elif weight.requires_grad:
+            accumulate_product(weight, grad, ctx.saved_tensors[0])
         return input_grad, None, None
 
 

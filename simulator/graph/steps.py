@@ -34,7 +34,9 @@ class StepSource:
         self._compressor = cache(lambda method: compressor_of(self.plan, method))
         self._touches: dict[int, tuple] = {}
         self._kinds = lru_cache(maxsize=None)(
-            lambda first, last: tuple(unit.kind for unit in self.units[first : last + 1])
+            lambda first, last: tuple(
+                (unit.kind, blocks.training(self.model, unit)) for unit in self.units[first : last + 1]
+            )
         )
 
     def signature(self, own: RankProgram, action: Action) -> tuple:
@@ -122,8 +124,11 @@ class StepSource:
         if key not in self._touches:  # ranks alike share their launches, which are kept here so that ids stay theirs
             self._touches[key] = own.launches, touches(own, self.scenario)
         touch = self._touches[key][1].get(action.name, NOTHING)
-        sizes = {bucket.name: bucket.numel for bucket in own.buckets} if touch != NOTHING else {}
-        return sum(sizes[name] for name in touch.unpacks), sum(sizes[name] for name in touch.packs)
+        if touch == NOTHING:
+            return 0, 0
+        sizes = {bucket.name: bucket for bucket in own.buckets}
+        unpacked = sum(sizes[name].parameters for name in touch.unpacks)
+        return unpacked, sum(sizes[name].numel for name in touch.packs)
 
     def _copy(self, elements: int, passes: int) -> list[Piece]:
         return [Piece("copy", (memory_bound("copy", elements, passes, self.cut),))] if elements else []
@@ -169,7 +174,7 @@ class StepSource:
             parameter.count
             for unit in units
             for parameter in blocks.parameters(self.model, unit)
-            if parameter.axis == "none"
+            if parameter.axis == "none" and not parameter.frozen
         )
         size = count * DTYPE_BYTES[self.scenario.precision.gradients]
         return (Collective("all_reduce", "tensor", size), *update) if size else update

@@ -52,13 +52,13 @@ def optimizer_bytes(optimizer: str, parameters: str) -> int:
     return STATE_BYTES[optimizer] + (MASTER_BYTES if has_master(parameters) else 0)
 
 
-def dense_bytes(count: int, precision, optimizer: str, shares: Shares = WHOLE) -> dict[str, int]:
-    """{parameters, gradients, optimizer}: bytes at rest of `count` dense parameters on one rank.
+def dense_bytes(count: int, precision, optimizer: str, shares: Shares = WHOLE, *, frozen: int = 0) -> dict[str, int]:
+    """{parameters, gradients, optimizer}: bytes at rest of `count` dense parameters on one rank that are trained.
 
-    precision: dtypes `.parameters` and `.gradients`.
+    precision: dtypes `.parameters` and `.gradients`. frozen: parameters beside them that are only stored.
     """
     return {
-        "parameters": part(count, shares.parameters) * DTYPE_BYTES[precision.parameters],
+        "parameters": part(count + frozen, shares.parameters) * DTYPE_BYTES[precision.parameters],
         "gradients": part(count, shares.gradients) * DTYPE_BYTES[precision.gradients],
         "optimizer": part(count, shares.optimizer) * optimizer_bytes(optimizer, precision.parameters),
     }

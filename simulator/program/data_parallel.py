@@ -9,7 +9,7 @@ What ZeRO 2 and 3 do within a microbatch is `sharded.py`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.model.memory_rules import part
 from simulator.program.actions import COMPUTE_VERBS, Action
@@ -55,7 +55,7 @@ class Sharing:
         self, bucket: Bucket, after: tuple[str, ...] = (), of: str | None = None, microbatch: int | None = None
     ) -> Launch:
         """What brings a bucket's parameters, once a step or for one pass of a microbatch."""
-        size = bucket.numel * DTYPE_BYTES[self.parameters]
+        size = bucket.parameters * DTYPE_BYTES[self.parameters]
         action = Action("all_gather", bucket=bucket.name, of=of, microbatch=microbatch, size_bytes=size, method="none",
                         after=after)  # fmt: skip
         return Launch(self.stream, action)
@@ -67,17 +67,22 @@ def make_buckets(
 ) -> tuple[Bucket, ...]:  # fmt: skip
     """Fuses units into buckets, chunk by chunk, last chunk first: the order in which gradients become ready.
 
-    numel: dense parameters of a unit on this rank. A unit is never split, so a bucket may exceed bucket_bytes by one.
-    seams: units at which something else starts in the middle of a pass (`embedding.py`); no bucket reaches across one.
+    numel: dense parameters of a unit on this rank that are trained. A unit is never split, so a bucket may exceed
+    bucket_bytes by one. seams: units at which something else starts in the middle of a pass (`embedding.py`); no bucket
+    reaches across one. Units of which nothing is trained join the bucket before; a chunk of none but such has none.
     """
     buckets: list[Bucket] = []
     for chunk in sorted(chunks, key=lambda chunk: -chunk.stage):
-        last, total = chunk.last, 0
+        last, total, found = chunk.last, 0, len(buckets)
         for unit in range(chunk.last, chunk.first - 1, -1):
             total += numel(unit)
-            if total * element_bytes >= bucket_bytes or unit == chunk.first or unit in seams:
+            if total * element_bytes < bucket_bytes and unit != chunk.first and unit not in seams:
+                continue
+            if total:
                 buckets.append(Bucket(f"b{len(buckets)}", chunk.stage, unit, last, total))
-                last, total = unit - 1, 0
+            elif len(buckets) > found:
+                buckets[-1] = replace(buckets[-1], first=unit)
+            last, total = unit - 1, 0
     return tuple(buckets)
 
 
@@ -85,13 +90,14 @@ def reduce_gradients(
     launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], last_microbatch: int,
     sharing: Sharing, *, overlap: bool, completes: str = "B",
 ) -> list[Launch]:  # fmt: skip
-    """Adds one reduction per bucket.
+    """Adds one reduction per bucket that is trained.
 
     overlap: launched right after the backward segment that completes the bucket; else after the last compute action.
     completes: verb of what completes a gradient, B, or W where the backward pass is split.
     """
     reduced: list[Launch] = []
     by_segment = {}
+    buckets = tuple(bucket for bucket in buckets if bucket.numel)
     for bucket in buckets:
         chunk = next(chunk for chunk in chunks if chunk.stage == bucket.stage)
         index = len(chunk.segments) - 1 - chunk.segments.index((bucket.first, bucket.last)) if overlap else None

@@ -42,6 +42,9 @@ def touches(own: RankProgram, scenario) -> Mapping[str, Touch]:
     shared = [one.name for one in own.buckets if one.first == 0 and blocks.tied_parameter(scenario.model)]
     actions = [launch.action for launch in own.launches]
     names = {action.name for action in actions}
+    trained = {one.name for one in own.buckets if one.numel}
+    idle = _idle(own, scenario) - set(shared)
+    lasts = _last_of_frozen(own, plan, actions)
     packs: dict[str, list[str]] = {}
     for action in actions:
         if action.verb == "reduce_scatter":
@@ -63,17 +66,41 @@ def touches(own: RankProgram, scenario) -> Mapping[str, Touch]:
             opens: tuple[str, ...] = ()
             if plan.scatters_each and action.verb == "B":
                 touched = dict.fromkeys([*(one.name for one in _spanned(own, action)), *shared])
-                opens = tuple(name for name in touched if name not in opened)
+                opens = tuple(name for name in touched if name in trained and name not in opened)
                 opened |= dict.fromkeys(opens)
             packed = tuple(packs.get(action.name, ()))
             for name in packed:
                 opened.pop(name, None)
-            drops = packed
+            drops = packed + tuple(name for name in lasts.get(action.name, ()) if name not in idle)
             if action.verb == "F":
                 again = {one.name: f"all_gather {one.name} B{action.microbatch}" for one in _spanned(own, action)}
-                drops = tuple(name for name, gather in again.items() if gather in names)
+                drops = tuple(name for name, gather in again.items() if gather in names or name in idle)
             whole = plan.gathers_blocks
             found[action.name] = Touch(unpacks if whole else (), opens, packed, drops if whole else (), releases)
+    return found
+
+
+def _idle(own: RankProgram, scenario) -> set[str]:
+    """Buckets that are dropped behind their forward for good: they have no backward pass."""
+    plan, units = scenario.plan, blocks.units(scenario.model)
+    if not plan.reshard_after_forward or not plan.scatters_each:
+        return set()
+    return {
+        one.name for one in own.buckets
+        if not any(blocks.training(scenario.model, unit).runs for unit in units[one.first : one.last + 1])
+    }  # fmt: skip
+
+
+def _last_of_frozen(own: RankProgram, plan, actions: list[Action]) -> dict[str, list[str]]:
+    """{name of an action: buckets of which nothing is trained, and which it is the last to need}: of a microbatch, or
+    of the step where parameters are gathered once."""
+    verb = "W" if any(action.verb == "W" for action in actions) else "B"
+    passes = [action for action in actions if action.verb == verb]
+    last = max((action.microbatch for action in passes), default=0)
+    found: dict[str, list[str]] = {}
+    for action in passes:
+        if plan.scatters_each or action.microbatch == last:
+            found[action.name] = [one.name for one in _spanned(own, action) if not one.numel]
     return found
 
 

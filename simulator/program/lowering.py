@@ -65,8 +65,8 @@ def lower(scenario) -> Program:
     return Program(layout, tuple(ranks))
 
 
-def local_shapes(scenario, first: int, last: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of the dense parameters that one rank holds of units [first, last].
+def local_shapes(scenario, first: int, last: int, *, frozen: bool = False) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the dense parameters of units [first, last] that one rank trains; frozen: of those that it only holds.
 
     Where first and last stage share a token embedding and are not on one rank, the last holds a copy of it.
     """
@@ -75,12 +75,12 @@ def local_shapes(scenario, first: int, last: int) -> tuple[tuple[int, ...], ...]
     tied = blocks.tied_parameter(scenario.model)
     if tied and not ends_meet(scenario.plan) and units[-1].kind == "head":
         held.append(tied)
-    return tuple(parameter.local_shape(scenario.layout.tensor) for parameter in held)
+    return tuple(parameter.local_shape(scenario.layout.tensor) for parameter in held if parameter.frozen == frozen)
 
 
-def local_numel(scenario, unit: int) -> int:
-    """Dense parameters of a unit on one rank."""
-    return sum(prod(shape) for shape in local_shapes(scenario, unit, unit))
+def local_numel(scenario, unit: int, *, frozen: bool = False) -> int:
+    """Dense parameters of a unit on one rank: those that are trained, or those that are not."""
+    return sum(prod(shape) for shape in local_shapes(scenario, unit, unit, frozen=frozen))
 
 
 def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, handed_on: list[int]) -> RankProgram:
@@ -126,7 +126,9 @@ def _buckets(scenario, chunks: tuple[Chunk, ...], seams: tuple[int, ...]) -> tup
         return local_numel(scenario, unit)
 
     if plan.gathers_blocks:
-        return make_blocks(chunks, blocks.units(scenario.model), numel, seams)
+        return make_blocks(
+            chunks, blocks.units(scenario.model), numel, seams, lambda unit: local_numel(scenario, unit, frozen=True)
+        )
     return make_buckets(chunks, numel, round(plan.bucket_mib * MIB), DTYPE_BYTES[scenario.precision.reduce], seams)
 
 
@@ -193,18 +195,20 @@ def _gather(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...
     if not plan.scatters_each:
         return gather_once(launches, chunks, buckets, sharing, overlap=overlap)
     shared = blocks.tied_parameter(scenario.model) is not None
-    ends = [chunk.last for chunk in chunks]
+    ends, units = [chunk.last for chunk in chunks], blocks.units(scenario.model)
 
-    def drops(bucket: Bucket) -> bool:
-        return plan.reshard_after_forward and bucket.last not in ends and not (shared and bucket.first == 0)
+    def again(bucket: Bucket) -> bool:
+        if not plan.reshard_after_forward or bucket.last in ends or (shared and bucket.first == 0):
+            return False
+        return any(blocks.training(scenario.model, unit).runs for unit in units[bucket.first : bucket.last + 1])
 
-    return gather_each(launches, chunks, buckets, sharing, drops=drops, overlap=overlap)
+    return gather_each(launches, chunks, buckets, sharing, again=again, overlap=overlap)
 
 
 def tied_bytes(scenario) -> int:
     """Bytes of the token embedding's gradient that first and last stage must share; 0 where there is nothing to tie."""
     tied = blocks.tied_parameter(scenario.model)
-    if not tied or ends_meet(scenario.plan):
+    if not tied or tied.frozen or ends_meet(scenario.plan):
         return 0
     return tied.local_count(scenario.layout.tensor) * DTYPE_BYTES[scenario.precision.gradients]
 

@@ -76,7 +76,7 @@ def _costs(scenario, num_layers: int, stages: int) -> tuple[list[int], int, int,
         return [seconds_to_ns(one.forward_s + one.backward_s) for one in model.trunk.layers], stages, 0, 0
     layers, ends = [0] * num_layers, {"embedding": 0, "head": 0}
     for unit in blocks.units(model):
-        flops = 3 * forward_flops(blocks.forward(model, unit, cut))
+        flops = forward_flops(blocks.forward(model, unit, cut)) + forward_flops(blocks.backward(model, unit, cut))
         if unit.layer < 0:
             ends[unit.kind] += flops
         else:

@@ -46,13 +46,22 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Dense gradients that are reduced together: those of units [first, last] of one stage, `numel` on this rank."""
+    """Dense gradients that are reduced together: those of units [first, last] of one stage, `numel` on this rank.
+
+    frozen: parameters without gradients that are sharded and gathered with them (ZeRO 3).
+    """
 
     name: str
     stage: int
     first: int
     last: int
     numel: int
+    frozen: int = 0
+
+    @property
+    def parameters(self) -> int:
+        """What a gather of it brings."""
+        return self.numel + self.frozen
 
 
 class Launch(NamedTuple):
@@ -129,7 +138,7 @@ class Program:
                 lines.append(f"r{own.rank} stage {chunk.stage} units {ranges}")
             lines += [
                 f"r{own.rank} bucket {bucket.name} stage {bucket.stage} units {bucket.first}..{bucket.last} "
-                f"numel {bucket.numel}"
+                f"numel {bucket.numel}" + (f" frozen {bucket.frozen}" if bucket.frozen else "")
                 for bucket in own.buckets
             ]
             lines += [f"r{own.rank}.{launch.stream} {launch.action.text}" for launch in own.launches]
@@ -152,7 +161,7 @@ class Program:
                     ranges = tuple(tuple(int(unit) for unit in span.split("..")) for span in match[3].split())
                     found[int(match[1])]["chunks"].append(Chunk(int(match[2]), ranges))
                 elif match := _BUCKET.match(line):
-                    numbers = (int(match[index]) for index in (3, 4, 5, 6))
+                    numbers = (int(match[index] or 0) for index in (3, 4, 5, 6, 7))
                     found[int(match[1])]["buckets"].append(Bucket(match[2], *numbers))
                 elif match := _LAUNCH.match(line):
                     found[int(match[1])]["launches"].append(Launch(match[2], Action.from_text(match[3])))
@@ -223,7 +232,7 @@ _HEAD = re.compile(
 )
 _MEMBERS = re.compile(r"r(\d+) stands for (.+)$")
 _CHUNK = re.compile(r"r(\d+) stage (\d+) units ((?:\d+\.\.\d+ ?)+)$")
-_BUCKET = re.compile(r"r(\d+) bucket (\S+) stage (\d+) units (\d+)\.\.(\d+) numel (\d+)$")
+_BUCKET = re.compile(r"r(\d+) bucket (\S+) stage (\d+) units (\d+)\.\.(\d+) numel (\d+)(?: frozen (\d+))?$")
 _LAUNCH = re.compile(r"r(\d+)\.(\w+) (.+)$")
 
 

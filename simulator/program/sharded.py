@@ -9,7 +9,8 @@ events that they wait for:
 - At most one reduce-scatter is under way beside a block's compute: the block after it waits for it
   (`reduce_scatter_states`). DeepSpeed's stage 2 has two buffers for the same end (`overlap_comm`).
 - The last block of a microbatch's forward is not dropped, its backward comes at once; nor is an embedding that the
-  head shares (FSDP2's root, torchtitan's last layers).
+  head shares (FSDP2's root, torchtitan's last layers). Frozen parameters are gathered with the others of their block
+  and have no part in its reduction; a block without a backward pass is not gathered for it.
 - With microbatches, each one gathers and scatters anew (FSDP2 without `set_requires_gradient_sync(False)`); what a
   rank accumulates is its shard. Under a pipeline both happen once a step: `torch.distributed.pipelining` gathers in
   the first forward, keeps everything until the last backward and scatters then.
@@ -29,33 +30,35 @@ PREFETCH = 1
 
 
 def make_blocks(
-    chunks: tuple[Chunk, ...], units: Sequence[Unit], numel: Callable[[int], int], seams: Collection[int] = ()
-) -> tuple[Bucket, ...]:
+    chunks: tuple[Chunk, ...], units: Sequence[Unit], numel: Callable[[int], int], seams: Collection[int] = (),
+    frozen: Callable[[int], int] = lambda unit: 0,
+) -> tuple[Bucket, ...]:  # fmt: skip
     """One bucket for each layer, for the embedding and for the head, last chunk and last block first.
 
-    numel: dense parameters of a unit on this rank. A block without parameters belongs to the one before it (the first:
-    to the one behind it), since nothing of it is gathered. No block reaches across a seam (see `make_buckets`).
+    numel, frozen: dense parameters of a unit on this rank that are trained, and that are not. A block without
+    parameters belongs to the one before it (the first: to the one behind it), since nothing of it is gathered. No block
+    reaches across a seam (see `make_buckets`).
     """
     blocks: list[Bucket] = []
     for chunk in sorted(chunks, key=lambda chunk: -chunk.stage):
         spans: list[list[int]] = []
         for index in range(chunk.first, chunk.last + 1):
-            count, unit = numel(index), units[index]
+            count, unit = numel(index) + frozen(index), units[index]
             same = bool(spans) and unit.layer == units[spans[-1][1]].layer >= 0
             if spans and index not in seams and (same or not count or not spans[-1][2]):
                 spans[-1][1:] = index, spans[-1][2] + count
             else:
                 spans.append([index, index, count])
-        blocks += [
-            Bucket(f"b{len(blocks) + place}", chunk.stage, *span) for place, span in enumerate(reversed(spans))
-        ]  # fmt: skip
+        for first, last, count in reversed(spans):
+            still = sum(frozen(index) for index in range(first, last + 1))
+            blocks.append(Bucket(f"b{len(blocks)}", chunk.stage, first, last, count - still, still))
     return tuple(blocks)
 
 
 def scatter_each(
     launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *, overlap: bool
 ) -> list[Launch]:
-    """Adds the reduction of every bucket behind each backward pass that touches it.
+    """Adds the reduction of every bucket that is trained behind each backward pass that touches it.
 
     overlap: beside the next block's compute, one at a time; else compute goes on when it is over. Whatever follows a
     microbatch's backward pass waits for all of its reductions.
@@ -80,24 +83,26 @@ def scatter_each(
         previous = action
         if action.verb == "B":
             bucket = whose[_chunk(chunks, action).span("B", action.segment)]
-            under_way.append(sharing.reduction(bucket, action.name, action.microbatch))
-            complete += under_way[-1]
+            if bucket.numel:
+                under_way.append(sharing.reduction(bucket, action.name, action.microbatch))
+                complete += under_way[-1]
     return complete
 
 
 def gather_each(
     launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *,
-    drops: Callable[[Bucket], bool], overlap: bool,
+    again: Callable[[Bucket], bool], overlap: bool,
 ) -> list[Launch]:  # fmt: skip
     """Adds the gather of every block ahead of its forward, and again ahead of its backward where it was dropped.
 
-    drops: whether a block is dropped behind its forward. overlap: gathers run ahead (`PREFETCH`), else compute waits.
+    again: whether a block is dropped behind its forward and needed in backward. overlap: gathers run ahead
+    (`PREFETCH`), else compute waits.
     """
     whose = {(bucket.first, bucket.last): bucket for bucket in buckets}
 
     def needed(action: Action) -> Launch | None:
         bucket = whose[_chunk(chunks, action).span(action.verb, action.segment)]
-        if action.verb == "F" or drops(bucket):
+        if action.verb == "F" or again(bucket):
             return sharing.gather(bucket, (), action.verb, action.microbatch)
         return None
 

@@ -12,6 +12,7 @@ from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
 from simulator.policies.compression import collectives_of
+from simulator.scenario.adapters import check_adapter
 from simulator.scenario.divisions import check_context, check_groups, check_layers, check_tensor, neighbours
 from simulator.scenario.dlrm_rules import check_dlrm
 from simulator.scenario.schema import Software
@@ -37,6 +38,7 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_batch(plan)
     check_size(model, plan, cluster)
     check_dlrm(model, plan)
+    check_adapter(model, plan)
     check_schedule(plan)
     check_layers(model, plan)
     check_tensor(model, plan)

@@ -31,7 +31,6 @@ def _picks_over_all(compression) -> bool:
 
 
 NOT_YET: tuple[Line, ...] = (
-    ("model.adapter", lambda f: f.model.adapter is not None, "leave it out"),
     ("model.tables.*.dtype", lambda f: any(t.dtype == "fp8" for t in f.model.tables), "use fp32, fp16 or bf16"),
     ("dtype", lambda f: f.dtype == "fp8", "use bf16"),
     ("precision.parameters", lambda f: f.precision.parameters == "fp8", "use bf16"),

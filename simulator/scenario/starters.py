@@ -73,6 +73,10 @@ STARTS = {
         "dgx_a100", 1, 32, 256,
         reason="a batch of 256 as in the paper, over the 8 GPUs of a node",
     ),
+    "tallrec_llama7b_lora": Start(
+        "dgx_a100", 1, 8, 128,
+        reason="a batch of 128 as in the source, in microbatches that fit without 8-bit weights, over 8 GPUs",
+    ),
 }  # fmt: skip
 
 

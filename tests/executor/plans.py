@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from context_plans import CONTEXT_PLANS
+from lora_plans import LORA_PLANS
 from table_plans import TABLE_PLANS
 
 SMALL_BUCKETS = {"bucket_mib": 0.004}
@@ -117,6 +118,7 @@ PLANS = {
         ("bert", {"pipeline": 2, "schedule": "zb_v", "partition": (0, 1, 3, 0), "microbatch": 1}),
         *CONTEXT_PLANS[2],
         *TABLE_PLANS[2],
+        *LORA_PLANS[2],
     ],
     3: [
         ("gpt", {"pipeline": 3, "schedule": "interleaved_1f1b", "virtual_stages": 2, "microbatch": 1,
@@ -170,6 +172,7 @@ PLANS = {
                   **SMALL_BUCKETS}),
         *CONTEXT_PLANS[4],
         *TABLE_PLANS[4],
+        *LORA_PLANS[4],
     ],
     8: [
         *((model, {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": sequence,
@@ -180,6 +183,7 @@ PLANS = {
         ("gpt", {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": True, "zero": 1,
                  "schedule": "zb_v", "optimizer": "adam", **SMALL_BUCKETS}),
         *TABLE_PLANS[8],
+        *LORA_PLANS[8],
     ],
 }  # fmt: skip
 

@@ -41,6 +41,24 @@ MODELS = {
 }  # fmt: skip
 
 
+def adapted(name: str, rank: int, *targets: str) -> dict:
+    """A model with LoRA adapters."""
+    return {**MODELS[name], "adapter": {"kind": "lora", "rank": rank, "targets": list(targets)}}
+
+
+MODELS |= {
+    "llama_lora": adapted("llama", 3, "q", "v"),
+    "llama_lora_all": adapted("llama", 2, "q", "k", "v", "o", "gate", "up", "down"),
+    "llama_lora_down": adapted("llama", 2, "down"),
+    "gpt_lora": adapted("gpt", 3, "k", "o", "up", "down"),
+    "gpt_lora_out": adapted("gpt", 3, "o"),
+    "bert_lora": adapted("bert", 2, "q", "v", "down"),
+    "sasrec_lora": adapted("sasrec_binary", 2, "q", "v", "up"),
+    "sasrec_lora_tied": adapted("sasrec", 2, "q", "o"),
+    "hstu_lora": adapted("hstu", 2, "q", "v", "o"),
+}
+
+
 def scenario(model: str, *, global_batch: int = 8, microbatch: int = 1, optimizer: str = "sgd", dtype: str = "fp32",
              nodes: int = 1, sets: tuple[str, ...] = (), **plan):  # fmt: skip
     """A scenario of as many ranks as the plan's degrees say. nodes: those that they are thought to lie on."""

@@ -12,6 +12,7 @@ from measured_runs import runs, unsplit
 from plans import PLANS, plan_id
 
 from simulator.executor.weights import initial
+from simulator.model import blocks
 
 TOLERANCE = 1e-9
 
@@ -30,10 +31,15 @@ def test_plan_trains_the_same_model(ranks, number):
     assert losses(records)[0] > 0
     whole, expected = whole_model(job, records), whole_model(alone, alone_records)
     assert whole.keys() == expected.keys()
+    frozen = {one.name for unit in blocks.units(job.scenario.model)
+              for one in blocks.parameters(job.scenario.model, unit) if one.frozen}  # fmt: skip
     for name, value in expected.items():
         start = initial(job.scenario.seed, name, value.shape).numpy()
         change = value - start
         scale = np.abs(change).max()
+        if name in frozen:
+            assert scale == 0 and np.array_equal(whole[name], value), f"{name} is frozen"
+            continue
         assert scale > 0, f"{name} is not trained"
         error = np.abs((whole[name] - start) - change).max() / scale
         assert error < TOLERANCE, f"{plan_id((model, keys))}: {name} is off by {error:.1e} of its change"

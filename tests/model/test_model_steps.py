@@ -170,18 +170,6 @@ def test_tensor_parallel_hstu_exchanges_the_norms_statistics():
     assert found == [("all_reduce", 8 * 200, None), ("all_reduce", 200 * 1024 * 2, None)]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"adapter": {"kind": "lora", "rank": 8}}, "model.adapter"),
-    ],
-)
-def test_what_is_not_built_is_refused(change, said):
-    model = ModelSpec.model_validate({**SASREC.model_dump(exclude_unset=True), **change})
-    with pytest.raises(NotSupportedYet, match=said):
-        units(model)
-
-
 def test_unknown_modes_are_refused():
     with pytest.raises(NotSupportedYet, match="recompute most is not supported"):
         recompute(GPT_22B, units(GPT_22B)[1], Cut(1, 128), "most")

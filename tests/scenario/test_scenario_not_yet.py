@@ -5,10 +5,8 @@ from scenario_texts import HSTU
 
 from simulator.errors import NotSupportedYet
 from simulator.scenario.not_yet import NOT_YET
-from simulator.scenario.presets import NOT_BUILT_YET
 
 ASKS = {
-    "model.adapter": "model.adapter={kind: lora, rank: 8}",
     "model.tables.*.dtype": "model.tables.1.dtype=fp8",
     "dtype": "dtype=fp8",
     "precision.parameters": "precision.parameters=fp8",
@@ -50,8 +48,3 @@ def test_compression_with_sharded_optimizers_is_not_built(refused, load, method,
     assert f"{method} with zero {zero} is not supported yet" in said
     load(HSTU, f"plan.compression.method={method}")
     load(HSTU, "plan.zero=1", "precision.reduce=bf16")
-
-
-@pytest.mark.parametrize("preset", NOT_BUILT_YET)
-def test_presets_that_are_only_named_are_not_called_misspelt(refused, preset):
-    assert f"preset {preset} is not supported yet" in refused(HSTU, f"model={{preset: {preset}}}", kind=NotSupportedYet)

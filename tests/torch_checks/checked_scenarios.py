@@ -23,6 +23,22 @@ MODELS = {
 }  # fmt: skip
 
 
+def adapted(name: str, rank: int, *targets: str) -> dict:
+    return {**MODELS[name], "adapter": {"kind": "lora", "rank": rank, "targets": list(targets)}}
+
+
+ADAPTED = {
+    "llama_lora": adapted("llama", 8, "q", "v"),
+    "llama_lora_all": adapted("llama", 8, "q", "k", "v", "o", "gate", "up", "down"),
+    "gpt_lora": adapted("gpt", 4, "k", "o", "down"),
+    "gpt_lora_up": adapted("gpt", 4, "up"),
+    "bert_lora": adapted("bert", 8, "q", "v", "down"),
+    "sasrec_lora": adapted("sasrec_binary", 4, "q", "v", "up"),
+    "hstu_lora": adapted("hstu", 4, "q", "v", "o"),
+}
+"""With LoRA adapters."""
+
+
 def scenario(model: str, *, dtype: str = "fp32", optimizer: str = "adam", sets: tuple[str, ...] = (), **plan):
     """A scenario of as many CPU ranks as the plan's degrees say."""
     ranks = plan.get("tensor", 1) * plan.get("pipeline", 1) * plan.get("data", 1) * plan.get("context", 1)
@@ -31,7 +47,7 @@ def scenario(model: str, *, dtype: str = "fp32", optimizer: str = "adam", sets: 
         {
             "schema_version": 1,
             "name": model,
-            "model": MODELS[model],
+            "model": (MODELS | ADAPTED)[model],
             "dtype": dtype,
             "optimizer": optimizer,
             "cluster": {"preset": "cpu_host", "gpus_per_node": ranks},

@@ -23,18 +23,22 @@ VECTOR_BYTES = 4
 def eager_bytes(model: ModelSpec, unit: Unit, cut: Cut, core: bool = True) -> int:
     """Bytes kept by the executor's unit less those of the modelled one. core: attention's s^2 matrices are kept."""
     trunk, size, outside = model.trunk, cut.bytes, cut.shard_tokens * model.trunk.hidden
-    total = 0
-    if unit.kind in ("attention", "mlp", "embedding") and trunk.block in DROPOUT:
+    total, trained = 0, blocks.training(model, unit)
+    if unit.kind in ("attention", "mlp", "embedding") and trunk.block in DROPOUT and trained.runs:
         total -= MASK_BYTES * outside
-    if trunk.block == "llama" and unit.kind != "embedding":
+    if trunk.block == "llama" and unit.kind != "embedding" and trained.passes:
         # CPUs have no fused RMSNorm: x * rstd is kept for the weight's gradient; 16-bit inputs are made fp32 before
-        total += outside * WIDE * (1 if size == WIDE else 2)
-    if unit.kind == "attention":
+        if trained.frozen:  # in place of x, which what selective_op makes again keeps besides
+            total += outside * (WIDE - size) if core or not trained.keeps_input else outside * WIDE * (size != WIDE)
+        else:
+            total += outside * WIDE * (1 if size == WIDE else 2)
+    if unit.kind == "attention" and trained.inner:
         if trunk.block in DROPOUT and cut.attention == "unfused" and core:
             total -= (size + MASK_BYTES) * scores(trunk, cut)  # dropout's output and mask
-        if trunk.block == "llama":  # Q is [b, a, s, d] when it has been turned, and so is the output: it is copied
+        if trunk.block == "llama" and trained.keeps_inner:
+            # Q is [b, a, s, d] when it has been turned, and so is the output: it is copied
             total += size * cut.tokens * cut.share(trunk.query_width)
-    if unit.kind == "hstu":
+    if unit.kind == "hstu" and trained.inner:
         # silu's input and the normalised scores; Q, K and V copied for the batched products; the output norm's result
         total += size * (2 * scores(trunk, cut) + 4 * cut.tokens * cut.share(trunk.query_width))
     return total

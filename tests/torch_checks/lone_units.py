@@ -34,8 +34,9 @@ class Alone:
         weights, positions, head = {}, batch * model.trunk.seq, model.head
         for unit in blocks.units(model):
             for parameter in blocks.parameters(model, unit):
-                weight = initial(0, parameter.name, parameter.shape).to(numerics.parameters).requires_grad_()
-                weight.main_grad = torch.zeros(parameter.shape, dtype=numerics.gradients)
+                weight = initial(0, parameter.name, parameter.shape).to(numerics.parameters)
+                if not parameter.frozen:
+                    weight.requires_grad_().main_grad = torch.zeros(parameter.shape, dtype=numerics.gradients)
                 weights[parameter.name] = weight
         ids = torch.zeros(positions, dtype=torch.int64)
         inputs = Inputs(ids, ids, torch.ones(positions))
@@ -52,7 +53,8 @@ class Alone:
         if unit.kind == "embedding":
             return None
         shape = (self.env.batch * self.env.seq, self.env.model.trunk.hidden)
-        return torch.zeros(shape, dtype=self.env.numerics.activations).requires_grad_()
+        passes = blocks.training(self.env.model, unit).passes
+        return torch.zeros(shape, dtype=self.env.numerics.activations).requires_grad_(passes)
 
     def run(self, unit: Unit, x: torch.Tensor | None) -> torch.Tensor:
         return forward(self.env, unit, self.weights, x, self.inputs)

@@ -129,8 +129,12 @@ def track(scenario, rank: int = 0) -> Tracked:
 def resting(scenario, program, rank: int) -> dict[str, int]:
     """What the simulator counts of a rank's dense state between two steps."""
     own = own_program(program, rank)
-    shapes = [shape for chunk in own.chunks for shape in local_shapes(scenario, chunk.first, chunk.last)]
-    found = dense_bytes(sum(map(prod, shapes)), scenario.precision, scenario.optimizer, scenario.plan.shares)
+    count, frozen = (
+        sum(prod(shape) for chunk in own.chunks
+            for shape in local_shapes(scenario, chunk.first, chunk.last, frozen=still))
+        for still in (False, True)
+    )  # fmt: skip
+    found = dense_bytes(count, scenario.precision, scenario.optimizer, scenario.plan.shares, frozen=frozen)
     return found | ({"gradients": 0} if scenario.plan.scatters_each else {})
 
 

@@ -12,11 +12,12 @@ from math import sqrt
 import torch
 import torch.nn.functional as F
 
+from simulator.executor.blocks.adapter import column_product, row_product
 from simulator.executor.blocks.attention import _later
 from simulator.executor.blocks.env import Env
 from simulator.executor.blocks.transformer import EPSILON, norm
 from simulator.executor.context_parallel import over_context
-from simulator.executor.tensor_parallel import Tensor, column_linear, row_linear
+from simulator.executor.tensor_parallel import Tensor
 
 STATISTIC_BYTES = 4
 
@@ -25,7 +26,7 @@ def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
     """x + proj(norm(attention(Q, K, V)) * U), with U, V, Q, K = silu(uvqk(norm(x)))."""
     trunk, name = env.model.trunk, unit.name
     normed = env.cheap.again(lambda x: norm(x, weights, f"{name}.norm"), x)
-    uvqk = column_linear(normed, weights[f"{name}.uvqk.weight"], weights[f"{name}.uvqk.bias"], env.tensor)
+    uvqk = column_product(env, unit, weights, normed, "uvqk")
     uvqk = env.cheap.again(F.silu, uvqk)
     gate, *rest = uvqk.chunk(4, dim=1)
     value, query, key = (
@@ -39,7 +40,7 @@ def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
     out = head_norm(env, out, weights[f"{name}.output_norm.weight"], weights[f"{name}.output_norm.bias"])
     gated = env.cheap.again(torch.mul, out, gate)
-    return x + row_linear(gated, weights[f"{name}.proj.weight"], env.tensor)
+    return x + row_product(env, unit, weights, gated, "proj")
 
 
 def hstu_attention(query, key, value, causal: bool, length: int) -> torch.Tensor:
@@ -93,6 +94,8 @@ class ShardedNorm(torch.autograd.Function):
         inner = full * weight.to(normed.dtype)
         first, second = _reduced(ctx.tensor, inner.sum(1), (inner * normed).sum(1), ctx.width)
         x_grad = scale[:, None] * (inner - first[:, None] - normed * second[:, None])
+        if not ctx.needs_input_grad[1]:
+            return x_grad.to(ctx.dtype), None, None, None, None
         weight_grad, bias_grad = (full * normed).sum(0), full.sum(0)
         return x_grad.to(ctx.dtype), weight_grad.to(weight.dtype), bias_grad.to(weight.dtype), None, None
 

@@ -11,9 +11,9 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
+from simulator.executor.blocks.adapter import column_product, row_product
 from simulator.executor.blocks.attention import core, rotate
 from simulator.executor.blocks.env import Env
-from simulator.executor.tensor_parallel import column_linear, row_linear
 from simulator.model.blocks import STYLES
 
 EPSILON = 1e-5
@@ -47,7 +47,7 @@ def _residual(env: Env, unit, weights, x, branch) -> torch.Tensor:
 def _attention_branch(env: Env, unit, weights, x) -> torch.Tensor:
     trunk, share = env.model.trunk, env.tensor.size
     style = STYLES[trunk.block]
-    qkv = column_linear(x, weights[f"{unit.name}.qkv.weight"], weights.get(f"{unit.name}.qkv.bias"), env.tensor)
+    qkv = column_product(env, unit, weights, x, "qkv")
     widths = [trunk.query_width // share] + [trunk.kv_width // share] * 2
     # [s b, heads d] -> [b, heads, s, d]
     query, key, value = (
@@ -61,18 +61,18 @@ def _attention_branch(env: Env, unit, weights, x) -> torch.Tensor:
             query, key = turned(query), turned(key)
     out = core(env, query, key, value)
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
-    return _biased(row_linear(out, weights[f"{unit.name}.proj.weight"], env.tensor), weights, f"{unit.name}.proj")
+    return _biased(row_product(env, unit, weights, out, "proj"), weights, f"{unit.name}.proj")
 
 
 def _mlp_branch(env: Env, unit, weights, x) -> torch.Tensor:
     trunk = env.model.trunk
-    inner = column_linear(x, weights[f"{unit.name}.fc1.weight"], weights.get(f"{unit.name}.fc1.bias"), env.tensor)
+    inner = column_product(env, unit, weights, x, "fc1")
     if STYLES[trunk.block].gated:
         gate, up = inner.chunk(2, dim=1)
         inner = env.cheap.again(lambda gate, up: env.cheap.again(F.silu, gate) * up, gate, up)
     else:
         inner = F.relu(inner) if trunk.block == "sasrec" else env.cheap.again(F.gelu, inner)
-    return _biased(row_linear(inner, weights[f"{unit.name}.fc2.weight"], env.tensor), weights, f"{unit.name}.fc2")
+    return _biased(row_product(env, unit, weights, inner, "fc2"), weights, f"{unit.name}.fc2")
 
 
 def _biased(x: torch.Tensor, weights, prefix: str) -> torch.Tensor:

@@ -14,10 +14,12 @@ A block family is one file and one line in STYLES.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from simulator.errors import NotSupportedYet
 from simulator.model.blocks import (
+    adapter,
     bert,
     dlrm_bottom,
     dlrm_interaction,
@@ -30,15 +32,17 @@ from simulator.model.blocks import (
     sasrec,
     working,
 )
+from simulator.model.blocks.adapter import Training
 from simulator.model.blocks.cut import MODES, Cut, Parameter, Unit
 from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.blocks.head import tied_parameter
-from simulator.model.spec import ModelSpec
+from simulator.model.spec import ModelSpec, Trunk
 from simulator.model.work import Kernel, Step, backward_halves, forward_flops
 
-__all__ = ["MODES", "Cut", "Parameter", "Unit", "backward", "backward_inputs", "backward_weights", "boundary_bytes",
-           "forward", "kept_bytes", "model_flops", "num_parameters", "parameters", "recompute", "sparse_tables",
-           "tied_parameter", "transient_bytes", "units", "vectors_enter", "weight_bytes", "working_bytes"]  # fmt: skip
+__all__ = ["MODES", "Cut", "Parameter", "Unit", "adapter_targets", "backward", "backward_inputs", "backward_weights",
+           "boundary_bytes", "forward", "kept_bytes", "model_flops", "num_parameters", "parameters", "recompute",
+           "sparse_tables", "tied_parameter", "training", "transient_bytes", "units", "vectors_enter", "weight_bytes",
+           "working_bytes"]  # fmt: skip
 
 STYLES = {
     "profiled": profiled.STYLE,
@@ -66,32 +70,62 @@ def units(model: ModelSpec) -> tuple[Unit, ...]:
         raise NotSupportedYet(
             f"block {trunk.block} is not supported yet; use one of {', '.join(STYLES)}", key="model.trunk.block"
         )
-    if model.adapter is not None:
-        raise NotSupportedYet("adapters are not supported yet; leave adapter out", key="model.adapter")
-    kinds = ("hstu",) if trunk.block == "hstu" else ("attention", "mlp")
+    kinds = STYLES[trunk.block].kinds
     layers = (Unit(kind, layer) for layer in range(trunk.num_layers) for kind in kinds)
     return (Unit("embedding"), *layers, Unit("head"))
 
 
+def adapter_targets(trunk: Trunk) -> tuple[str, ...]:
+    """What `model.adapter.targets` may name in this family of blocks."""
+    style = STYLES[trunk.block]
+    return adapter.targets([(kind, style.parts(trunk, kind)) for kind in style.kinds])
+
+
+def training(model: ModelSpec, unit: Unit) -> Training:
+    """What of a unit is trained, and whether the gradient of its input is asked for."""
+    return adapter.WHOLE if model.adapter is None else _training(model, unit)
+
+
+@lru_cache(maxsize=4096)
+def _training(model: ModelSpec, unit: Unit) -> Training:
+    style, trunk = STYLES[model.trunk.block], model.trunk
+    parts = {kind: style.parts(trunk, kind) for kind in style.kinds}
+    adapted = (kind for kind, own in parts.items() if set(adapter.targets([(kind, own)])) & set(model.adapter.targets))
+    lowest = None if sparse_tables(model) else Unit(next(adapted), 0)
+    return adapter.training(model, unit, parts.get(unit.kind, ()), lowest)
+
+
 def parameters(model: ModelSpec, unit: Unit) -> tuple[Parameter, ...]:
-    """The unit's dense weights; a head tied to the embedding has no logits' matrix of its own (`tied_parameter`)."""
-    if unit.kind in OUTSIDE:
-        return OUTSIDE[unit.kind].parameters(model)
-    return STYLES[model.trunk.block].parameters(model.trunk, unit)
+    """The unit's dense weights; a head tied to the embedding has no logits' matrix of its own (`tied_parameter`).
+
+    With an adapter all weights are frozen but its own, which come last.
+    """
+    outside = unit.kind in OUTSIDE
+    own = OUTSIDE[unit.kind].parameters(model) if outside else STYLES[model.trunk.block].parameters(model.trunk, unit)
+    if model.adapter is None:
+        return own
+    frozen = tuple(replace(parameter, frozen=True) for parameter in own)
+    if outside:
+        return frozen
+    inner = model.trunk.ffn if unit.kind == "mlp" else model.trunk.query_width
+    return frozen + adapter.parameters(unit, model.trunk.hidden, inner, training(model, unit))
 
 
 def forward(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
     """What the unit launches in its forward pass, in launch order."""
     if unit.kind in OUTSIDE:
         return OUTSIDE[unit.kind].forward(model, cut)
-    return STYLES[model.trunk.block].forward(model.trunk, unit, cut)
+    return STYLES[model.trunk.block].forward(model.trunk, unit, cut, training(model, unit))
 
 
 def backward(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
-    """What the unit launches in its backward pass: input gradients and weight gradients."""
+    """What the unit launches in its backward pass: input gradients and weight gradients.
+
+    Nothing where neither it nor anything in front of it is trained.
+    """
     if unit.kind in OUTSIDE:
-        return OUTSIDE[unit.kind].backward(model, cut)
-    return STYLES[model.trunk.block].backward(model.trunk, unit, cut)
+        return OUTSIDE[unit.kind].backward(model, cut, training(model, unit))
+    return STYLES[model.trunk.block].backward(model.trunk, unit, cut, training(model, unit))
 
 
 def backward_inputs(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]:
@@ -115,26 +149,28 @@ def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, 
         return ()
     style = STYLES[model.trunk.block]
     rerun = {"selective": style.core, "selective_op": style.cheap, "full": style.forward}[mode]
-    steps = rerun(model.trunk, unit, cut)
+    steps = rerun(model.trunk, unit, cut, training(model, unit))
     return tuple(step.as_recompute() if isinstance(step, Kernel) else step for step in steps)
 
 
 def kept_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str = "none") -> int:
     """Activation bytes that a rank keeps from this unit's forward to its backward, for one microbatch."""
     _check_mode(mode)
+    trained = training(model, unit)
     if unit.kind in OUTSIDE:
-        return OUTSIDE[unit.kind].kept_bytes(model, cut)
+        return OUTSIDE[unit.kind].kept_bytes(model, cut, trained)
     if mode == "full":  # the layer's input, once for the layer
         return boundary_bytes(model, cut) if unit.kind in ("attention", "hstu") else 0
-    return STYLES[model.trunk.block].kept_bytes(model.trunk, unit, cut, mode)
+    return STYLES[model.trunk.block].kept_bytes(model.trunk, unit, cut, mode, trained)
 
 
 def weight_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
     """Bytes that a rank keeps from this unit's I to its W, for one microbatch: each linear layer's input and the
     gradient of its output, as the products read them."""
+    trained = training(model, unit)
     if unit.kind in OUTSIDE:
-        return OUTSIDE[unit.kind].weight_bytes(model, cut)
-    return STYLES[model.trunk.block].weight_bytes(model.trunk, unit, cut)
+        return OUTSIDE[unit.kind].weight_bytes(model, cut, trained)
+    return STYLES[model.trunk.block].weight_bytes(model.trunk, unit, cut, trained)
 
 
 def transient_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> int:
@@ -144,7 +180,10 @@ def transient_bytes(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> int:
 
 def working_bytes(model: ModelSpec, unit: Unit, cut: Cut) -> int:
     """Most bytes of activation gradients that are alive at once inside the unit's backward."""
-    return working.working_bytes(model, unit, cut, gated=getattr(STYLES.get(model.trunk.block), "gated", False))
+    trained = training(model, unit)
+    if not trained.runs:
+        return 0
+    return working.working_bytes(model, unit, cut, getattr(STYLES.get(model.trunk.block), "gated", False), trained)
 
 
 def boundary_bytes(model: ModelSpec, cut: Cut, unit: Unit | None = None) -> int:
@@ -163,9 +202,10 @@ def vectors_enter(model: ModelSpec) -> int:
     return next((place for place, unit in enumerate(units(model)) if unit.kind == "interaction"), 0)
 
 
-def num_parameters(model: ModelSpec) -> int:
-    """Dense parameters of the whole model; sparse tables are counted by `model/tables.py`."""
-    return sum(parameter.count for unit in units(model) for parameter in parameters(model, unit))
+def num_parameters(model: ModelSpec, *, trained: bool = False) -> int:
+    """Dense parameters of the whole model; sparse tables are counted by `model/tables.py`. trained: frozen ones not."""
+    found = (parameter for unit in units(model) for parameter in parameters(model, unit))
+    return sum(parameter.count for parameter in found if not (trained and parameter.frozen))
 
 
 @lru_cache(maxsize=256)

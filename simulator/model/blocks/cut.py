@@ -37,11 +37,13 @@ class Parameter:
 
     column: output features, the first dimension (Megatron-LM's ColumnParallelLinear; torch keeps weights as
     [out, in]). row: input features, the second. vocab: rows of an embedding. none: every tensor rank holds all of it.
+    frozen: it is not trained, so that it has neither gradient nor optimizer states.
     """
 
     name: str
     shape: tuple[int, ...]
     axis: str = "none"
+    frozen: bool = False
 
     @property
     def count(self) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from simulator.model.blocks import embedding
+from simulator.model.blocks.adapter import WHOLE, Training
 from simulator.model.blocks.cut import Cut, Parameter
 from simulator.model.blocks.kernels import batched_gemm, gemm, memory_bound, weight_gradient
 from simulator.model.spec import ModelSpec
@@ -54,18 +55,18 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     return (*_casts(model, cut), joined, *_KINDS[model.dense.interaction].forward(model, cut))
 
 
-def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
+def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
     """The interaction's gradients; each table's leave in a tensor of their own (reads, writes)."""
     parted = memory_bound("copy", cut.tokens * sum(table.dim for table in model.tables), 2 * cut.bytes, cut)
     return (*_KINDS[model.dense.interaction].backward(model, cut), parted, *_casts(model, cut))
 
 
-def kept_bytes(model: ModelSpec, cut: Cut) -> int:
+def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """What the interaction's backward reads; its output is the top MLP's to keep."""
     return cut.bytes * cut.tokens * _KINDS[model.dense.interaction].kept(model)
 
 
-def weight_bytes(model: ModelSpec, cut: Cut) -> int:
+def weight_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """Input and output gradient of both products of every cross layer."""
     if model.dense.interaction != "dcn_v2":
         return 0

@@ -7,6 +7,7 @@ a gradient in every row at every step, so it is trained as a token embedding; ot
 
 from __future__ import annotations
 
+from simulator.model.blocks.adapter import WHOLE, Training
 from simulator.model.blocks.attention import DROPOUT_MASK_BYTES
 from simulator.model.blocks.cut import Cut, Parameter
 from simulator.model.blocks.head import is_tied
@@ -83,18 +84,22 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
+def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
+    """Of frozen weights: the gradients of looked-up vectors, where tables are trained."""
     trunk, size, steps = model.trunk, cut.bytes, []
+    if not trained.passes:
+        return ()
     elements = cut.shard_tokens * trunk.hidden
     if trunk.block in DROPOUT:  # reads the gradient and the mask, writes
         steps.append(memory_bound("elementwise", elements, 2 * size + DROPOUT_MASK_BYTES, cut))
     if trunk.block == "bert":  # reads dY and X, writes dX; reads both again for the weights' gradient
-        steps.append(memory_bound("layernorm", elements, 5 * size, cut))
-    if trunk.block in LEARNED_POSITIONS:  # the positions' gradient is a sum over samples: reads the gradient
+        steps.append(memory_bound("layernorm", elements, (3 if trained.frozen else 5) * size, cut))
+    if trunk.block in LEARNED_POSITIONS and not trained.frozen:
+        # the positions' gradient is a sum over samples: reads the gradient
         steps.append(memory_bound("elementwise", elements, size, cut))
     for _ in _pooled(model):  # summed over the positions of each sample: reads the gradient
         steps.append(memory_bound("elementwise", elements, size, cut))
-    token = token_table(model)
+    token = None if trained.frozen else token_table(model)
     if cut.sequence_parallel and token:  # the embedding's shards hold rows, not positions
         steps += tensor_collective("all_gather", cut.tokens * token[1] * size, cut)
     for table in sparse_tables(model):
@@ -102,7 +107,8 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     for table in _projected(model):
         rows = _vectors(table, cut)
         steps.append(gemm(rows, table.dim, trunk.hidden, cut))
-        steps += weight_gradient(trunk.hidden, table.dim, rows, cut)
+        if not trained.frozen:
+            steps += weight_gradient(trunk.hidden, table.dim, rows, cut)
     if token:
         width, rows = cut.tokens * token[1], cut.share(token[0])
         # torch makes a dense gradient: zeroed, each position added to its row (reads the gradient, reads and writes the
@@ -115,18 +121,24 @@ def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def kept_bytes(model: ModelSpec, cut: Cut) -> int:
+def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """Dropout's mask, the ids, and the item vectors that a projection reads; the output is the next unit's to keep."""
+    if not trained.passes:
+        return 0
     kept = cut.shard_tokens * model.trunk.hidden * DROPOUT_MASK_BYTES if model.trunk.block in DROPOUT else 0
     if model.trunk.block == "bert":
         kept += cut.shard_tokens * model.trunk.hidden * cut.bytes  # the norm's input
+    if trained.frozen:
+        return kept
     if token_table(model):
         kept += cut.tokens * ID_BYTES
     return kept + sum(_vectors(table, cut) * table.dim * cut.bytes for table in _projected(model))
 
 
-def weight_bytes(model: ModelSpec, cut: Cut) -> int:
+def weight_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """The vectors that projections read, and the gradient of their sum. Rows and positions are done with in I."""
+    if trained.frozen:
+        return 0
     held = sum(_vectors(table, cut) * table.dim for table in _projected(model))
     return cut.bytes * (
         held + max((_vectors(table, cut) for table in _projected(model)), default=0) * model.trunk.hidden

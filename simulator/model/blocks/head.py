@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from simulator.model.blocks import dlrm_interaction, mlp
+from simulator.model.blocks.adapter import WHOLE, Training
 from simulator.model.blocks.cut import Cut, Parameter
 from simulator.model.blocks.kernels import (
     batched_gemm,
@@ -59,7 +60,9 @@ def is_tied(model: ModelSpec) -> bool:
 def tied_parameter(model: ModelSpec) -> Parameter | None:
     """The embedding that first and last stage share; each holds a copy and their gradients are added."""
     rows = output_rows(model)
-    return Parameter("embedding.tokens.weight", rows, "vocab") if rows and is_tied(model) else None
+    if not rows or not is_tied(model):
+        return None
+    return Parameter("embedding.tokens.weight", rows, "vocab", frozen=model.adapter is not None)
 
 
 def parameters(model: ModelSpec) -> tuple[Parameter, ...]:
@@ -109,42 +112,51 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def backward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
-    trunk, steps = model.trunk, []
+def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
+    """Of frozen weights: input gradients alone."""
+    trunk, steps, whole = model.trunk, [], not trained.frozen
     tokens, elements = cut.shard_tokens, cut.shard_tokens * trunk.hidden
     if rows := output_rows(model):
         # eager: scales the fp32 probabilities in place (read, write), casts them down. fused: the forward pass has
         # left the gradient in place of the logits; it is scaled once (read, write)
         each = 3 * LOSS_BYTES + cut.bytes if trunk.block in EAGER_LOSS else 2 * cut.bytes
         steps.append(memory_bound(_loss_op(model, cut), cut.tokens * cut.share(rows[0]), each, cut))
-        steps += column_backward(rows[1], rows[0], cut, bias=trunk.block == "bert")
+        steps += column_backward(rows[1], rows[0], cut, bias=trunk.block == "bert", trained=whole)
     elif model.head.table is not None:
         scored, width = 1 + model.head.negatives, model.table(model.head.table).dim
         steps += [_loss(cut, tokens * scored),
                   batched_gemm(tokens, 1, width, scored, cut),  # gradient of the trunk's output
                   batched_gemm(tokens, scored, width, 1, cut)]  # gradient of the rows  # fmt: skip
     else:
-        steps += mlp.backward(mlp_widths(model), tokens, cut, fused=_fused(model, cut))
+        steps += mlp.backward(mlp_widths(model), tokens, cut, fused=_fused(model, cut), trained=whole)
     if _out_width(model) != trunk.hidden:
-        steps += _replicated_backward(tokens, _out_width(model), trunk.hidden, cut)
+        steps += _replicated_backward(tokens, _out_width(model), trunk.hidden, cut, trained=whole)
     if trunk.block == "bert" and output_rows(model):
-        steps += [memory_bound("layernorm", elements, 5 * cut.bytes, cut),
+        steps += [memory_bound("layernorm", elements, (5 if whole else 3) * cut.bytes, cut),
                   memory_bound("elementwise", elements, 3 * cut.bytes, cut),
-                  *_replicated_backward(tokens, trunk.hidden, trunk.hidden, cut)]  # fmt: skip
+                  *_replicated_backward(tokens, trunk.hidden, trunk.hidden, cut, trained=whole)]  # fmt: skip
     if trunk.block in STACK_NORM:
-        steps.append(norm_backward(elements, trunk.hidden, cut))
+        steps.append(norm_backward(elements, trunk.hidden, cut, trained=whole))
     elif trunk.block in FINAL_NORM:
-        steps.append(memory_bound("layernorm", elements, NORM_BACKWARD[trunk.block] * cut.bytes, cut))
+        passes = NORM_BACKWARD[trunk.block] if whole else 3
+        steps.append(memory_bound("layernorm", elements, passes * cut.bytes, cut))
     return tuple(steps)
 
 
-def kept_bytes(model: ModelSpec, cut: Cut) -> int:
-    """The norm's input, the GEMM's input and the fp32 probabilities: 4 sbh (1 + v/h) / t (arXiv 2205.05198)."""
-    trunk, tokens = model.trunk, cut.shard_tokens
-    kept = cut.bytes * tokens * in_width(model) * (2 if trunk.block in FINAL_NORM else 1)
+def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
+    """The norm's input, the GEMM's input and the fp32 probabilities: 4 sbh (1 + v/h) / t (arXiv 2205.05198).
+
+    A frozen GEMM's input is not kept for it; the rows of a table are trained, and so the vectors that score them kept.
+    """
+    trunk, tokens, whole = model.trunk, cut.shard_tokens, not trained.frozen
+    projected = _out_width(model) != trunk.hidden
+    scores = model.head.table is not None and not output_rows(model)
+    read = whole or (scores and not projected)  # the trunk's output, behind its norm
+    kept = cut.bytes * tokens * in_width(model) * ((trunk.block in FINAL_NORM) + read)
     if trunk.block == "bert" and output_rows(model):
-        kept += 3 * cut.bytes * tokens * trunk.hidden  # of the transform: GELU's input, the norm's, the GEMM's
-    if _out_width(model) != trunk.hidden:
+        # of the transform: GELU's input, the norm's, the GEMM's
+        kept += (3 if whole else 2) * cut.bytes * tokens * trunk.hidden
+    if projected and (whole or scores):
         kept += cut.bytes * tokens * _out_width(model)
     if rows := output_rows(model):
         each = LOSS_BYTES if trunk.block in EAGER_LOSS or cut.separate_kernels else cut.bytes
@@ -155,8 +167,10 @@ def kept_bytes(model: ModelSpec, cut: Cut) -> int:
     return kept + mlp.kept_bytes(mlp_widths(model), tokens, cut)  # the last output is the logits
 
 
-def weight_bytes(model: ModelSpec, cut: Cut) -> int:
+def weight_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """Input and output gradient of every linear layer of the head, whole ones on this rank's share of positions."""
+    if trained.frozen:
+        return 0
     trunk, tokens, held = model.trunk, cut.shard_tokens, 0
     if rows := output_rows(model):
         held += column_weight_bytes(rows[1], rows[0], cut)
@@ -189,10 +203,10 @@ def _fused(model: ModelSpec, cut: Cut) -> bool:
     return model.is_dlrm and cut.fused_mlp
 
 
-def _replicated_backward(tokens: int, width: int, before: int, cut: Cut) -> tuple[Step, ...]:
+def _replicated_backward(tokens: int, width: int, before: int, cut: Cut, *, trained: bool) -> tuple[Step, ...]:
     """Bias gradient, input gradient and weight gradient of a linear layer that every tensor rank holds whole."""
     whole = replace(cut, tensor=1, sequence_parallel=False, context=1, batch=1, seq=tokens, lengths=())
-    return column_backward(before, width, whole)
+    return column_backward(before, width, whole, trained=trained)
 
 
 def _cross_entropy_forward(model: ModelSpec, cut: Cut, tokens: int, columns: int) -> tuple[Step, ...]:

@@ -8,11 +8,11 @@ Samples are jagged: padding does no work. Attention counts the causal half of 4 
 
 from __future__ import annotations
 
-from simulator.model.blocks import context
-from simulator.model.blocks.attention import product_flops
-from simulator.model.blocks.cut import Cut, Parameter, Unit
-from simulator.model.blocks.kernels import memory_bound, tensor_collective
-from simulator.model.blocks.linear import (
+from simulator.model.blocks import adapter, context
+from simulator.model.blocks.adapter import (
+    WHOLE,
+    Parts,
+    Training,
     column_backward,
     column_forward,
     column_weight_bytes,
@@ -20,6 +20,9 @@ from simulator.model.blocks.linear import (
     row_forward,
     row_weight_bytes,
 )
+from simulator.model.blocks.attention import product_flops
+from simulator.model.blocks.cut import Cut, Parameter, Unit
+from simulator.model.blocks.kernels import memory_bound, tensor_collective
 from simulator.model.spec import Trunk
 from simulator.model.work import Kernel, Step
 
@@ -31,6 +34,12 @@ STATISTICS_BYTES = 8
 
 class Hstu:
     """The family's rules; stateless, with the same methods as `transformer.Style`."""
+
+    kinds = ("hstu",)
+
+    def parts(self, trunk: Trunk, kind: str) -> Parts:
+        """The matrices that the one GEMM joins."""
+        return tuple((part, trunk.query_width) for part in ("u", "v", "q", "k"))
 
     def parameters(self, trunk: Trunk, unit: Unit) -> tuple[Parameter, ...]:
         width, hidden, prefix = trunk.query_width, trunk.hidden, unit.name
@@ -44,65 +53,83 @@ class Hstu:
             Parameter(f"{prefix}.proj.weight", (hidden, width), "row"),
         )
 
-    def forward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def forward(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         size, outside = cut.bytes, cut.shard_tokens * trunk.hidden
         inside = cut.tokens * cut.share(trunk.query_width)
         core = context.forward(trunk, cut, lambda own: _attention_forward(trunk, own), weighted=False)
         return (
             memory_bound("layernorm", outside, 2 * size, cut),
-            *column_forward(trunk.hidden, PARTS * trunk.query_width, cut),
+            *column_forward(trunk.hidden, PARTS * trunk.query_width, cut, trained),
             memory_bound("elementwise", PARTS * inside, 2 * size, cut),  # SiLU: reads, writes
             *core,
             *tensor_collective("all_reduce", STATISTICS_BYTES * cut.tokens, cut),
             memory_bound("layernorm", inside, 3 * size, cut),  # norm times U: reads both, writes
-            *row_forward(trunk.query_width, trunk.hidden, cut),
+            *row_forward(trunk.query_width, trunk.hidden, cut, trained),
             memory_bound("elementwise", outside, 3 * size, cut),  # residual: reads two, writes one
         )
 
-    def backward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def backward(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
+        """As far down as somebody asks for a gradient."""
         size, outside = cut.bytes, cut.shard_tokens * trunk.hidden
         inside = cut.tokens * cut.share(trunk.query_width)
-        core = context.backward(trunk, cut, lambda own: _attention_backward(trunk, own))
-        return (
-            *row_backward(trunk.query_width, trunk.hidden, cut),
-            *tensor_collective("all_reduce", STATISTICS_BYTES * cut.tokens, cut),
-            memory_bound("layernorm", inside, 5 * size, cut),  # reads dY, the attention's output, U; writes two
-            *core,
-            # SiLU of all four parts: reads the gradient and the GEMM's output, writes into one tensor
-            memory_bound("elementwise", PARTS * inside, 3 * size, cut),
-            *column_backward(trunk.hidden, PARTS * trunk.query_width, cut),
-            memory_bound("layernorm", outside, 5 * size, cut),  # dX, then the weights' gradient in a second kernel
-            memory_bound("elementwise", outside, 3 * size, cut),  # the residual path's gradient is added
-        )
+        steps = list(row_backward(trunk.query_width, trunk.hidden, cut, trained))
+        if trained.inner:
+            steps += (
+                *tensor_collective("all_reduce", STATISTICS_BYTES * cut.tokens, cut),
+                memory_bound("layernorm", inside, 5 * size, cut),  # reads dY, the attention's output, U; writes two
+                *context.backward(trunk, cut, lambda own: _attention_backward(trunk, own)),
+                # SiLU of all four parts: reads the gradient and the GEMM's output, writes into one tensor
+                memory_bound("elementwise", PARTS * inside, 3 * size, cut),
+            )
+        steps += column_backward(trunk.hidden, PARTS * trunk.query_width, cut, True, trained)
+        if trained.passes:
+            passes = 3 if trained.frozen else 5  # dX, then the weights' gradient in a second kernel
+            steps += (
+                memory_bound("layernorm", outside, passes * size, cut),
+                memory_bound("elementwise", outside, 3 * size, cut),  # the residual path's gradient is added
+            )
+        return tuple(steps)
 
-    def core(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def core(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """The attention kernel keeps nothing of size s^2: selective recomputation has nothing to do."""
         return ()
 
-    def cheap(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def cheap(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """Both norms, the second times U, and SiLU. The second norm's sums, two numbers a position, are kept."""
         size, inside = cut.bytes, cut.tokens * cut.share(trunk.query_width)
-        return (
-            memory_bound("layernorm", cut.shard_tokens * trunk.hidden, 2 * size, cut),
-            memory_bound("elementwise", PARTS * inside, 2 * size, cut),
-            memory_bound("layernorm", inside, 3 * size, cut),
-        )
+        steps = []
+        if trained.keeps_input:
+            steps.append(memory_bound("layernorm", cut.shard_tokens * trunk.hidden, 2 * size, cut))
+        if trained.inner:
+            steps.append(memory_bound("elementwise", PARTS * inside, 2 * size, cut))
+        if trained.keeps_inner:
+            steps.append(memory_bound("layernorm", inside, 3 * size, cut))
+        return tuple(steps)
 
-    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none") -> int:
+    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none", trained: Training = WHOLE) -> int:
         """Norm's input, output; the GEMM's output and its SiLU (four parts each); attention's output, proj's input;
         over a context group what was exchanged. selective_op: the unit's input, the GEMM's output and the attention's,
-        and what was exchanged.
+        and what was exchanged. Where matrices are frozen, what only their gradients read is not kept.
         """
-        inside = cut.tokens * cut.share(trunk.query_width)
-        exchanged = context.copied_elements(trunk, cut) if cut.context > 1 else 0
-        if mode == "selective_op":
-            return cut.bytes * (cut.shard_tokens * trunk.hidden + (PARTS + 1) * inside + exchanged)
-        return cut.bytes * (2 * cut.shard_tokens * trunk.hidden + (2 * PARTS + 2) * inside + exchanged)
+        inside, again = cut.tokens * cut.share(trunk.query_width), mode == "selective_op"
+        elements = (
+            cut.shard_tokens
+            * trunk.hidden
+            * ((trained.passes or (again and trained.keeps_input)) + (trained.keeps_input and not again))
+        )
+        if trained.inner:
+            elements += inside * (PARTS + 1 + (0 if again else PARTS + trained.keeps_inner))
+            elements += context.copied_elements(trunk, cut) if cut.context > 1 else 0
+        elif trained.row:  # made again from the attention's output and U
+            elements += inside * (2 if again else 1)
+        return cut.bytes * elements + adapter.kept_bytes(cut, trained)
 
-    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:
+    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> int:
         """Bytes from I to W: inputs and output gradients of both linear layers."""
         width = trunk.query_width
-        return column_weight_bytes(trunk.hidden, PARTS * width, cut) + row_weight_bytes(width, trunk.hidden, cut)
+        return column_weight_bytes(trunk.hidden, PARTS * width, cut, trained) + row_weight_bytes(
+            width, trunk.hidden, cut, trained
+        )
 
 
 def _attention_forward(trunk: Trunk, cut: Cut) -> tuple[Kernel, ...]:

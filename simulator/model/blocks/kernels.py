@@ -46,9 +46,9 @@ def norm_forward(elements: int, width: int, cut: Cut, passes: int = 2) -> Kernel
     return memory_bound("layernorm", elements, passes * cut.bytes, cut)
 
 
-def norm_backward(elements: int, width: int, cut: Cut) -> Kernel:
+def norm_backward(elements: int, width: int, cut: Cut, *, trained: bool = True) -> Kernel:
     """Reads dY and X, writes dX: 3 passes; where the weights' gradient is a kernel of its own, dY and X once more."""
-    return norm_forward(elements, width, cut, 3 if cut.norm == "persistent" else 5)
+    return norm_forward(elements, width, cut, 3 if cut.norm == "persistent" or not trained else 5)
 
 
 def accumulate(count: int, cut: Cut) -> tuple[Kernel, ...]:

@@ -37,9 +37,17 @@ def column_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
     return (*steps, gemm(cut.tokens, cut.share(out_width), in_width, cut))
 
 
-def column_backward(in_width: int, out_width: int, cut: Cut, bias: bool = True) -> tuple[Step, ...]:
-    """Input gradient [tokens, in] = dY A^T, weight gradient [out, in] = dY^T X, bias gradient by a read of dY."""
+def column_backward(
+    in_width: int, out_width: int, cut: Cut, bias: bool = True, *, trained: bool = True
+) -> tuple[Step, ...]:
+    """Input gradient [tokens, in] = dY A^T, weight gradient [out, in] = dY^T X, bias gradient by a read of dY.
+
+    trained False: the input gradient alone, whose reduction nothing runs beside (Megatron-core's
+    LinearWithFrozenWeight).
+    """
     tokens, out, size = cut.tokens, cut.share(out_width), cut.tokens * in_width * cut.bytes
+    if not trained:
+        return (gemm(tokens, in_width, out, cut), *tensor_collective(_reduction(cut), size, cut))
     overlapped = cut.tensor > 1 and (cut.async_reduction or cut.sequence_parallel)
     steps: list[Step] = []
     if bias:  # sum over positions: reads dY once
@@ -72,18 +80,24 @@ def row_forward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
     )
 
 
-def row_backward(in_width: int, out_width: int, cut: Cut) -> tuple[Step, ...]:
+def row_backward(
+    in_width: int, out_width: int, cut: Cut, *, trained: bool = True, passes: bool = True
+) -> tuple[Step, ...]:
     """Under sequence parallelism dY's positions are gathered first, exposed; then both GEMMs are local.
 
-    The bias of a row-parallel layer is added after the reduction; its gradient belongs to that kernel.
+    The bias of a row-parallel layer is added after the reduction; its gradient belongs to that kernel. trained: whether
+    there is a weight gradient; passes: whether there is an input gradient.
     """
     tokens, width = cut.tokens, cut.share(in_width)
+    of_weight = weight_gradient(out_width, width, tokens, cut) if trained else ()
     steps: list[Step] = []
     if cut.splits_collectives:
-        return (*_beside_rows(width, out_width, cut), *weight_gradient(out_width, width, tokens, cut))
+        return (*_beside_rows(width, out_width, cut), *of_weight)
     if cut.sequence_parallel:
         steps += tensor_collective("all_gather", tokens * out_width * cut.bytes, cut)
-    return (*steps, gemm(tokens, width, out_width, cut), *weight_gradient(out_width, width, tokens, cut))
+    if passes:
+        steps.append(gemm(tokens, width, out_width, cut))
+    return (*steps, *of_weight)
 
 
 def output_pieces(width: int) -> tuple[int, ...]:

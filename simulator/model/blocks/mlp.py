@@ -37,10 +37,13 @@ def forward(widths: Widths, rows: int, cut: Cut, *, fused: bool) -> tuple[Step, 
     return tuple(steps)
 
 
-def backward(widths: Widths, rows: int, cut: Cut, *, fused: bool, to_input: bool = True) -> tuple[Step, ...]:
+def backward(
+    widths: Widths, rows: int, cut: Cut, *, fused: bool, to_input: bool = True, trained: bool = True
+) -> tuple[Step, ...]:
     """The activation's gradient, the bias's, the input's and the weight's of each layer, last layer first.
 
-    to_input: False where the input is data, of which nobody wants the gradient.
+    to_input: False where the input is data, of which nobody wants the gradient. trained: False where weights are
+    frozen, and have none.
     """
     whole = replace(cut, tensor=1, sequence_parallel=False, context=1, batch=1, seq=rows, lengths=())
     steps: list[Step] = []
@@ -48,7 +51,7 @@ def backward(widths: Widths, rows: int, cut: Cut, *, fused: bool, to_input: bool
         # reads the gradient and the output, writes; fused: sums the bias gradient meanwhile
         steps.append(memory_bound("elementwise", rows * width, 3 * cut.bytes, cut))
         if place or to_input:
-            steps += column_backward(before, width, whole, bias=not fused)
+            steps += column_backward(before, width, whole, bias=not fused, trained=trained)
         else:
             if not fused:  # the bias gradient: reads the gradient
                 steps.append(memory_bound("elementwise", rows * width, cut.bytes, cut))

@@ -7,6 +7,7 @@ on. FLOPs are not known, so none are counted.
 
 from __future__ import annotations
 
+from simulator.model.blocks.adapter import WHOLE, Training
 from simulator.model.blocks.cut import Cut, Parameter, Unit
 from simulator.model.spec import ProfiledLayer, Trunk
 from simulator.model.work import Kernel, Step
@@ -23,16 +24,16 @@ class Profiled:
         count = _layer(trunk, unit).parameters
         return (Parameter(f"layers.{unit.layer}.weights", (count,)),) if count else ()
 
-    def forward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def forward(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         return _kernel(_layer(trunk, unit).forward_s, cut)
 
-    def backward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def backward(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         return _kernel(_layer(trunk, unit).backward_s, cut)
 
-    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none") -> int:
+    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none", trained: Training = WHOLE) -> int:
         return _layer(trunk, unit).activation_bytes
 
-    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:
+    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> int:
         """Its backward has no halves."""
         return 0
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.model.blocks import attention, context
-from simulator.model.blocks.cut import Cut, Parameter, Unit
-from simulator.model.blocks.kernels import memory_bound, norm_backward, norm_forward
-from simulator.model.blocks.linear import (
+from simulator.model.blocks import adapter, attention, context
+from simulator.model.blocks.adapter import (
+    WHOLE,
+    Parts,
+    Training,
     column_backward,
     column_forward,
     column_weight_bytes,
@@ -21,6 +22,8 @@ from simulator.model.blocks.linear import (
     row_forward,
     row_weight_bytes,
 )
+from simulator.model.blocks.cut import Cut, Parameter, Unit
+from simulator.model.blocks.kernels import memory_bound, norm_backward, norm_forward
 from simulator.model.spec import Trunk
 from simulator.model.work import Kernel, Step
 
@@ -47,15 +50,22 @@ class Style:
     relu: bool = False
     norm_behind: bool = False
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of the units of a layer."""
+        return "attention", "mlp"
+
+    def parts(self, trunk: Trunk, kind: str) -> Parts:
+        """The matrices that the column-parallel product of a unit joins."""
+        if kind == "attention":
+            return ("q", trunk.query_width), ("k", trunk.kv_width), ("v", trunk.kv_width)
+        return (("gate", trunk.ffn), ("up", trunk.ffn)) if self.gated else (("up", trunk.ffn),)
+
     def parameters(self, trunk: Trunk, unit: Unit) -> tuple[Parameter, ...]:
         """Weights of an attention or an mlp unit, the norm in front of it (or behind it) included."""
         hidden, prefix = trunk.hidden, unit.name
-        if unit.kind == "attention":
-            out, into = trunk.query_width + 2 * trunk.kv_width, trunk.query_width
-            first, second = "qkv", "proj"
-        else:
-            out, into = (2 if self.gated else 1) * trunk.ffn, trunk.ffn
-            first, second = "fc1", "fc2"
+        out, into = self._widths(trunk, unit)
+        first, second = ("qkv", "proj") if unit.kind == "attention" else ("fc1", "fc2")
         found = [Parameter(f"{prefix}.norm.{part}", (hidden,)) for part in ("weight", "bias")[: self.norm_parameters]]
         found.append(Parameter(f"{prefix}.{first}.weight", (out, hidden), "column"))
         if self.bias:
@@ -65,107 +75,129 @@ class Style:
             found.append(Parameter(f"{prefix}.{second}.bias", (hidden,)))
         return tuple(found)
 
-    def forward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def forward(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
+        out, into = self._widths(trunk, unit)
         steps = [self.norm_forward(trunk, cut)]
+        steps += column_forward(trunk.hidden, out, cut, trained)
         if unit.kind == "attention":
-            steps += column_forward(trunk.hidden, trunk.query_width + 2 * trunk.kv_width, cut)
             steps += self._rotary(trunk, cut)
             steps += attention.core_forward(trunk, cut, self.dropout)
-            steps += row_forward(trunk.query_width, trunk.hidden, cut)
         else:
-            steps += column_forward(trunk.hidden, (2 if self.gated else 1) * trunk.ffn, cut)
             # gated: reads gate and up, writes; else reads and writes, the bias in the same kernel
             steps.append(self._activation(trunk, cut, 3 if self.gated else 2))
-            steps += row_forward(trunk.ffn, trunk.hidden, cut)
+        steps += row_forward(into, trunk.hidden, cut, trained)
         # (bias +) (dropout +) residual in one kernel: reads both summands, writes the sum and dropout's mask
         steps.append(self._residual(trunk, cut, 3))
         return tuple(steps)
 
-    def backward(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def backward(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
+        """As far down as somebody asks for a gradient."""
+        if not trained.runs:
+            return ()
         steps: list[Step] = []
-        elements = cut.shard_tokens * trunk.hidden
+        elements, (out, into) = cut.shard_tokens * trunk.hidden, self._widths(trunk, unit)
         if self.dropout:  # reads the gradient and the mask, writes the branch's gradient
             steps.append(self._residual(trunk, cut, 2))
-        if self.bias:  # gradient of the row-parallel bias: reads the branch's gradient
+        if self.bias and not trained.frozen:  # gradient of the row-parallel bias: reads the branch's gradient
             steps.append(memory_bound("elementwise", elements, cut.bytes, cut))
-        if unit.kind == "attention":
-            width = trunk.query_width + 2 * trunk.kv_width
-            steps += row_backward(trunk.query_width, trunk.hidden, cut)
+        steps += row_backward(into, trunk.hidden, cut, trained)
+        if trained.inner and unit.kind == "attention":
             steps += attention.core_backward(trunk, cut, self.dropout)
             steps += self._rotary(trunk, cut)
             # dQ, dK, dV are joined into one tensor: read and write
-            steps.append(memory_bound("copy", cut.tokens * cut.share(width), 2 * cut.bytes, cut))
-            steps += column_backward(trunk.hidden, width, cut, self.bias)
-        else:
-            steps += row_backward(trunk.ffn, trunk.hidden, cut)
+            steps.append(memory_bound("copy", cut.tokens * cut.share(out), 2 * cut.bytes, cut))
+        elif trained.inner:
             # gated: reads dY, gate, up; writes both gradients. else reads dY and the input, writes
             steps.append(self._activation(trunk, cut, 5 if self.gated else 3))
-            steps += column_backward(trunk.hidden, (2 if self.gated else 1) * trunk.ffn, cut, self.bias)
-        if self.norm_backward is None:
-            steps.append(norm_backward(elements, trunk.hidden, cut))
-        else:
-            steps.append(memory_bound("layernorm", elements, self.norm_backward * cut.bytes, cut))
-        # the gradients of the branch and of the residual path are added: reads two, writes one
-        steps.append(memory_bound("elementwise", elements, 3 * cut.bytes, cut))
+        steps += column_backward(trunk.hidden, out, cut, self.bias, trained)
+        if trained.passes or self.norm_behind:
+            steps.append(self._norm_backward(trunk, cut, trained))
+        if trained.passes:  # the gradients of the branch and of the residual path are added: reads two, writes one
+            steps.append(memory_bound("elementwise", elements, 3 * cut.bytes, cut))
         return tuple(steps)
 
-    def core(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def core(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """What selective recomputation runs again; a flash kernel recomputes on its own, so nothing then."""
-        if unit.kind != "attention" or cut.attention == "flash":
+        if unit.kind != "attention" or cut.attention == "flash" or not trained.inner:
             return ()
         return attention.core_again(trunk, cut, self.dropout)
 
-    def cheap(self, trunk: Trunk, unit: Unit, cut: Cut) -> tuple[Step, ...]:
+    def cheap(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """What selective_op runs again: norm, rotary positions, activation and an unfused core. A norm behind the
         residual would need the branch's product; a ReLU's backward keeps nothing but what the next product reads. What
         goes to other ranks of a context group is kept as it was sent or came: nothing is turned again."""
-        steps: list[Step] = [] if self.norm_behind else [self.norm_forward(trunk, cut)]
-        if unit.kind == "attention":
+        steps: list[Step] = []
+        if trained.keeps_input and not self.norm_behind:
+            steps.append(self.norm_forward(trunk, cut))
+        if unit.kind == "attention" and trained.inner:
             turned = self._rotary(trunk, cut) if cut.context == 1 else ()
             steps += (*turned, *self.core(trunk, unit, cut))
-        elif not self.relu:
+        elif unit.kind == "mlp" and trained.keeps_inner and not self.relu:
             steps.append(self._activation(trunk, cut, 3 if self.gated else 2))
         return tuple(steps)
 
-    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none") -> int:
+    def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none", trained: Training = WHOLE) -> int:
         """Bytes from forward to backward (arXiv 2205.05198 section 4): sbh(10 + 24/t + 5as/ht) a GPT layer at e = 2.
 
-        Kept: the norm's input and output, dropout's mask (1/t of them under sequence parallelism); attention: Q, K, V
-        and the output projection's input; mlp: the activation's input and output; mode none: the s^2 matrices. Q and K
-        that were turned stand beside the QKV product: V is a view of it, so that none of it can go. ReLU's backward
-        reads its output alone. Unfused, SiLU of the gate is a tensor of its own. selective_op keeps what `cheap` starts
-        from: the unit's input, its products (over a context group what they were sent as), masks, the core's output.
+        Kept: the norm's input and output, dropout's mask (1/t of them under sequence parallelism), what the branch
+        keeps. Where matrices are frozen, nobody needs what only their gradients read: the norm's output, the output
+        projection's input (a flash kernel needs it too), the activation's output.
         """
-        size, tokens, cheap = cut.bytes, cut.tokens, mode == "selective_op"
-        query, key = cut.share(trunk.query_width), cut.share(trunk.kv_width)
-        norms = 1 if cheap and not self.norm_behind else 2
-        outside = cut.shard_tokens * trunk.hidden * (norms * size + (MASK if self.dropout else 0))
-        if unit.kind == "attention":
-            turned = query + key if self.rotary and cut.attention == "flash" and not cheap else 0
-            held = 2 * (query + key) + turned
-            if cut.is_ring:  # K and V are joined; Q is a tensor of its own where it is turned
-                held = 2 * query + (0 if self.rotary else 2 * key)
-            elif cut.context > 1:  # Q, K and V are kept as they came; a flash kernel keeps its output before it leaves
-                held = 2 * query if cut.attention == "flash" else query
-            inside = size * tokens * held
+        if not trained.runs:
+            return 0
+        norm = trained.passes or self.norm_behind  # its backward reads its input; selective_op runs it again from that
+        output = trained.keeps_input and (mode != "selective_op" or self.norm_behind)
+        source = mode == "selective_op" and trained.keeps_input
+        each = cut.bytes * ((norm or source) + output) + (MASK if self.dropout else 0)
+        inside = self._attention_elements if unit.kind == "attention" else self._mlp_elements
+        kept = cut.shard_tokens * trunk.hidden * each + cut.bytes * cut.tokens * inside(trunk, cut, mode, trained)
+        if unit.kind == "attention" and trained.inner:
             if cut.context > 1:
-                inside += size * context.copied_elements(trunk, cut)
+                kept += cut.bytes * context.copied_elements(trunk, cut)
             if mode == "none" or cut.attention == "flash":
-                inside += attention.core_bytes(trunk, cut, self.dropout)
-        else:
-            widths = (4 if cut.separate_kernels else 3) if self.gated else 1 if self.relu else 2
-            if cheap:
-                widths = 2 if self.gated else 1
-            inside = size * tokens * cut.share(trunk.ffn) * widths
-        return outside + inside
+                kept += attention.core_bytes(trunk, cut, self.dropout)
+        return kept + adapter.kept_bytes(cut, trained)
 
-    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut) -> int:
-        """Bytes from I to W: inputs and output gradients of both linear layers."""
-        if unit.kind == "attention":
-            width, inner = trunk.query_width + 2 * trunk.kv_width, trunk.query_width
+    def _attention_elements(self, trunk: Trunk, cut: Cut, mode: str, trained: Training) -> int:
+        """Of each position: Q, K, V and the output projection's input.
+
+        Q and K that were turned stand beside the QKV product: V is a view of it, so that none of it can go.
+        selective_op keeps the product, or what other ranks of a context group were sent.
+        """
+        query, key = cut.share(trunk.query_width), cut.share(trunk.kv_width)
+        output = query if cut.attention == "flash" or trained.keeps_inner else 0
+        if not trained.inner:
+            return query if trained.row else 0
+        if cut.is_ring:  # K and V are joined; Q is a tensor of its own where it is turned
+            return query + output + (0 if self.rotary else 2 * key)
+        if cut.context > 1:  # Q, K and V are kept as they came; a flash kernel keeps its output before it leaves
+            return (query if cut.attention == "flash" else 0) + (query if trained.keeps_inner else 0)
+        turned = query + key if self.rotary and cut.attention == "flash" and mode != "selective_op" else 0
+        return query + 2 * key + output + turned
+
+    def _mlp_elements(self, trunk: Trunk, cut: Cut, mode: str, trained: Training) -> int:
+        """Of each position: the activation's input and output; selective_op keeps what it is made of again.
+
+        ReLU's backward reads its output alone. Unfused, SiLU of the gate is a tensor of its own.
+        """
+        read = 2 if self.gated else 1
+        if not trained.inner:
+            widths = 1 if mode != "selective_op" or self.relu else read
+        elif self.relu or mode == "selective_op":
+            widths = read
         else:
-            width, inner = (2 if self.gated else 1) * trunk.ffn, trunk.ffn
-        return column_weight_bytes(trunk.hidden, width, cut) + row_weight_bytes(inner, trunk.hidden, cut)
+            widths = read + (self.gated and cut.separate_kernels) + trained.keeps_inner
+        return cut.share(trunk.ffn) * widths
+
+    def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> int:
+        """Bytes from I to W: inputs and output gradients of both linear layers."""
+        out, into = self._widths(trunk, unit)
+        return column_weight_bytes(trunk.hidden, out, cut, trained) + row_weight_bytes(into, trunk.hidden, cut, trained)
+
+    def _widths(self, trunk: Trunk, unit: Unit) -> tuple[int, int]:
+        """Of the column-parallel product's output and of the row-parallel one's input."""
+        out = sum(width for _, width in self.parts(trunk, unit.kind))
+        return out, trunk.query_width if unit.kind == "attention" else trunk.ffn
 
     def norm_forward(self, trunk: Trunk, cut: Cut) -> Kernel:
         """Reads and writes each element of its share of positions."""
@@ -173,6 +205,13 @@ class Style:
         if self.norm_backward is None:
             return norm_forward(elements, trunk.hidden, cut)
         return memory_bound("layernorm", elements, 2 * cut.bytes, cut)
+
+    def _norm_backward(self, trunk: Trunk, cut: Cut, trained: Training) -> Kernel:
+        elements = cut.shard_tokens * trunk.hidden
+        if self.norm_backward is None:
+            return norm_backward(elements, trunk.hidden, cut, trained=not trained.frozen)
+        passes = 3 if trained.frozen else self.norm_backward  # a second kernel makes weights' gradients
+        return memory_bound("layernorm", elements, passes * cut.bytes, cut)
 
     def _residual(self, trunk: Trunk, cut: Cut, passes: int) -> Kernel:
         mask = MASK if self.dropout else 0

@@ -8,13 +8,14 @@ own where the weight gradient's GEMM adds (`kernels.weight_gradient`), save for 
 from __future__ import annotations
 
 from simulator.model.blocks import context, dlrm_bottom, dlrm_interaction, embedding, head, mlp, profiled
+from simulator.model.blocks.adapter import WHOLE, Training
 from simulator.model.blocks.attention import scores
 from simulator.model.blocks.cut import Cut, Unit
 from simulator.model.blocks.hstu import PARTS
 from simulator.model.spec import ModelSpec, Trunk
 
 
-def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool) -> int:
+def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool, trained: Training = WHOLE) -> int:
     """Most bytes of gradients alive at once in the unit's backward. gated: of the unit's MLP."""
     if unit.kind == "head":
         return _head(model, cut)
@@ -23,8 +24,10 @@ def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool) -> int:
     if model.trunk.block == profiled.OP:  # the gradient of its output
         return profiled.STYLE.kept_bytes(model.trunk, unit, cut)
     path = cut.shard_tokens * model.trunk.hidden  # the residual path's gradient waits for the branch's
+    if not trained.inner:  # nothing inside the branch is asked for
+        return cut.bytes * path
     if unit.kind == "embedding":
-        token = embedding.token_table(model)
+        token = None if trained.frozen else embedding.token_table(model)
         return cut.bytes * (path + (cut.share(token[0]) * token[1] if token else 0))
     inside = {"attention": _attention, "hstu": _hstu}.get(unit.kind)
     if inside is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 from simulator.scenario.keys import nearest
-from simulator.scenario.presets import bert4rec, dlrm, gpt3, hstu, llama3, sasrec
+from simulator.scenario.presets import bert4rec, dlrm, gpt3, hstu, llama3, sasrec, tallrec
 
 Model = dict[str, Any]
 """The `model:` section of a scenario."""
@@ -24,23 +24,17 @@ PRESETS: dict[str, Callable[[], Model]] = {
     "dlrmv3_mlperf": hstu.dlrmv3_mlperf,
     "sasrec_ml20m": sasrec.sasrec_ml20m,
     "bert4rec": bert4rec.bert4rec,
+    "tallrec_llama7b_lora": tallrec.tallrec_llama7b_lora,
 }
-
-NOT_BUILT_YET = ("tallrec_llama7b_lora",)
-"""Named so that they are refused as not supported yet rather than as misspelt."""
 
 
 def preset_model(name: str) -> Model:
     """The `model:` section that a preset stands for, new at each call.
 
-    Raises ScenarioError for an unknown name, with the nearest; NotSupportedYet for one that is only named so far.
+    Raises ScenarioError for an unknown name, with the nearest.
     """
-    if name in NOT_BUILT_YET:
-        raise NotSupportedYet(
-            f"preset {name} is not supported yet; use one of {', '.join(PRESETS)}", key="model.preset"
-        )
     if name not in PRESETS:
-        close = nearest(name, (*PRESETS, *NOT_BUILT_YET))
+        close = nearest(name, PRESETS)
         hint = f"did you mean {close}?" if close else f"use one of {', '.join(PRESETS)}"
         raise ScenarioError(f"{name!r} is not a preset; {hint}", key="model.preset")
     return PRESETS[name]()
