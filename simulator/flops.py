@@ -1,7 +1,9 @@
 """FLOPs of a step: model FLOPs and hardware FLOPs, per GPU and against the datasheet's dense peak.
 
 Model FLOPs are three times the forward pass (GEMMs and attention, by each block's own convention); hardware FLOPs add
-what the plan recomputes, never what an attention kernel recomputes on its own.
+what the plan recomputes, never what an attention kernel recomputes on its own. Beside adapters the convention stays:
+the weight gradients of frozen matrices are counted and not run, a third of the figure, so that mfu can pass 1; the
+products of the adapters are counted as all others.
 """
 
 from __future__ import annotations

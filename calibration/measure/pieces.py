@@ -107,10 +107,11 @@ def make_job(record: dict, device: str, tensor_group: Group | None = None) -> Pi
 
 def _unit(rank: Rank, which: str) -> PieceJob:
     units = blocks.units(rank.scenario.model)
-    kind = units[int(which)].kind
+    kind, model = units[int(which)].kind, rank.scenario.model
+    trained = blocks.training(model, units[int(which)])
     # layers of this kind that the rank holds: their weights differ, their work does not
     same = [index for chunk in rank.own.chunks for index in range(chunk.first, chunk.last + 1)
-            if units[index].kind == kind]  # fmt: skip
+            if units[index].kind == kind and blocks.training(model, units[index]) == trained]  # fmt: skip
     hidden = rank.env.model.trunk.hidden
     inputs = random_inputs(rank)
     sets = [
@@ -139,13 +140,14 @@ def _unit(rank: Rank, which: str) -> PieceJob:
 
 def run_forward(rank: Rank, unit, x, inputs: Inputs) -> tuple:
     """(the leaf that the unit's graph begins with, its output), as the interpreter runs a unit."""
-    leaf = None if x is None else x.detach().requires_grad_()
+    leaf = None if x is None else x.detach().requires_grad_(blocks.training(rank.scenario.model, unit).passes)
     return leaf, forward(rank.env, unit, rank.dense.weights, leaf, inputs)
 
 
 def run_backward(rank: Rank, unit, out, grad, units) -> None:
     """The unit's backward, and its gradients added to the accumulated ones."""
-    torch.autograd.backward(out, grad)
+    if out.requires_grad:
+        torch.autograd.backward(out, grad)
     index = units.index(unit)
     for bucket in rank.dense.of_units(index, index):
         bucket.collect_autograd()

@@ -115,7 +115,8 @@ def model_words(model) -> str:
     if model.head is not None:
         words.append(f"head: {model.head.kind.replace('_', ' ')}")
     if model.adapter is not None:
-        words.append(f"LoRA of rank {model.adapter.rank}")
+        trained = format.parameters(blocks.num_parameters(model, trained=True))
+        words.append(f"LoRA of rank {model.adapter.rank} on {', '.join(model.adapter.targets)}: {trained} trained")
     return "; ".join(words)
 
 

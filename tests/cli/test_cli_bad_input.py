@@ -211,7 +211,6 @@ def test_with_json_the_same_sentence_stands_in_the_results_place(rehearse, write
         ),
         (["trace", "a.yaml", "--out", "t.json", "--format", "xml"], "'xml' is not a format; use perfetto"),
         (["init", "gpt3_175"], "'gpt3_175' is not a preset; did you mean gpt3_175b?"),
-        (["init", "dlrm_v2_mlperf"], "preset dlrm_v2_mlperf is not supported yet"),
         (["show"], "Missing argument"),
         (["show", "profile"], "did you mean profiles?"),
         (["validate", "--source", "nobody"], "nobody"),

@@ -69,7 +69,7 @@ def test_show_prints_something_to_choose_from(process, what):
     assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) >= 2
     if what == "schema":
         assert json.loads(done.stdout)["title"] == "rehearse scenario"
-    if what in ("presets", "policies"):
+    if what == "policies":
         assert "not supported yet" in done.stdout
     if what == "topologies":
         for word in ("fat_tree", "rail_optimized", "pcie_box", "oversubscription", "nodes_per_pod"):

@@ -82,6 +82,7 @@ def block(trunk, weights, layer, x) -> torch.Tensor:
 def attention(trunk, weights, unit, x) -> torch.Tensor:
     qkv = x @ weights[f"{unit}.qkv.weight"].T + weights.get(f"{unit}.qkv.bias", 0)
     query, key, value = qkv.split([trunk.query_width, trunk.kv_width, trunk.kv_width], -1)
+    query, key, value = (one + lora(weights, unit, name, x) for one, name in ((query, "q"), (key, "k"), (value, "v")))
     outs = []
     for head in range(trunk.heads):
         own = head * trunk.kv_heads // trunk.heads
@@ -93,7 +94,16 @@ def attention(trunk, weights, unit, x) -> torch.Tensor:
         if trunk.causal:
             scores = scores + torch.full(scores.shape[-2:], -1e300, dtype=scores.dtype).triu(1)
         outs.append(torch.softmax(scores, -1) @ v)
-    return torch.cat(outs, -1) @ weights[f"{unit}.proj.weight"].T + weights.get(f"{unit}.proj.bias", 0)
+    out = torch.cat(outs, -1)
+    out = out @ weights[f"{unit}.proj.weight"].T + lora(weights, unit, "o", out)
+    return out + weights.get(f"{unit}.proj.bias", 0)
+
+
+def lora(weights, unit, target, x) -> torch.Tensor | int:
+    """alpha / rank = 2 times B A x (arXiv 2106.09685)."""
+    if f"{unit}.{target}.lora_A.weight" not in weights:
+        return 0
+    return 2 * x @ (weights[f"{unit}.{target}.lora_B.weight"] @ weights[f"{unit}.{target}.lora_A.weight"]).T
 
 
 def turned(x) -> torch.Tensor:
@@ -109,17 +119,20 @@ def turned(x) -> torch.Tensor:
 def mlp(trunk, weights, unit, x) -> torch.Tensor:
     inner = x @ weights[f"{unit}.fc1.weight"].T + weights.get(f"{unit}.fc1.bias", 0)
     if trunk.block == "llama":
-        gate, up = inner[..., : trunk.ffn], inner[..., trunk.ffn :]
-        inner = gate * torch.sigmoid(gate) * up
-    elif trunk.block == "sasrec":
-        inner = inner.clamp(min=0)
+        gate = inner[..., : trunk.ffn] + lora(weights, unit, "gate", x)
+        inner = gate * torch.sigmoid(gate) * (inner[..., trunk.ffn :] + lora(weights, unit, "up", x))
     else:
-        inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
-    return inner @ weights[f"{unit}.fc2.weight"].T + weights.get(f"{unit}.fc2.bias", 0)
+        inner = inner + lora(weights, unit, "up", x)
+        inner = inner.clamp(min=0) if trunk.block == "sasrec" else inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
+    out = inner @ weights[f"{unit}.fc2.weight"].T + lora(weights, unit, "down", inner)
+    return out + weights.get(f"{unit}.fc2.bias", 0)
 
 
 def hstu(trunk, weights, unit, x) -> torch.Tensor:
-    parts = norm(weights, f"{unit}.norm", x) @ weights[f"{unit}.uvqk.weight"].T + weights[f"{unit}.uvqk.bias"]
+    normed = norm(weights, f"{unit}.norm", x)
+    parts = normed @ weights[f"{unit}.uvqk.weight"].T + weights[f"{unit}.uvqk.bias"]
+    thin = [lora(weights, unit, target, normed) for target in "uvqk"]
+    parts = torch.cat([one + more for one, more in zip(parts.split(trunk.query_width, -1), thin, strict=True)], -1)
     gate, value, query, key = (parts * torch.sigmoid(parts)).split(trunk.query_width, -1)
     outs, seq = [], x.shape[1]
     for head in range(trunk.heads):
@@ -128,4 +141,4 @@ def hstu(trunk, weights, unit, x) -> torch.Tensor:
         scores = scores * torch.sigmoid(scores) / seq
         outs.append((scores.tril() if trunk.causal else scores) @ value[..., own])
     out = norm(weights, f"{unit}.output_norm", torch.cat(outs, -1)) * gate
-    return x + out @ weights[f"{unit}.proj.weight"].T
+    return x + out @ weights[f"{unit}.proj.weight"].T + lora(weights, unit, "o", out)

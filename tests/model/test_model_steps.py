@@ -1,12 +1,11 @@
 """Steps as the training code launches them: collectives, overlap handles, kernels of memory."""
 
 import pytest
-from model_zoo import ALL, GPT_22B, HSTU, LLAMA3_8B, SASREC
+from model_zoo import ALL, GPT_22B, HSTU, LLAMA3_8B
 
 from simulator import kinds
 from simulator.errors import NotSupportedYet
 from simulator.model.blocks import MODES, Cut, backward, forward, recompute, units
-from simulator.model.spec import ModelSpec
 from simulator.model.work import Collective, Kernel, Wait, forward_flops
 
 LAYER = slice(1, 3)

@@ -10,6 +10,7 @@ import re
 
 import compression_knobs
 import pytest
+from adapter_knobs import ADAPTERS
 from cluster_knobs import ROWS
 from dlrm_knobs import DLRM
 from gradient_knobs import GRADIENTS
@@ -42,7 +43,7 @@ TABLES = [
     Knob(base, key, one, other, look_of(look), sign, both) for base, key, one, other, look, sign, both in TABLE_ROWS
 ]
 
-KNOBS = [*PLAN, *GRADIENTS, *MODEL, *DLRM, *SETTINGS, *CLUSTERS, *TABLES]
+KNOBS = [*PLAN, *GRADIENTS, *MODEL, *ADAPTERS, *DLRM, *SETTINGS, *CLUSTERS, *TABLES]
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=str)

@@ -36,6 +36,7 @@ def test_every_preset_of_the_contract_is_known_by_name():
         ("hstu_ml20m_large", "hstu", 16, 256, 8, 8, 32, 0, 0, 200, False),
         ("dlrmv3_mlperf", "hstu", 5, 512, 4, 4, 128, 0, 0, 16384, False),
         ("sasrec_ml20m", "sasrec", 4, 256, 4, 4, 64, 256, 0, 200, False),
+        ("tallrec_llama7b_lora", "llama", 32, 4096, 32, 32, 128, 11008, 32000, 512, False),
         ("bert4rec", "bert", 2, 64, 2, 2, 32, 256, 26748, 200, True),
     ],
 )  # fmt: skip
