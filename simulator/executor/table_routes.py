@@ -7,12 +7,14 @@ sums of a table that pools stand by asker: [G * s, columns].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from simulator.executor.groups import Group
+from simulator.executor.table_messages import Leg, exchange
 from simulator.executor.table_shards import Shard
 from simulator.model import tables as priced
 
@@ -48,25 +50,34 @@ def stays_here(shard: Shard, ids: torch.Tensor) -> Lookup:
     return Lookup(len(ids), torch.arange(0), [], [], ids, _own_bags(shard, ids))
 
 
-def send_ids(shard: Shard, ids: torch.Tensor, group: Group) -> Lookup:
-    """Each id goes to the owner of its row, of every piece of the columns. How many go to whom is exchanged ahead, and
-    where the table pools the bag of each behind (TorchRec's lengths): messages that the program does not count."""
-    placed = shard.placed
-    owners = torch.as_tensor(placed.owners, device=ids.device).view(placed.pieces, placed.rows_over)
-    owner = owners[:, ids % placed.rows_over].reshape(-1)
-    order = torch.argsort(owner, stable=True)
-    counts = torch.bincount(owner, minlength=group.size)
-    sent, received = counts.tolist(), group.all_to_all(counts, [1] * group.size, [1] * group.size).tolist()
-    rows = group.all_to_all((ids // placed.rows_over).repeat(placed.pieces)[order], sent, received)
-    found = Lookup(len(ids), order, sent, received, rows)
-    if shard.pools:
-        own = _own_bags(shard, ids)
-        bags = group.all_to_all(own.repeat(placed.pieces)[order], sent, received)
-        samples = len(ids) // shard.table.lookups_per_sample
-        asker = torch.arange(group.size, device=ids.device).repeat_interleave(
-            torch.tensor(received, device=ids.device)
-        )  # fmt: skip
-        found.bags = asker * samples + bags
+def send_ids(asked: Sequence[tuple[Shard, torch.Tensor]], group: Group) -> list[Lookup]:
+    """Each id of each table goes to the owner of its row, of every piece of the columns, all in one message. How many
+    go to whom is exchanged ahead, and the bag of each id of a table that pools behind (TorchRec's lengths): messages
+    that the program does not count."""
+    orders, counts, local = [], [], []
+    for shard, ids in asked:
+        placed = shard.placed
+        owners = torch.as_tensor(placed.owners, device=ids.device).view(placed.pieces, placed.rows_over)
+        owner = owners[:, ids % placed.rows_over].reshape(-1)
+        orders.append(torch.argsort(owner, stable=True))
+        counts.append(torch.bincount(owner, minlength=group.size))
+        local.append((ids // placed.rows_over).repeat(placed.pieces)[orders[-1]])
+    sent = torch.stack(counts, dim=1)
+    received = group.all_to_all(sent, [1] * group.size, [1] * group.size).t().tolist()
+    legs = [Leg(rows, to, came) for rows, to, came in zip(local, sent.t().tolist(), received, strict=True)]
+    found = [
+        Lookup(len(ids), order, leg.sent, leg.received, rows)
+        for (_, ids), order, leg, rows in zip(asked, orders, legs, exchange(group, legs), strict=True)
+    ]
+    pooled = [place for place, (shard, _) in enumerate(asked) if shard.pools]
+    behind = [
+        Leg(_own_bags(*asked[place]).repeat(asked[place][0].placed.pieces)[orders[place]], *legs[place][1:3])
+        for place in pooled
+    ]
+    for place, bags in zip(pooled, exchange(group, behind) if behind else (), strict=True):
+        samples = found[place].asked // asked[place][0].table.lookups_per_sample
+        each = torch.tensor(found[place].received, device=bags.device)
+        found[place].bags = torch.arange(group.size, device=bags.device).repeat_interleave(each) * samples + bags
     return found
 
 
@@ -86,45 +97,49 @@ def spread(shard: Shard, found: Lookup) -> torch.Tensor:
     return found.vectors[found.bags] * shard.scale if shard.pools else found.vectors
 
 
-def vectors_to_askers(shard: Shard, found: Lookup, group: Group) -> torch.Tensor:
+def vectors_to_askers(shard: Shard, found: Lookup, groups: TableGroups) -> Leg:
     """[n or s, dim]: vectors back to who asked, in the order in which he asked."""
     if shard.pools:
-        return _sums_to_askers(shard, found, group, shard.placed.owners)
-    arrived = group.all_to_all(found.vectors, found.received, found.sent)
-    back = torch.empty_like(arrived)
-    back[found.order] = arrived
-    return _joined(back, shard.placed.pieces)
+        return _sums_to_askers(shard, found, groups.whole, shard.placed.owners)
+
+    def arrive(rows: torch.Tensor) -> torch.Tensor:
+        back = torch.empty_like(rows)
+        back[found.order] = rows
+        return _joined(back, shard.placed.pieces)
+
+    return Leg(found.vectors, found.received, found.sent, arrive)
 
 
-def gradients_to_owners(shard: Shard, found: Lookup, group: Group) -> torch.Tensor:
+def gradients_to_owners(shard: Shard, found: Lookup, groups: TableGroups) -> Leg:
     """The inverse: one for each row asked for, or for each sample of the group."""
     if shard.pools:
-        return _sums_to_owners(shard, found, group, shard.placed.owners)
-    return group.all_to_all(_parted(found.vectors, shard.placed.pieces)[found.order], found.sent, found.received)
+        return _sums_to_owners(shard, found, groups.whole, shard.placed.owners)
+    return Leg(_parted(found.vectors, shard.placed.pieces)[found.order], found.sent, found.received)
 
 
-def reduce_in_node(shard: Shard, found: Lookup, groups: TableGroups) -> torch.Tensor:
-    """[N * s, columns]: the sums over a node's rows, of the samples of members at this rank's place in their node."""
-    nodes, per_node = groups.across.size, groups.node.size
-    by_place = found.vectors.view(nodes, per_node, -1, shard.columns).transpose(0, 1).reshape(-1, shard.columns)
-    return groups.node.reduce_scatter(by_place, by_place.element_size())
-
-
-def gather_in_node(shard: Shard, found: Lookup, groups: TableGroups) -> torch.Tensor:
-    """[G * s, columns]: the inverse for gradients, which every owner of rows needs whole."""
-    nodes, per_node = groups.across.size, groups.node.size
-    by_place = groups.node.all_gather(found.vectors, found.vectors.element_size())
-    return by_place.view(per_node, nodes, -1, shard.columns).transpose(0, 1).reshape(-1, shard.columns)
-
-
-def sums_across_nodes(shard: Shard, found: Lookup, groups: TableGroups) -> torch.Tensor:
+def sums_across_nodes(shard: Shard, found: Lookup, groups: TableGroups) -> Leg:
     """[s, dim]: each node's sums to the members at this rank's place."""
     return _sums_to_askers(shard, found, groups.across, _owning_nodes(shard, groups))
 
 
-def gradients_across_nodes(shard: Shard, found: Lookup, groups: TableGroups) -> torch.Tensor:
+def gradients_across_nodes(shard: Shard, found: Lookup, groups: TableGroups) -> Leg:
     """[N * s, columns]: the inverse."""
     return _sums_to_owners(shard, found, groups.across, _owning_nodes(shard, groups))
+
+
+def reduce_in_node(sums: torch.Tensor, groups: TableGroups) -> torch.Tensor:
+    """[G * s, columns] -> [N * s, columns]: the sums over a node's rows, of the samples of members at this rank's place
+    in their node."""
+    nodes, per_node = groups.across.size, groups.node.size
+    by_place = sums.view(nodes, per_node, -1, sums.shape[1]).transpose(0, 1).reshape(-1, sums.shape[1])
+    return groups.node.reduce_scatter(by_place, by_place.element_size())
+
+
+def gather_in_node(gradients: torch.Tensor, groups: TableGroups) -> torch.Tensor:
+    """[N * s, columns] -> [G * s, columns]: the inverse for gradients, which every owner of rows needs whole."""
+    nodes, per_node, width = groups.across.size, groups.node.size, gradients.shape[1]
+    by_place = groups.node.all_gather(gradients, gradients.element_size())
+    return by_place.view(per_node, nodes, -1, width).transpose(0, 1).reshape(-1, width)
 
 
 def goes(shard: Shard) -> str:
@@ -137,22 +152,24 @@ def _owning_nodes(shard: Shard, groups: TableGroups) -> list[int]:
     return [shard.placed.owners_of(piece)[0] // groups.node.size for piece in range(shard.placed.pieces)]
 
 
-def _sums_to_askers(shard: Shard, found: Lookup, group: Group, owners) -> torch.Tensor:
+def _sums_to_askers(shard: Shard, found: Lookup, group: Group, owners: Sequence[int]) -> Leg:
     """Owners (of one piece each) send every member its samples' sums: [s, dim], pieces side by side."""
-    samples = found.asked // shard.table.lookups_per_sample
+    samples, came = found.asked // shard.table.lookups_per_sample, sorted(owners)
+
+    def arrive(rows: torch.Tensor) -> torch.Tensor:
+        pieces = rows.view(len(came), samples, shard.columns)
+        return torch.cat([pieces[came.index(owner)] for owner in owners], dim=1)
+
     sent = [samples if shard.rows is not None else 0] * group.size
-    arrived = group.all_to_all(found.vectors, sent, [samples * (member in owners) for member in range(group.size)])
-    came = sorted(owners)
-    pieces = arrived.view(len(came), samples, shard.columns)
-    return torch.cat([pieces[came.index(owner)] for owner in owners], dim=1)
+    return Leg(found.vectors, sent, [samples * (member in owners) for member in range(group.size)], arrive)
 
 
-def _sums_to_owners(shard: Shard, found: Lookup, group: Group, owners) -> torch.Tensor:
+def _sums_to_owners(shard: Shard, found: Lookup, group: Group, owners: Sequence[int]) -> Leg:
     samples = found.asked // shard.table.lookups_per_sample
     pieces = found.vectors.split(shard.columns, dim=1)
     outgoing = torch.cat([pieces[list(owners).index(owner)] for owner in sorted(owners)])
     sent = [samples * (member in owners) for member in range(group.size)]
-    return group.all_to_all(outgoing, sent, [samples if shard.rows is not None else 0] * group.size)
+    return Leg(outgoing, sent, [samples if shard.rows is not None else 0] * group.size)
 
 
 def _joined(rows: torch.Tensor, pieces: int) -> torch.Tensor:

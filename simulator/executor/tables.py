@@ -7,12 +7,13 @@ Each method that sends returns the bytes (sent, received) as the program counts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
 from simulator.executor import table_routes as routes
 from simulator.executor.groups import Group
+from simulator.executor.table_messages import Leg, end_to_end, exchange, side_by_side
 from simulator.executor.table_routes import Lookup, TableGroups
 from simulator.executor.table_shards import Shard, make_shard
 from simulator.model import tables as priced
@@ -86,16 +87,15 @@ class SparseTables:
 
     def exchange_ids(self, microbatch: int) -> Bytes:
         """Sends ids to their owners."""
-        sent = received = 0
-        for name, shard in self.shards.items():
-            if self._travels(shard):
-                ids, _ = self.distinct.get(microbatch, {}).get(name, (self.own_ids[microbatch][name], None))
-                found = routes.send_ids(shard, ids, self.group)
-                found.rows = self.keep(found.rows)
-                self.lookups[microbatch][name] = found
-                sent += priced.ID_BYTES * len(found.order)
-                received += priced.ID_BYTES * len(found.rows)
-        return sent, received
+        distinct, found = self.distinct.get(microbatch, {}), self.lookups[microbatch]
+        moving = {name: shard for name, shard in self.shards.items() if self._travels(shard)}
+        own = {name: distinct.get(name, (self.own_ids[microbatch][name],))[0] for name in moving}
+        asked = [(shard, own[name]) for name, shard in moving.items()]
+        found.update(zip(moving, routes.send_ids(asked, self.group), strict=True))
+        for name in moving:
+            found[name].rows = self.keep(found[name].rows)
+        sent = sum(len(found[name].order) for name in moving)
+        return priced.ID_BYTES * sent, priced.ID_BYTES * sum(len(found[name].rows) for name in moving)
 
     def lookup(self, microbatch: int) -> None:
         """Reads the rows that were asked for."""
@@ -113,23 +113,23 @@ class SparseTables:
 
     def reduce_vectors(self, microbatch: int) -> Bytes:
         """Partial sums of all owners are added; each rank gets those of its samples."""
-        return self._collective(microbatch, priced.REDUCED, True, self._reduced)
+        return self._collective(microbatch, priced.REDUCED, self._reduced, reduces=True)
 
     def reduce_node_vectors(self, microbatch: int) -> Bytes:
         """Partial sums are added in the node that holds the rows."""
-        return self._collective(microbatch, priced.ACROSS_NODES, True, self._in_node(routes.reduce_in_node))
+        return self._collective(microbatch, priced.ACROSS_NODES, self._in_node(routes.reduce_in_node), reduces=True)
 
     def exchange_node_vectors(self, microbatch: int) -> Bytes:
         """They go to who asked, on every node."""
-        return self._pass_on(microbatch, priced.ACROSS_NODES, routes.sums_across_nodes, self.groups)
+        return self._pass_on(microbatch, priced.ACROSS_NODES, routes.sums_across_nodes, self.groups.across)
 
     def gather_vectors(self, microbatch: int) -> Bytes:
         """Every tensor rank gets the vectors of all positions."""
-        total = 0
-        for name, shard in self.shards.items():
-            found = self.lookups[microbatch][name]
-            found.vectors = self.keep(self.tensor.all_gather(found.vectors, DTYPE_BYTES[shard.table.dtype]))
-            total += _size(shard, found.vectors)
+        going = [(shard, self.lookups[microbatch][name]) for name, shard in self.shards.items()]
+        gathered = end_to_end([found.vectors for _, found in going], self.tensor.size, self._gather)
+        for (_, found), vectors in zip(going, gathered, strict=True):
+            found.vectors = self.keep(vectors)
+        total = sum(_size(shard, found.vectors) for shard, found in going)
         return total, total
 
     def vectors(self, microbatch: int) -> dict[str, torch.Tensor]:
@@ -157,15 +157,15 @@ class SparseTables:
 
     def gather_gradients(self, microbatch: int) -> Bytes:
         """Every owner of some rows needs all gradients of the table."""
-        return self._collective(microbatch, priced.REDUCED, False, self._gathered)
+        return self._collective(microbatch, priced.REDUCED, self._gathered, reduces=False)
 
     def exchange_node_gradients(self, microbatch: int) -> Bytes:
         """Gradients go to the nodes that hold the rows."""
-        return self._pass_on(microbatch, priced.ACROSS_NODES, routes.gradients_across_nodes, self.groups)
+        return self._pass_on(microbatch, priced.ACROSS_NODES, routes.gradients_across_nodes, self.groups.across)
 
     def gather_node_gradients(self, microbatch: int) -> Bytes:
         """Inside such a node every owner needs all of them."""
-        return self._collective(microbatch, priced.ACROSS_NODES, False, self._in_node(routes.gather_in_node))
+        return self._collective(microbatch, priced.ACROSS_NODES, self._in_node(routes.gather_in_node), reduces=False)
 
     def accumulate_gradients(self, microbatch: int) -> None:
         """Sums the microbatch's gradients by row."""
@@ -177,12 +177,13 @@ class SparseTables:
 
     def reduce_dense(self) -> int:
         """All-reduces the gradients of tables that every rank holds; returns the bytes of the message."""
-        total = 0
-        for shard in self.shards.values():
-            if shard.dense is not None:
-                self.group.all_reduce(shard.dense, priced.GRADIENT_BYTES)
-                total += shard.dense.numel() * priced.GRADIENT_BYTES
-        return total
+        dense = [shard.dense for shard in self.shards.values() if shard.dense is not None]
+        whole = dense[0] if len(dense) == 1 else torch.cat([own.reshape(-1) for own in dense])
+        self.group.all_reduce(whole, priced.GRADIENT_BYTES)
+        if len(dense) > 1:
+            for own, summed in zip(dense, whole.split([own.numel() for own in dense]), strict=True):
+                own.copy_(summed.view_as(own))
+        return whole.numel() * priced.GRADIENT_BYTES
 
     def update(self) -> None:
         """The sparse optimizer, once a step, on the rows that were touched."""
@@ -192,38 +193,45 @@ class SparseTables:
     def _travels(self, shard: Shard) -> bool:
         return shard.placed.kind != "data_parallel" and self.group.size > 1
 
-    def _going(self, microbatch: int, way: str) -> Iterator[tuple[Shard, Lookup]]:
-        for name, shard in self.shards.items():
-            if self._travels(shard) and routes.goes(shard) == way:
-                yield shard, self.lookups[microbatch][name]
+    def _going(self, microbatch: int, way: str) -> list[tuple[Shard, Lookup]]:
+        return [
+            (shard, self.lookups[microbatch][name]) for name, shard in self.shards.items()
+            if self._travels(shard) and routes.goes(shard) == way
+        ]  # fmt: skip
 
-    def _pass_on(self, microbatch: int, way: str, route: Callable, group) -> Bytes:
-        """An all-to-all of every table that goes this way."""
-        sent = received = 0
-        for shard, found in self._going(microbatch, way):
-            sent += _size(shard, found.vectors)
-            found.vectors = self.keep(route(shard, found, group))
-            received += _size(shard, found.vectors)
-        return sent, received
+    def _pass_on(self, microbatch: int, way: str, route: Callable[..., Leg], group: Group) -> Bytes:
+        """One all-to-all of all tables that go this way."""
+        going = self._going(microbatch, way)
+        sent = sum(_size(shard, found.vectors) for shard, found in going)
+        for (_, found), vectors in zip(
+            going, exchange(group, [route(shard, found, self.groups) for shard, found in going]), strict=True
+        ):
+            found.vectors = self.keep(vectors)
+        return sent, sum(_size(shard, found.vectors) for shard, found in going)
 
-    def _collective(self, microbatch: int, way: str, reduces: bool, run: Callable) -> Bytes:
-        """A reduce-scatter (or its inverse) of every table that goes this way, counted by its whole message."""
-        total = 0
-        for shard, found in self._going(microbatch, way):
-            before = found.vectors
-            found.vectors = self.keep(run(shard, found))
-            total += _size(shard, before if reduces else found.vectors)
+    def _collective(self, microbatch: int, way: str, run: Callable, *, reduces: bool) -> Bytes:
+        """One reduce-scatter (or its inverse) of all tables that go this way and are held in this rank's group, counted
+        by its whole message."""
+        going = [(s, found) for s, found in self._going(microbatch, way) if way == priced.REDUCED or s.rows is not None]
+        before = sum(_size(shard, found.vectors) for shard, found in going)
+        for (_, found), vectors in zip(
+            going, side_by_side([found.vectors for _, found in going], run), strict=True
+        ):  # fmt: skip
+            found.vectors = self.keep(vectors)
+        total = before if reduces else sum(_size(shard, found.vectors) for shard, found in going)
         return total, total
 
-    def _reduced(self, shard: Shard, found: Lookup) -> torch.Tensor:
-        return self.group.reduce_scatter(found.vectors, found.vectors.element_size())
+    def _gather(self, flat: torch.Tensor) -> torch.Tensor:
+        return self.tensor.all_gather(flat, flat.element_size())
 
-    def _gathered(self, shard: Shard, found: Lookup) -> torch.Tensor:
-        return self.group.all_gather(found.vectors, found.vectors.element_size())
+    def _reduced(self, sums: torch.Tensor) -> torch.Tensor:
+        return self.group.reduce_scatter(sums, sums.element_size())
 
-    def _in_node(self, route: Callable) -> Callable:
-        """Only where this rank's node holds rows."""
-        return lambda shard, found: found.vectors if shard.rows is None else route(shard, found, self.groups)
+    def _gathered(self, gradients: torch.Tensor) -> torch.Tensor:
+        return self.group.all_gather(gradients, gradients.element_size())
+
+    def _in_node(self, route: Callable[[torch.Tensor, TableGroups], torch.Tensor]) -> Callable:
+        return lambda tensor: route(tensor, self.groups)
 
 
 def _size(shard: Shard, vectors: torch.Tensor) -> int:
