@@ -12,7 +12,7 @@ Span = tuple[int, int]
 
 
 class Activations:
-    """Bytes of one scenario's microbatches on one rank. cut: what a rank works on in one microbatch.
+    """Bytes of one kind of microbatch on one rank. cut: what the rank works on in it.
 
     Held: what started microbatches keep. A backward pass goes through its units in reverse: beside what is still held
     it needs the rest of the layer that was run again, and the unit's own gradients of activations.

@@ -67,7 +67,7 @@ class Comparison:
     samples: tuple[dict[str, float], ...] = field(repr=False, default=())
 
     def __post_init__(self) -> None:
-        predicted, measured = self.result.timeline.program_digest, self.execution.program.digest()
+        predicted, measured = self.result.program_digest, self.execution.program.digest()
         if predicted != measured:
             raise DifferentPrograms(
                 f"the simulated program ({predicted[:12]}) is not the one that ran ({measured[:12]}); predict and run "

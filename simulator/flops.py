@@ -35,23 +35,31 @@ class FlopsPerStep:
 
 
 def flops_per_step(scenario) -> FlopsPerStep:
-    """FLOPs of one step of `global_batch` samples."""
-    model, plan = scenario.model, scenario.plan
-    counted = blocks.model_flops(model, plan.global_batch)
+    """FLOPs of one step of `global_batch` samples at their real lengths: the mean over the steps of the run."""
+    steps = [_flops_of(scenario, step) for step in range(scenario.num_draws)]
+    model, hardware = (sum(column) // len(steps) for column in zip(*steps, strict=True))
     return FlopsPerStep(
-        model=counted,
-        hardware=counted + _recomputed(scenario),
+        model=model,
+        hardware=hardware,
         ranks=scenario.layout.ranks,
         peak_flops_per_s=_peak(scenario),
     )
 
 
-def _recomputed(scenario) -> int:
+def _flops_of(scenario, step: int) -> tuple[int, int]:
+    """(model FLOPs, hardware FLOPs) of one step."""
+    lengths = scenario.lengths(step) if scenario.samples_differ else ()
+    counted = blocks.model_flops(scenario.model, scenario.plan.global_batch, lengths)
+    return counted, counted + _recomputed(scenario, lengths)
+
+
+def _recomputed(scenario, lengths: tuple[int, ...]) -> int:
     """Forward FLOPs that run a second time. The core is counted the same whether or not its matrices are stored."""
     mode, model = scenario.plan.recompute, scenario.model
     if mode == "none":
         return 0
-    cut = Cut(scenario.plan.global_batch, model.trunk.seq, attention=scenario.software.attention or "unfused")
+    attention = scenario.software.attention or "unfused"
+    cut = Cut(scenario.plan.global_batch, model.trunk.seq, attention=attention, lengths=lengths)
     return sum(forward_flops(blocks.recompute(model, unit, cut, mode)) for unit in blocks.units(model))
 
 

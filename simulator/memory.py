@@ -13,6 +13,7 @@ from simulator.cluster import Cluster, Device
 from simulator.memory_walk import KINDS, Moment, Walk
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
+from simulator.model.lengths import over_the_step
 from simulator.policies.compression import compressor_of, method_of
 from simulator.program.lowering import local_shapes
 from simulator.program.program import Program, RankProgram
@@ -66,7 +67,7 @@ class Memory:
 def measure_memory(program: Program, scenario, cut: Cut) -> Memory:
     """The peak of each representative rank, and of the first rank that it stands for on any other device.
 
-    cut: what one rank works on in one microbatch.
+    cut: what one rank works on in one microbatch whose samples are all as long as the model's `seq`.
     """
     return Memory(tuple(memory for own in program.ranks for memory in _rank_memory(own, scenario, cut)))
 
@@ -103,7 +104,10 @@ def _at_rest(own: RankProgram, scenario) -> dict[str, int]:
     if scenario.plan.scatters_each:
         at_rest["gradients"] = 0
     at_rest["activations"] = 0
-    at_rest["embeddings"] = tables.storage_bytes(scenario) + tables.gradient_bytes(scenario) if holds_tables else 0
+    at_rest["embeddings"] = 0
+    if holds_tables:
+        waiting = tables.gradient_bytes(scenario, over_the_step(own.samples))
+        at_rest["embeddings"] = tables.storage_bytes(scenario) + waiting
     at_rest["buffers"] = _buffers(own, scenario, holds_tables)
     return at_rest
 
@@ -117,11 +121,15 @@ def _devices(own: RankProgram, cluster: Cluster) -> dict[Device, int]:
 
 
 def _buffers(own: RankProgram, scenario, holds_tables: bool) -> int:
-    """Receive buffers of the pipeline, exchanged vectors of the tables, what a compressor keeps between steps."""
-    receives = {launch.stream: launch.action.size_bytes for launch in own.launches if launch.action.verb == "recv"}
+    """Receive buffers of the pipeline, exchanged vectors of the tables, what a compressor keeps between steps: for the
+    largest microbatch, where they differ."""
+    receives: dict[str, int] = {}
+    for launch in own.launches:
+        if launch.action.verb == "recv":
+            receives[launch.stream] = max(receives.get(launch.stream, 0), launch.action.size_bytes)
     total = sum(receives.values())
     if holds_tables:
-        total += tables.buffer_bytes(scenario)
+        total += max(tables.buffer_bytes(scenario, samples) for samples in own.samples or (None,))
     plan = scenario.plan
     if plan.compression.method != "none" and own.buckets:
         size = DTYPE_BYTES[scenario.precision.reduce]

@@ -8,11 +8,13 @@ allocator hands memory out when the host launches, whenever the device gets ther
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from simulator.activations import Activations
 from simulator.model import memory_rules
 from simulator.model.blocks import Cut
+from simulator.model.lengths import cuts_of
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.held import NOTHING, Touch, touches
 from simulator.program.program import RankProgram
@@ -41,7 +43,7 @@ class Moment(NamedTuple):
 
 
 class Walk:
-    """at_rest: bytes by kind between two steps. cut: what the rank works on in one microbatch.
+    """at_rest: bytes by kind between two steps. cut: what the rank works on in one microbatch of full-length samples.
 
     Blocks that are gathered for a while are parameters, their whole gradients are gradients, messages are buffers: a
     gather's from its launch until it is unpacked, a reduction's from its packing until compute has waited for it. A
@@ -51,7 +53,9 @@ class Walk:
 
     def __init__(self, own: RankProgram, scenario, cut: Cut, at_rest: dict[str, int]):
         self.own, self.plan, self.held = own, scenario.plan, {kind: at_rest[kind] for kind in KINDS}
-        self.activations, self.touches = Activations(scenario, cut), touches(own, scenario)
+        cuts = cuts_of(scenario, cut)
+        self.activations = cache(lambda samples: Activations(scenario, cuts(samples)))
+        self.touches = touches(own, scenario)
         precision = scenario.precision
         self.parameter, self.gradient, self.reduced = (
             DTYPE_BYTES[name] for name in (precision.parameters, precision.gradients, precision.reduce)
@@ -88,9 +92,10 @@ class Walk:
             self.held["buffers"] -= self._padded(self.parameters[name]) * self.parameter
         self._hold(gradients=sum(self.numel[name] for name in touch.opens) * self.parameter)
         span = self.own.chunk(action.stage).span(action.verb, action.segment)
-        beside = self.activations.beside(action.verb, span)
+        activations = self.activations(self.own.samples_of(action))
+        beside = activations.beside(action.verb, span)
         self._hold(activations=beside)
-        self.held["activations"] += self.activations.change(action.verb, span) - beside
+        self.held["activations"] += activations.change(action.verb, span) - beside
         for name in touch.packs:
             self._hold(buffers=self._message(name))
             if self.plan.scatters_each:

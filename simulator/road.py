@@ -16,6 +16,7 @@ from simulator.engine.simpy_engine import run
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, expand
 from simulator.graph.steps import StepSource
+from simulator.memory import Memory, measure_memory
 from simulator.metrics import breakdown_ns
 from simulator.model.blocks import Cut
 from simulator.model.stacks import newest, software_stack
@@ -78,15 +79,15 @@ class Prices:
 
 
 class Road:
-    """Of one scenario. shared: whether its messages share links (`network: isolated`: they do not).
+    """Of one step of a scenario. shared: whether its messages share links (`network: isolated`: they do not).
 
-    prices: of a scenario that differs in its compression only; default: found here.
+    prices: of another step, or of a scenario that differs in its compression only; default: found here.
     """
 
-    def __init__(self, scenario, prices: Prices | None = None):
+    def __init__(self, scenario, prices: Prices | None = None, step: int = 0):
         self.scenario = scenario
         self.shared = scenario.network != "isolated"
-        self.program = lower(scenario)
+        self.program = lower(scenario, step)
         self.prices = Prices.of(scenario) if prices is None else prices
         self.steps = StepSource(scenario, self.prices.cut)
         self._folding = cache(self._fold)
@@ -111,6 +112,11 @@ class Road:
             self.program, self.scenario.cluster, self.scenario.pace, links=self.shared, whole=whole,
             patterns=patterns_of(self.scenario.plan, direct_reduction=direct),
         )  # fmt: skip
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What each rank holds at its peak."""
+        return measure_memory(self.program, self.scenario, self.prices.cut)
 
     @cached_property
     def _digest(self) -> str:

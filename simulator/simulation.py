@@ -19,9 +19,10 @@ from simulator.feasibility import shortage
 from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
+from simulator.many_steps import StepAnswer, lower_median, mean_breakdown, mean_ns, mean_utilization
 from simulator.memory import Memory, measure_memory, moments
 from simulator.memory_curve import MemoryCurve, memory_curve
-from simulator.metrics import Utilization, breakdown_ns, utilization
+from simulator.metrics import Utilization
 from simulator.model.blocks import Cut
 from simulator.policies.decisions import Decision
 from simulator.program.lowering import lower
@@ -41,23 +42,28 @@ BUSIEST = 8
 
 @dataclass(frozen=True)
 class Result:
-    """One predicted step.
+    """One predicted step; where samples differ in length the mean of the run's `steps`, each with a draw of its own.
 
-    samples_ns: makespans of the samples, in order of their index (one entry without sampling). timeline, breakdown and
-    utilization are the lower-median sample's. reason: why it does not fit in memory, None where it does. warnings:
-    sentences about what the costs rest on. decisions: what the scenario's policies decided. codec_range: the step if
-    compression's own kernels cost half or double, where nobody has measured them.
+    samples_ns: makespans of the samples, in order of their index (one entry without sampling). steps_ns: of the steps
+    in the lower-median sample, which breakdown and utilization are the mean of; timeline, graph and links are those of
+    its lower-median step, as is program. tokens: real positions in a step's samples. program_digest: of the first step.
+    memory: of the fullest one. reason: why it does not fit in memory, None where it does. warnings: sentences about
+    what the costs rest on. decisions: what the scenario's policies decided. codec_range: the step if compression's own
+    kernels cost half or double, where nobody has measured them.
     """
 
     scenario: object
     run_id: str
     program: Program
+    program_digest: str
     expanded: Expanded
     timeline: Timeline
     memory: Memory
     flops: FlopsPerStep
     engine: str
     samples_ns: tuple[int, ...]
+    steps_ns: tuple[int, ...]
+    tokens: float
     wall_s: float
     reason: str | None
     warnings: tuple[str, ...]
@@ -92,7 +98,7 @@ class Result:
 
     @property
     def step_time_s(self) -> float:
-        return ns_to_seconds(self.timeline.step_ns)
+        return ns_to_seconds(mean_ns(self.steps_ns))
 
     def percentile_s(self, percent: int) -> float:
         """Nearest-rank percentile of the samples."""
@@ -111,7 +117,7 @@ class Result:
         return {
             "name": self.name,
             "run_id": self.run_id,
-            "program_digest": self.timeline.program_digest,
+            "program_digest": self.program_digest,
             "timeline_digest": self.timeline.digest(),
             "engine": self.engine,
             "seed": scenario.seed,
@@ -121,7 +127,7 @@ class Result:
             "step_time_s_p5": self.percentile_s(5),
             "step_time_s_p95": self.percentile_s(95),
             "samples_per_s": samples_per_s,
-            "tokens_per_s": samples_per_s * scenario.model.trunk.seq if samples_per_s else None,
+            "tokens_per_s": self.tokens / step_s if step_s else None,
             **self.flops.rates(step_s),
             "utilization": {"busy": self.utilization.busy, "compute": self.utilization.compute},
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in self.breakdown.items()},
@@ -137,6 +143,8 @@ class Result:
                 {"link": use.link, "bytes": use.size_bytes, "utilization": use.share(self.timeline.step_ns)}
                 for use in self.busiest_links[:BUSIEST]
             ],
+            "steps": len(self.steps_ns),
+            "step_times_s": [ns_to_seconds(ns) for ns in self.steps_ns],
             "compression_cost": self.codec_range.to_dict() if self.codec_range else None,
             "warnings": list(self.warnings),
         }
@@ -145,7 +153,7 @@ class Result:
 def simulate(
     scenario, *, engine: str = "auto", samples: int = 0, watch: Callable[[Timeline], None] | None = None
 ) -> Result:
-    """Predicts one steady training step of a scenario.
+    """Predicts one steady training step of a scenario; where samples differ in length, the mean of its `steps`.
 
     samples 0: every op at its profile's median. K > 0: K draws of the profile's errors; the answer is the lower-median
     sample's. Where the profile knows how repeats scatter, every real rank and every op has its own draw of that, so
@@ -160,40 +168,47 @@ def simulate(
         raise ScenarioError(f"{samples} is not a number of samples; give 0 or more", key="--samples")
     started = time.perf_counter()
     stated, (scenario, decisions) = scenario, settle(scenario)
-    road = Road(scenario)
-    prices = road.prices
-    expanded = road.expanded(prices)
-    scatters = bool(expanded.repeat_error.any())
+    prices = Prices.of(scenario)
+    roads = [Road(scenario, prices, step) for step in range(scenario.num_draws)]
+    first = roads[0].expanded(prices)
+    scatters = bool(first.repeat_error.any())
 
-    def drawn(sample: int) -> Expanded:
-        priced = road.expanded(prices.sampled(scenario.seed, sample), whole=scatters, contracted=not scatters)
-        return _repeated(priced, scenario.seed, sample)
+    def expanded(road: Road, sample: int | None) -> Expanded:
+        if sample is None:
+            return first if road is roads[0] else road.expanded(prices)
+        drawn = road.expanded(prices.sampled(scenario.seed, sample), whole=scatters, contracted=not scatters)
+        return _repeated(drawn, scenario.seed, sample)
 
     makespans = []
     for sample in range(samples):
-        timeline = road.timeline(drawn(sample))
-        makespans.append(timeline.step_ns)
-        if watch is not None:
+        timelines = [road.timeline(expanded(road, sample)) for road in roads]
+        makespans.append(mean_ns([timeline.step_ns for timeline in timelines]))
+        for timeline in timelines if watch is not None else ():
             watch(timeline)
-    if samples:
-        expanded = drawn(sorted(range(samples), key=lambda sample: (makespans[sample], sample))[(samples - 1) // 2])
-    timeline = road.timeline(expanded)
-    memory = measure_memory(road.program, scenario, prices.cut)
-    codecs = codec_range(road)
+    chosen = lower_median(makespans) if samples else None
+    run = [StepAnswer.of(road.timeline(expanded(road, chosen))) for road in roads]
+    steps_ns = tuple(step.step_ns for step in run)
+    shown = roads[lower_median(steps_ns)]
+    graph = expanded(shown, chosen)
+    memory = max((road.memory for road in roads), key=lambda found: found.tightest.peak)
+    codecs = codec_range(roads[0])
     return Result(
         scenario=scenario,
         run_id=run_id(stated, prices.digest()),
-        program=road.program,
-        expanded=expanded,
-        timeline=timeline,
+        program=shown.program,
+        program_digest=roads[0].program.digest(),
+        expanded=graph,
+        timeline=shown.timeline(graph),
         memory=memory,
         flops=flops_per_step(scenario),
         engine="simpy",
-        samples_ns=tuple(makespans) if samples else (timeline.step_ns,),
+        samples_ns=tuple(makespans) if samples else (mean_ns(steps_ns),),
+        steps_ns=steps_ns,
+        tokens=sum(sum(scenario.lengths(step)) for step in range(len(roads))) / len(roads),
         reason=shortage(scenario, memory, prices.cut),
         warnings=(*([codecs.sentence(scenario.name)] if codecs else []), *prices.warnings),
-        breakdown=breakdown_ns(timeline),
-        utilization=utilization(timeline),
+        breakdown=mean_breakdown([step.breakdown for step in run]),
+        utilization=mean_utilization([step.utilization for step in run]),
         cut=prices.cut,
         decisions=decisions,
         codec_range=codecs,
@@ -218,6 +233,8 @@ def _repeated(expanded: Expanded, seed: int, sample: int) -> Expanded:
 
 
 def run_id(scenario, profile_digest: str) -> str:
-    """First 16 hex digits of sha256 over (canonical scenario, profile digest, version)."""
-    text = "\n".join((scenario.canonical_json(), profile_digest, __version__))
+    """First 16 hex digits of sha256 over (canonical scenario, profile digest, version), and the lengths that a file or
+    data set holds."""
+    observed = [",".join(map(str, scenario.observed_lengths))] if scenario.observed_lengths else []
+    text = "\n".join((scenario.canonical_json(), profile_digest, __version__, *observed))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

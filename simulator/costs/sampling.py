@@ -7,17 +7,11 @@ rounded to 9 significant digits.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
+from simulator.draws import raw_integers
+
 FIT, REPEAT = "fit", "repeat"
-
-
-def raw_integers(seed: int, purpose: str, name: str, sample: int, count: int) -> np.ndarray:
-    """uint64[count] of the stream that this key names."""
-    key = hashlib.sha256(f"{seed}|{purpose}|{name}|{sample}".encode()).digest()[:16]
-    return np.random.Philox(key=int.from_bytes(key, "little")).random_raw(count)
 
 
 def normals(integers: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ import numpy as np
 from simulator.datasets.histories import Histories, histories_of
 from simulator.errors import RehearseError
 
+NAME = "ml-100k"
 REQUIREMENT = "recbole==1.2.1"
 MEMBER = "recbole/dataset_example/ml-100k/ml-100k.inter"
 SHA256 = "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"
@@ -72,7 +73,7 @@ def fetch(say: Callable[[str], None] = lambda line: None) -> Path:
 
 
 def cached_path() -> Path:
-    return cache_folder() / "ml-100k" / "ml-100k.inter"
+    return cache_folder() / NAME / "ml-100k.inter"
 
 
 def is_whole(path: Path) -> bool:
@@ -100,7 +101,7 @@ def parse(text: str) -> Histories:
         raise NoData(f"interactions begin with {header[:60]!r}, not with {HEADER!r}")
     rows = np.array([line.split("\t") for line in body.splitlines()], dtype=np.float64)
     user, item, time = (rows[:, column].astype(np.int64) for column in (0, 1, 3))
-    return histories_of("ml-100k", ITEMS, user, item, time)
+    return histories_of(NAME, ITEMS, user, item, time)
 
 
 def _download(folder: Path) -> Path:

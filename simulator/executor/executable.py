@@ -30,6 +30,9 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
             "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",
             key="model.trunk.block",
         )
+    if scenario.samples_differ:
+        kind = scenario.data.lengths.kind
+        raise NotSupportedYet(f"{kind} lengths cannot be executed yet; use fixed", key="data.lengths.kind")
     precision = scenario.precision
     stated = {"dtype": scenario.dtype, "precision.parameters": precision.parameters,
               "precision.gradients": precision.gradients, "precision.reduce": precision.reduce}  # fmt: skip

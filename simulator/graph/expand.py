@@ -18,6 +18,7 @@ from simulator import kinds
 from simulator.costs.price import SOURCES
 from simulator.graph.assemble import Links, Tiling
 from simulator.graph.event_graph import EventGraph
+from simulator.graph.pieces import Piece
 from simulator.graph.steps import StepSource
 from simulator.graph.surroundings import Surroundings
 from simulator.graph.templates import Op, Solve, Template, bytes_by_slot, contract, in_turn, lay_out, source_shares
@@ -78,6 +79,18 @@ class Sums(NamedTuple):
     busy_ns: np.ndarray
     link_bytes: dict[Slot, int]
 
+    @classmethod
+    def of(cls, template: Template) -> Sums:
+        return cls(source_shares(template), bytes_by_slot(template))
+
+    @classmethod
+    def of_all(cls, sums: Sequence[Sums]) -> Sums:
+        link_bytes: dict[Slot, int] = {}
+        for one in sums:
+            for slot, size in one.link_bytes.items():
+                link_bytes[slot] = link_bytes.get(slot, 0) + size
+        return cls(sum((one.busy_ns for one in sums), np.zeros(len(SOURCES), dtype=np.int64)), link_bytes)
+
 
 def expand(
     folding: Folding, steps: StepSource, pricer_of: Callable[[int], Pricer], scenario, solve: Solve, *,
@@ -104,6 +117,7 @@ class _Expansion:
         self.cluster = scenario.cluster
         self.tiling = Tiling()
         self.templates: dict[tuple, tuple[Template, Sums]] = {}
+        self.pieces: dict[tuple, tuple[Piece, Template, Sums]] = {}
         self.actions: dict[tuple, tuple[int, Action]] = {}
         self.busy_ns = np.zeros(len(SOURCES), dtype=np.int64)
         self.link_bytes = [0] * len(folding.links)
@@ -167,16 +181,22 @@ class _Expansion:
         key = signature, around.signature, pricer, whole
         if key not in self.templates:
             if on_compute:
-                pieces = [lay_out(one.steps, pricer, around, one.name) for one in self.steps.steps(own, action)]
-                template = in_turn(pieces)
-                sums = Sums(source_shares(template), bytes_by_slot(template))
-                if whole:
-                    template = contract(pieces, action.verb, self.solve, around)
+                found = [self._piece(piece, around, pricer) for piece in self.steps.steps(own, action)]
+                pieces = [template for template, _ in found]
+                sums = Sums.of_all([own_sums for _, own_sums in found])
+                template = contract(pieces, action.verb, self.solve, around) if whole else in_turn(pieces)
             else:
                 template = self._communication(own, launch)
-                sums = Sums(source_shares(template), bytes_by_slot(template))
+                sums = Sums.of(template)
             self.templates[key] = (template, sums)
         return self.templates[key]
+
+    def _piece(self, piece: Piece, around: Surroundings, pricer: Pricer) -> tuple[Template, Sums]:
+        key = id(piece), around.signature, pricer
+        if key not in self.pieces:
+            template = lay_out(piece.steps, pricer, around, piece.name)
+            self.pieces[key] = piece, template, Sums.of(template)  # the piece is kept, so that its id stays its own
+        return self.pieces[key][1:]
 
     def _message(self, own: RankProgram, launch: Launch) -> tuple:
         action = launch.action

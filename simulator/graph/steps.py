@@ -12,6 +12,7 @@ from simulator.graph.pieces import Piece, codec_name, tables_name, unit_name
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.blocks.kernels import memory_bound
+from simulator.model.lengths import cuts_of, over_the_step
 from simulator.model.work import Collective, Step
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
@@ -25,14 +26,16 @@ UNIT_STEPS = {"F": blocks.forward, "B": blocks.backward, "I": blocks.backward_in
 
 
 class StepSource:
-    """Steps of every compute action of one scenario. cut: what a rank works on in one microbatch."""
+    """Steps of every compute action of one scenario. cut: what a rank works on in one microbatch, where its samples are
+    all as long as the model's `seq`."""
 
     def __init__(self, scenario, cut: Cut):
-        self.scenario, self.cut = scenario, cut
+        self.scenario, self.cut, self.cuts = scenario, cut, cuts_of(scenario, cut)
         self.model, self.plan = scenario.model, scenario.plan
         self.units = blocks.units(scenario.model)
         self._compressor = cache(lambda method: compressor_of(self.plan, method))
-        self._touches: dict[int, tuple] = {}
+        self._touches: dict[tuple, dict] = {}
+        self._pieces: dict[tuple, Piece] = {}
         self._kinds = lru_cache(maxsize=None)(
             lambda first, last: tuple(
                 (unit.kind, blocks.training(self.model, unit)) for unit in self.units[first : last + 1]
@@ -43,21 +46,23 @@ class StepSource:
         """Equal signatures run equal steps: layers of one kind are alike, whatever their number."""
         if action.verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(action.verb, action.segment)
-            return (action.verb, self._kinds(first, last), self._arrives_scattered(action), self._copied(own, action))
+            kinds, copied, samples = self._kinds(first, last), self._copied(own, action), own.samples_of(action)
+            return (action.verb, kinds, self._arrives_scattered(action), copied, samples and samples.lengths)
         if action.bucket is not None:
-            return (own.rank, action.verb, action.bucket, action.phase)
+            return (own.chunks, action.verb, action.bucket, action.phase)
         if action.of is not None:  # of tables
-            return (action.verb, action.of)
-        return (own.rank, action.verb)
+            return (action.verb, action.of, own.samples_of(action))
+        return (own.chunks, action.verb, over_the_step(own.samples))
 
     def steps(self, own: RankProgram, action: Action) -> list[Piece]:
         """The action's steps, piece by piece: each piece starts when the one before it has ended."""
         verb = action.verb
         if verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(verb, action.segment)
-            pieces = self._forward(first, last) if verb == "F" else self._backward(first, last, verb)
+            cut = self.cuts(own.samples_of(action))
+            pieces = self._forward(first, last, cut) if verb == "F" else self._backward(first, last, verb, cut)
             if self._arrives_scattered(action):
-                pieces = [self._gather_boundary(), *pieces]
+                pieces = [self._gather_boundary(cut), *pieces]
             unpacked, packed = self._copied(own, action)
             return [*self._copy(unpacked, self._unpacked_bytes), *pieces, *self._copy(packed, self._packed_bytes)]
         if verb in ("encode", "decode"):
@@ -65,13 +70,15 @@ class StepSource:
         if verb == "lookup":
             lookup = tables.lookup_forward if action.of == "F" else tables.lookup_backward
             fused = ".fused" if action.of == "B" and self.plan.embedding_fused_optimizer else ""
-            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}{fused}", lookup(self.scenario))]
+            steps = lookup(self.scenario, own.samples_of(action))
+            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}{fused}", steps)]
         if verb in ("deduplicate", "repeat"):
             forward = tables.find_distinct if verb == "deduplicate" else tables.repeat_vectors
             steps = forward if action.of == "F" else tables.sum_gradients
-            return [Piece(f"tables.{verb}.{action.of}", steps(self.scenario))]
+            return [Piece(f"tables.{verb}.{action.of}", steps(self.scenario, own.samples_of(action)))]
         if verb == "table_optimizer":
-            return [Piece(f"{tables_name(self.model)}.table_optimizer", tables.optimizer(self.scenario))]
+            update = tables.optimizer(self.scenario, over_the_step(own.samples))
+            return [Piece(f"{tables_name(self.model)}.table_optimizer", update)]
         if verb == "optimizer":
             return [Piece(f"{self.scenario.optimizer}.optimizer", self._optimizer(own, action))]
         raise ValueError(f"{verb!r} does not run on the compute stream")
@@ -81,14 +88,19 @@ class StepSource:
         op = self._compressor(action.method).collectives[action.phase]
         return op, action.size_bytes * ranks if op == "all_gather" else action.size_bytes
 
-    def _forward(self, first: int, last: int) -> list[Piece]:
-        return [self.unit(unit, "F") for unit in self.units[first : last + 1]]
+    def _forward(self, first: int, last: int, cut: Cut) -> list[Piece]:
+        return [self.unit(unit, "F", cut) for unit in self.units[first : last + 1]]
 
-    def unit(self, unit, verb: str) -> Piece:
-        """A unit's forward pass (F), its backward pass (B) or a half of it (I, W)."""
-        return Piece(f"{unit_name(self.model, unit)}.{verb}", UNIT_STEPS[verb](self.model, unit, self.cut))
+    def unit(self, unit, verb: str, cut: Cut | None = None) -> Piece:
+        """A unit's forward pass (F), its backward pass (B) or a half of it (I, W). Units of a kind share one piece."""
+        cut = cut or self.cut
+        key = unit.kind, blocks.training(self.model, unit), verb, id(cut)  # cuts are kept by `self.cuts`
+        if key not in self._pieces:
+            steps = UNIT_STEPS[verb](self.model, unit, cut)
+            self._pieces[key] = Piece(f"{unit_name(self.model, unit)}.{verb}", steps)
+        return self._pieces[key]
 
-    def _backward(self, first: int, last: int, verb: str) -> list[Piece]:
+    def _backward(self, first: int, last: int, verb: str, cut: Cut) -> list[Piece]:
         """Units in reverse; a recomputed layer runs forward again, whole, before its last unit's backward.
 
         In halves, I runs it again, and W reads what I has kept of it: nothing runs a third time.
@@ -97,14 +109,18 @@ class StepSource:
         for unit in reversed(self.units[first : last + 1]):
             layer = [other for other in self.units if other.layer == unit.layer >= 0]
             if mode == "full" and layer and unit is layer[-1]:  # a later segment of the same layer finds it rerun
-                pieces += [self._rerun(other, mode) for other in layer]
+                pieces += [self._rerun(other, mode, cut) for other in layer]
             elif mode in ("selective", "selective_op"):
-                pieces.append(self._rerun(unit, mode))
-            pieces.append(self.unit(unit, verb))
+                pieces.append(self._rerun(unit, mode, cut))
+            pieces.append(self.unit(unit, verb, cut))
         return pieces
 
-    def _rerun(self, unit, mode: str) -> Piece:
-        return Piece(f"{unit_name(self.model, unit)}.F", blocks.recompute(self.model, unit, self.cut, mode))
+    def _rerun(self, unit, mode: str, cut: Cut) -> Piece:
+        key = unit.kind, blocks.training(self.model, unit), mode, id(cut)
+        if key not in self._pieces:
+            steps = blocks.recompute(self.model, unit, cut, mode)
+            self._pieces[key] = Piece(f"{unit_name(self.model, unit)}.F", steps)
+        return self._pieces[key]
 
     def _arrives_scattered(self, action: Action) -> bool:
         """True where this action's input came as 1/tensor shares (see `lowering.boundary_bytes`)."""
@@ -114,16 +130,15 @@ class StepSource:
         source = action.stage - (1 if action.verb == "F" else -1)
         return 0 <= source < num_stages(plan) and holder(plan, source) != holder(plan, action.stage)
 
-    def _gather_boundary(self) -> Piece:
-        return Piece("gather", (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, self.cut)),))
+    def _gather_boundary(self, cut: Cut) -> Piece:
+        return Piece("gather", (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, cut)),))
 
     def _copied(self, own: RankProgram, action: Action) -> tuple[int, int]:
         """Elements of the sharded buckets that are copied out of a gathered message before an action, and into that of
         a reduction behind it (`program/held.py`)."""
-        key = id(own.launches)
-        if key not in self._touches:  # ranks alike share their launches, which are kept here so that ids stay theirs
-            self._touches[key] = own.launches, touches(own, self.scenario)
-        touch = self._touches[key][1].get(action.name, NOTHING)
+        if own.chunks not in self._touches:  # ranks with the same chunks launch the same actions
+            self._touches[own.chunks] = touches(own, self.scenario)
+        touch = self._touches[own.chunks].get(action.name, NOTHING)
         if touch == NOTHING:
             return 0, 0
         sizes = {bucket.name: bucket for bucket in own.buckets}

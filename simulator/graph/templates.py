@@ -6,7 +6,7 @@ waits for all of its exits: an action is a join.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,8 +71,7 @@ class Template:
     @property
     def group(self) -> str | None:
         """The smallest group in which all its collectives meet."""
-        met = dict.fromkeys(op.group for op in self.ops if op.group)
-        return next(iter(met), None) if len(met) < 2 else BOTH_GROUPS
+        return group_of(self.ops)
 
     @property
     def is_host_bound(self) -> bool:
@@ -85,17 +84,6 @@ class Template:
             Template(tuple(op for op in self.ops if op.stream != HOST_STREAM)),
             tuple(op for op in self.ops if op.stream == HOST_STREAM),
         )
-
-    def then(self, other: Template) -> Template:
-        """This template followed by another: the other starts when all of this has ended."""
-        if not self.ops:
-            return other
-        shift, exits = len(self.ops), self.exits
-        moved = []
-        for op in other.ops:
-            drawn_with = None if op.drawn_with is None else shift + op.drawn_with
-            moved.append(replace(op, after=tuple(shift + local for local in op.after) or exits, drawn_with=drawn_with))
-        return Template(self.ops + tuple(moved))
 
 
 def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "") -> Template:
@@ -112,10 +100,9 @@ def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "
     prices = iter(pricer.piece([step for step in steps if isinstance(step, Kernel)], name))
 
     def append(op: Op) -> int:
-        after = dict.fromkeys(op.after)
-        if op.stream in last:
-            after.setdefault(last[op.stream])
-        ops.append(replace(op, after=tuple(after)))
+        if op.stream in last and last[op.stream] not in op.after:
+            op = replace(op, after=(*op.after, last[op.stream]))
+        ops.append(op)
         last[op.stream] = len(ops) - 1
         return last[op.stream]
 
@@ -125,7 +112,8 @@ def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "
                 pending.append(place)
         elif isinstance(step, Kernel):
             price = next(prices)
-            place = append(Op(COMPUTE_STREAM, step.kind, price, step.op, after=tuple(pending), drawn_with=together))
+            after = (*pending, last[COMPUTE_STREAM]) if COMPUTE_STREAM in last else tuple(pending)
+            place = append(Op(COMPUTE_STREAM, step.kind, price, step.op, after=after, drawn_with=together))
             if together is None and price.is_of_piece:
                 together = place
             pending = []
@@ -153,10 +141,16 @@ def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "
 
 def in_turn(pieces: list[Template]) -> Template:
     """The pieces one after the other, each starting when the one before it has ended."""
-    whole = Template(())
+    ops: list[Op] = []
+    exits: tuple[int, ...] = ()
     for piece in pieces:
-        whole = whole.then(piece)
-    return whole
+        shift = len(ops)
+        for op in piece.ops:
+            drawn_with = None if op.drawn_with is None else shift + op.drawn_with
+            ops.append(replace(op, after=tuple(shift + local for local in op.after) or exits, drawn_with=drawn_with))
+        if piece.ops:
+            exits = tuple(shift + local for local in piece.exits)
+    return Template(tuple(ops))
 
 
 def contract(pieces: list[Template], name: str, solve: Solve, around: Surroundings) -> Template:
@@ -166,31 +160,44 @@ def contract(pieces: list[Template], name: str, solve: Solve, around: Surroundin
     outrank every other label, so the breakdown of a contracted op does not depend on what else runs. Where the host
     binds a piece that is not so: such pieces become an op each, with the host's op beside it.
     """
-    if not any(piece.is_host_bound for piece in pieces):
-        return _one_op(in_turn(pieces), name, solve, around)
-    contracted = []
+    if any(piece.is_host_bound for piece in pieces):
+        contracted = []
+        for piece in pieces:
+            device, host = piece.split_host()
+            contracted.append(Template(contract([device], name, solve, around).ops + host))
+        return in_turn(contracted)
+    pieces = [piece for piece in pieces if piece.ops]
+    if sum(len(piece.ops) for piece in pieces) <= 1:
+        return in_turn(pieces)
+    alone = {id(piece): piece for piece in pieces}  # layers of a kind are one piece
+    solved = {key: _solved(piece, solve, around) for key, piece in alone.items()}
+    totals: dict[str, int] = {}
     for piece in pieces:
-        device, host = piece.split_host()
-        contracted.append(Template(_one_op(device, name, solve, around).ops + host))
-    return in_turn(contracted)
-
-
-def _one_op(template: Template, name: str, solve: Solve, around: Surroundings) -> Template:
-    if len(template.ops) <= 1:
-        return template
-    if _is_chain(template) and not any(around.is_held_back(op.demand) for op in template.ops):
-        makespan = sum(op.price.duration_ns for op in template.ops)
-        totals: dict[str, int] = {}
-        for op in template.ops:
-            totals[op.kind] = totals.get(op.kind, 0) + op.price.duration_ns
-        parts = tuple(totals.items())
-    else:
-        makespan, parts = solve(_alone(template, around))
-    heaviest = max(template.ops, key=lambda op: op.price.duration_ns).price
+        for kind, ns in solved[id(piece)]:
+            totals[kind] = totals.get(kind, 0) + ns
+    heaviest = max((op for piece in alone.values() for op in piece.ops), key=lambda op: op.price.duration_ns).price
+    makespan = sum(totals.values())
     price = Price(makespan, heaviest.source, heaviest.op_class, heaviest.fit_error, heaviest.repeat_error)
-    kernels = [(ns, kind) for kind, ns in parts if kind in kinds.COMPUTE_KINDS]
+    kernels = [(ns, kind) for kind, ns in totals.items() if kind in kinds.COMPUTE_KINDS]
     kind = max(kernels, key=lambda part: part[0], default=(0, kinds.COMPUTE))[1]
-    return Template((Op(COMPUTE_STREAM, kind, price, name, group=template.group, parts=parts),))
+    group = group_of(op for piece in alone.values() for op in piece.ops)
+    return Template((Op(COMPUTE_STREAM, kind, price, name, group=group, parts=tuple(totals.items())),))
+
+
+def _solved(piece: Template, solve: Solve, around: Surroundings) -> tuple[tuple[str, int], ...]:
+    """How many ns of a piece each kind takes; they sum to its makespan, and those of pieces in turn to theirs."""
+    if not _is_chain(piece) or any(around.is_held_back(op.demand) for op in piece.ops):
+        return solve(_alone(piece, around))[1]
+    totals: dict[str, int] = {}
+    for op in piece.ops:
+        totals[op.kind] = totals.get(op.kind, 0) + op.price.duration_ns
+    return tuple(totals.items())
+
+
+def group_of(ops: Iterable[Op]) -> str | None:
+    """The smallest group in which all collectives of these ops meet."""
+    met = dict.fromkeys(op.group for op in ops if op.group)
+    return next(iter(met), None) if len(met) < 2 else BOTH_GROUPS
 
 
 def source_shares(template: Template) -> np.ndarray:

@@ -73,9 +73,10 @@ class WholeActions:
         return around.shared and not around.inner_is_private
 
     def _keeps_pace(self, rank: int) -> bool:
-        """Whether all that meet inside actions run the same kernels and messages in the same time."""
-        members = self._present("tensor_context", rank)
-        return len({(self._pricers[other], self._around[other].pace) for other in members}) == 1
+        """Whether all that meet inside actions run the same kernels and messages in the same time, and hand over to
+        each other's like on every stage: ranks that are handed their inputs apart end apart."""
+        columns = (self._present("tensor_context", other) for other in self._layout.group("pipeline", rank))
+        return all(len({(self._pricers[one], self._around[one].pace) for one in members}) == 1 for members in columns)
 
 
 def interacting_actions(launches: Sequence[Launch], disturbs: Callable[[str], bool]) -> frozenset[str]:

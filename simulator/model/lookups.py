@@ -6,14 +6,20 @@ positions; of a table that pools, for whole samples, since a bag is summed in on
 
 from __future__ import annotations
 
+from simulator.model.lengths import Samples
 from simulator.model.spec import ModelSpec, Table
 
 
 def ids_per_sample(model: ModelSpec, table: Table) -> int:
-    """Lookups of one sample: its inputs, and the rows that a sampled head scores at each position."""
-    inputs = model.trunk.seq if table.lookups_per_sample is None else table.lookups_per_sample
+    """Lookups of one sample of `seq` positions: its inputs, and the rows that a sampled head scores at each."""
+    return ids_of(model, table, 1, model.trunk.seq)
+
+
+def ids_of(model: ModelSpec, table: Table, samples: int, positions: int) -> int:
+    """Lookups of so many samples that have so many real positions together."""
+    inputs = positions if table.lookups_per_sample is None else samples * table.lookups_per_sample
     if samples_rows(model) and model.head.table == table.name:
-        return inputs + (1 + model.head.negatives) * model.trunk.seq
+        return inputs + (1 + model.head.negatives) * positions
     return inputs
 
 
@@ -22,18 +28,32 @@ def samples_rows(model: ModelSpec) -> bool:
     return model.head.kind in ("sampled_softmax", "binary") and model.head.table is not None
 
 
-def own_ids(scenario, table: Table) -> int:
-    """Ids of a rank's slice of one microbatch."""
-    plan, asked = scenario.plan, ids_per_sample(scenario.model, table)
+def own_ids(scenario, table: Table, samples: Samples | None = None) -> int:
+    """Ids of a rank's slice of one microbatch. samples: those of the microbatch, where they are not all `seq` long."""
     if table.pooling != "none":
-        return own_vectors(scenario, table) * asked
-    return -(-plan.microbatch * asked // (plan.context * plan.tensor))
+        return own_vectors(scenario, table) * ids_per_sample(scenario.model, table)
+    if samples is None:
+        plan = scenario.plan
+        return -(-plan.microbatch * ids_per_sample(scenario.model, table) // (plan.context * plan.tensor))
+    return _slice(scenario, table, samples.tokens)
 
 
-def own_vectors(scenario, table: Table) -> int:
+def mean_ids(scenario, table: Table, samples: Samples | None = None) -> int:
+    """The same, averaged over the data ranks that ask together."""
+    if samples is None or table.pooling != "none":
+        return own_ids(scenario, table)
+    return _slice(scenario, table, samples.mean)
+
+
+def _slice(scenario, table: Table, positions: int) -> int:
+    plan = scenario.plan
+    return -(-ids_of(scenario.model, table, plan.microbatch, positions) // (plan.context * plan.tensor))
+
+
+def own_vectors(scenario, table: Table, samples: Samples | None = None) -> int:
     """Vectors that come back for them: one for each id, or one for each sample where the table pools."""
     if table.pooling == "none":
-        return own_ids(scenario, table)
+        return own_ids(scenario, table, samples)
     plan = scenario.plan
     return -(-plan.microbatch // (plan.context * plan.tensor))
 

@@ -33,6 +33,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
 """Verb -> (collective, group) of what tables send while a microbatch passes."""
 
 
+def message_bytes(verb: str, traffic: Traffic) -> int:
+    """Of one of them."""
+    ends = {"exchange ids": traffic.ids, "gather vectors": traffic.gather}
+    return {**ends, **_way_there(traffic), **_way_back(traffic)}[verb]
+
+
 def add_tables(
     launches: list[Launch], chunks: tuple[Chunk, ...], traffic: Traffic, enters: int = 0
 ) -> list[Launch]:  # fmt: skip
@@ -85,10 +91,7 @@ def _forward(microbatch: int, traffic: Traffic, previous: tuple[str, ...]) -> tu
         launches.append(Launch("embedding", ids))
         lookup = lookup.waiting_for(ids.name)
     launches.append(Launch("compute", lookup))
-    launches += _chain(of, {
-        "exchange vectors": traffic.vectors, "reduce vectors": traffic.reduced,
-        "reduce node vectors": traffic.node_reduced, "exchange node vectors": traffic.across,
-    }, lookup.name)  # fmt: skip
+    launches += _chain(of, _way_there(traffic), lookup.name)
     if traffic.deduplicates:
         launches.append(Launch("compute", Action("repeat", **of, after=(launches[-1].action.name,))))
     launches += _chain(of, {"gather vectors": traffic.gather}, launches[-1].action.name)
@@ -108,6 +111,11 @@ def _accumulate(action: Action, traffic: Traffic) -> Launch:
     of = {"stage": 0, "of": "B", "microbatch": action.microbatch}
     sent = [Action(verb, **of).name for verb, size in _way_back(traffic).items() if size]
     return Launch("compute", Action("lookup", **of, after=tuple(sent[-1:])))
+
+
+def _way_there(traffic: Traffic) -> dict[str, int]:
+    return {"exchange vectors": traffic.vectors, "reduce vectors": traffic.reduced,
+            "reduce node vectors": traffic.node_reduced, "exchange node vectors": traffic.across}  # fmt: skip
 
 
 def _way_back(traffic: Traffic) -> dict[str, int]:

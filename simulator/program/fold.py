@@ -92,8 +92,9 @@ def fold(
 ) -> Folding:  # fmt: skip
     """The program with one representative for each class of ranks that are alike on this cluster.
 
-    program: folded by pipeline rank, as it is lowered. pace: how many times slower the kernels of some ranks are.
-    links: whether messages share links, so that ranks differ when theirs do. whole: every rank stands for itself.
+    program: folded by pipeline rank (and by samples, where their lengths differ), as it is lowered. pace: how many
+    times slower the kernels of some ranks are. links: whether messages share links, so that ranks differ when theirs
+    do. whole: every rank stands for itself.
     patterns: of the messages of each kind of group.
     """
     stretch = _stretch(program, cluster, pace, whole)
@@ -116,7 +117,7 @@ def _stretch(program: Program, cluster: Cluster, pace: Mapping[int, float], whol
     """Ranks of each stage after which a stage repeats itself; the whole stage where it does not."""
     layout = program.layout
     stage_ranks = layout.ranks // layout.pipeline
-    if whole or pace or not cluster.is_uniform:
+    if whole or pace or not cluster.is_uniform or len(program.ranks) > layout.pipeline:
         return stage_ranks
     stretch = lcm(
         cluster.symmetry_period, layout.tensor * layout.context, layout.tensor * (layout.shard or 1), layout.node or 1

@@ -15,16 +15,19 @@ update_tables             -                            table_optimizer
 update_parameters         every reduction              optimizer
 gather_parameters         optimizer, first F           all_gather
 gather_each, gather_once  F, B                         all_gather ahead of each block (ZeRO 3)
+spread_over_samples       sends, exchanges, samples    a program for each data rank, where lengths differ
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from math import prod
 
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
+from simulator.model.lengths import Samples, cuts_of
 from simulator.model.stacks import TORCH, Stack
 from simulator.policies.compression import compressor_of, method_of
 from simulator.policies.compressor import Compressor
@@ -38,7 +41,8 @@ from simulator.program.data_parallel import (
     reduce_tied_embedding,
     update_parameters,
 )
-from simulator.program.embedding import add_tables, update_tables
+from simulator.program.embedding import MESSAGES, add_tables, message_bytes, update_tables
+from simulator.program.jagged import Sizes, spread_over_samples
 from simulator.program.pipeline import schedule_named, schedule_order
 from simulator.program.placement import ends_meet, holder, place_units
 from simulator.program.priority import carried_buckets, carry_reductions
@@ -49,8 +53,11 @@ from simulator.program.transfers import add_transfers
 from simulator.units import DTYPE_BYTES, MIB
 
 
-def lower(scenario) -> Program:
-    """The program of one steady training step of a scenario, one representative for each pipeline rank."""
+def lower(scenario, step: int = 0) -> Program:
+    """The program of one steady training step of a scenario, one representative for each pipeline rank.
+
+    step: which of the run; steps differ where samples differ in length, and so do data ranks then.
+    """
     layout, plan = scenario.layout, scenario.plan
     chunks = place_units(scenario)
     order = schedule_order(plan.schedule, layout.pipeline, scenario.microbatches, plan.virtual_stages)
@@ -62,7 +69,24 @@ def lower(scenario) -> Program:
     traffic = tables.traffic(scenario)
     if traffic and traffic.node_members:
         layout = replace(layout, node=traffic.node_members)
-    return Program(layout, tuple(ranks))
+    program = Program(layout, tuple(ranks))
+    dealt = scenario.samples(step)
+    return spread_over_samples(program, dealt, _sizes(scenario)) if dealt else program
+
+
+def _sizes(scenario) -> Sizes:
+    """How long the messages of a microbatch are: those between stages and those of the tables."""
+    cuts = cuts_of(scenario, cut_of(scenario))
+    traffic = cache(lambda samples: tables.traffic(scenario, samples))
+    # every unit of a sequence model hands on as much
+    boundary = cache(lambda samples: _boundary_bytes(scenario, cuts(samples), last=0))
+
+    def sizes(action: Action, samples: Samples) -> int | None:
+        if action.verb in ("send", "recv"):
+            return boundary(samples)
+        return message_bytes(action.verb, traffic(samples)) if action.verb in MESSAGES else None
+
+    return sizes
 
 
 def local_shapes(scenario, first: int, last: int, *, frozen: bool = False) -> tuple[tuple[int, ...], ...]:
@@ -219,9 +243,12 @@ def boundary_bytes(scenario, last: int) -> int:
     Under sequence parallelism its slice; without it, its 1/tensor share of the activation, which the receivers gather
     (Megatron-LM's scatter/gather, Narayanan et al. 2021, arXiv 2104.04473, section 4.1).
     """
-    plan = scenario.plan
-    whole = blocks.boundary_bytes(scenario.model, cut_of(scenario), blocks.units(scenario.model)[last])
-    return whole if plan.sequence_parallel else -(-whole // plan.tensor)
+    return _boundary_bytes(scenario, cut_of(scenario), last)
+
+
+def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
+    whole = blocks.boundary_bytes(scenario.model, cut, blocks.units(scenario.model)[last])
+    return whole if scenario.plan.sequence_parallel else -(-whole // scenario.plan.tensor)
 
 
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from simulator.errors import BrokenLaw
 from simulator.layout import Layout
+from simulator.model.lengths import Samples
 from simulator.program.actions import Action
 
 
@@ -73,13 +74,17 @@ class Launch(NamedTuple):
 
 @dataclass(frozen=True)
 class RankProgram:
-    """The launches of `rank`, which stands for all ranks in `members` (itself included)."""
+    """The launches of `rank`, which stands for all ranks in `members` (itself included).
+
+    samples: of each microbatch, where they are not all as long as the model's `seq`.
+    """
 
     rank: int
     members: Sequence[int]
     chunks: tuple[Chunk, ...]
     buckets: tuple[Bucket, ...]
     launches: tuple[Launch, ...]
+    samples: tuple[Samples, ...] = ()
 
     def stream(self, name: str) -> tuple[Action, ...]:
         """What one stream runs, in order."""
@@ -93,6 +98,10 @@ class RankProgram:
     def chunk(self, stage: int) -> Chunk:
         """This rank's piece of the model for a global stage."""
         return next(chunk for chunk in self.chunks if chunk.stage == stage)
+
+    def samples_of(self, action: Action) -> Samples | None:
+        """The samples of an action's microbatch; None where all are as long as the model's `seq`, or it has none."""
+        return self.samples[action.microbatch] if self.samples and action.microbatch is not None else None
 
     def bucket(self, name: str) -> Bucket:
         """The gradient bucket of this name."""
@@ -141,6 +150,7 @@ class Program:
                 f"numel {bucket.numel}" + (f" frozen {bucket.frozen}" if bucket.frozen else "")
                 for bucket in own.buckets
             ]
+            lines += [f"r{own.rank} microbatch {number} of {one.text}" for number, one in enumerate(own.samples)]
             lines += [f"r{own.rank}.{launch.stream} {launch.action.text}" for launch in own.launches]
         return "\n".join(lines) + "\n"
 
@@ -155,7 +165,7 @@ class Program:
                     layout = Layout(**{key: int(value) for key, value in match.groupdict().items() if value})
                 elif match := _MEMBERS.match(line):
                     found[int(match[1])] = {
-                        "members": _members(match[2]), "chunks": [], "buckets": [], "launches": [],
+                        "members": _members(match[2]), "chunks": [], "buckets": [], "launches": [], "samples": [],
                     }  # fmt: skip
                 elif match := _CHUNK.match(line):
                     ranges = tuple(tuple(int(unit) for unit in span.split("..")) for span in match[3].split())
@@ -163,6 +173,8 @@ class Program:
                 elif match := _BUCKET.match(line):
                     numbers = (int(match[index] or 0) for index in (3, 4, 5, 6, 7))
                     found[int(match[1])]["buckets"].append(Bucket(match[2], *numbers))
+                elif match := _SAMPLES.match(line):
+                    found[int(match[1])]["samples"].append(Samples.from_text(match[2]))
                 elif match := _LAUNCH.match(line):
                     found[int(match[1])]["launches"].append(Launch(match[2], Action.from_text(match[3])))
                 elif line.strip():
@@ -175,10 +187,7 @@ class Program:
             raise ValueError("a program starts with its degrees: 'program tensor 1 context 1 data 2 pipeline 1'")
         return cls(
             layout,
-            tuple(
-                RankProgram(rank, own["members"], *(tuple(own[key]) for key in ("chunks", "buckets", "launches")))
-                for rank, own in found.items()
-            ),
+            tuple(RankProgram(rank, own["members"], *(tuple(own[key]) for key in KEPT)) for rank, own in found.items()),
         )
 
     def unfolded(self) -> Program:
@@ -226,6 +235,7 @@ def check_program(program: Program) -> None:
             raise BrokenLaw(f"{key[2]}{key[3]}{key[4]} from pipeline rank {key[0]} to {key[1]} {what}")
 
 
+KEPT = ("chunks", "buckets", "launches", "samples")
 _HEAD = re.compile(
     r"program tensor (?P<tensor>\d+) context (?P<context>\d+) data (?P<data>\d+) pipeline (?P<pipeline>\d+)"
     r"(?: shard (?P<shard>\d+))?(?: node (?P<node>\d+))?$"
@@ -233,6 +243,7 @@ _HEAD = re.compile(
 _MEMBERS = re.compile(r"r(\d+) stands for (.+)$")
 _CHUNK = re.compile(r"r(\d+) stage (\d+) units ((?:\d+\.\.\d+ ?)+)$")
 _BUCKET = re.compile(r"r(\d+) bucket (\S+) stage (\d+) units (\d+)\.\.(\d+) numel (\d+)(?: frozen (\d+))?$")
+_SAMPLES = re.compile(r"r(\d+) microbatch \d+ of ((?:\d+ )+mean \d+)$")
 _LAUNCH = re.compile(r"r(\d+)\.(\w+) (.+)$")
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from simulator.errors import ScenarioError
 from simulator.scenario.expand import expand_model, is_expansion
+from simulator.scenario.lengths import from_folder
 from simulator.scenario.messages import root_error, scenario_error
 from simulator.scenario.overrides import apply_override, parse_override
 from simulator.scenario.resolve import resolve
@@ -49,6 +50,7 @@ def _build(source: Source, overrides: tuple[str, ...], folder: str) -> Scenario:
         for override in parsed:
             if not is_expansion(override[0]):
                 apply_override(source, override)
+        from_folder(source, folder)
         try:
             stated = ScenarioFile.model_validate(source.data)
         except ValidationError as error:

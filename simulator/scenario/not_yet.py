@@ -44,7 +44,6 @@ NOT_YET: tuple[Line, ...] = (
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
     ("plan.balancer.kind", lambda f: f.plan.balancer.kind != "none", "use none"),
-    ("data.lengths.kind", lambda f: f.data.lengths.kind != "fixed", "use fixed"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),
     ("faults.checkpoint", lambda f: f.faults.checkpoint is not None, "leave it out"),
     ("faults.spares", lambda f: f.faults.spares > 0, "use 0"),

@@ -11,9 +11,10 @@ from simulator.plans import Plan
 from simulator.scenario.clusters import build_cluster, with_keywords
 from simulator.scenario.faults import degraded, straggler_factors
 from simulator.scenario.legality import V_CHUNKS, check_plan, check_software, fitting_data
+from simulator.scenario.lengths import check_lengths, observed_lengths, resolve_lengths
 from simulator.scenario.not_yet import check_supported
 from simulator.scenario.scenario import Scenario
-from simulator.scenario.schema import Precision, Profiles, ScenarioFile
+from simulator.scenario.schema import Data, Precision, Profiles, ScenarioFile
 from simulator.scenario.source import Source
 
 BUCKET_MIB = 25.0
@@ -35,14 +36,17 @@ def resolve(stated: ScenarioFile, source: Source) -> Scenario:
             "precision": resolve_precision(stated.dtype, stated.precision),
             "cluster": with_keywords(stated.cluster, cluster),
             "profile": resolve_profile(stated.profile, cluster),
+            "data": Data(lengths=resolve_lengths(stated.data.lengths, stated.model.trunk.block)),
         }
     )
     check_supported(resolved)
     scenario = Scenario(resolved, cluster, source)
     check_plan(scenario.model, plan, cluster)
     check_software(stated.software, plan)
+    check_lengths(scenario.model, plan, resolved.data.lengths)
     straggling = straggler_factors(stated.faults, cluster.gpus)
-    return replace(scenario, cluster=degraded(cluster, stated.faults), straggling=straggling)
+    observed = observed_lengths(resolved.data.lengths)
+    return replace(scenario, cluster=degraded(cluster, stated.faults), straggling=straggling, observed_lengths=observed)
 
 
 def check_buckets(plan: Plan, *, bucket_is_stated: bool) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from simulator.cluster import Cluster
 from simulator.errors import ScenarioError
 from simulator.layout import Layout
+from simulator.model.lengths import Samples, deal, draw
 from simulator.model.spec import ModelSpec
 from simulator.plans import Plan
 from simulator.scenario.schema import Data, Faults, Precision, Profiles, ScenarioFile, Serving, Software
@@ -19,7 +20,8 @@ from simulator.scenario.source import Source
 class Scenario:
     """stated: the file with presets expanded and every default written out. cluster: what its `cluster` builds, its
     links as slow as `faults` makes them. straggling: (rank, how many times slower it computes), ascending.
-    source: where each key was written, for errors that show only later (`located`).
+    source: where each key was written, for errors that show only later (`located`). observed_lengths: what the file or
+    data set of `data.lengths` holds.
 
     Two scenarios are equal when they state the same thing. Degrees, precision and microbatches are resolved.
     """
@@ -28,6 +30,7 @@ class Scenario:
     cluster: Cluster = field(compare=False)
     source: Source | None = field(default=None, compare=False, repr=False)
     straggling: tuple[tuple[int, float], ...] = field(default=(), compare=False)
+    observed_lengths: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -74,6 +77,30 @@ class Scenario:
     @property
     def data(self) -> Data:
         return self.stated.data
+
+    @property
+    def samples_differ(self) -> bool:
+        """Whether samples differ in length."""
+        return self.data.lengths.kind != "fixed"
+
+    @property
+    def num_draws(self) -> int:
+        """Steps that differ from each other, because each has samples of its own; a longer run begins anew."""
+        return self.steps if self.samples_differ else 1
+
+    def lengths(self, step: int = 0) -> tuple[int, ...]:
+        """Real positions of every sample of a step, those of the first replica first."""
+        return draw(
+            self.data.lengths, self.observed_lengths, self.model.trunk.seq or 0, seed=self.seed,
+            step=step % self.num_draws, count=self.plan.global_batch,
+        )  # fmt: skip
+
+    def samples(self, step: int = 0) -> tuple[tuple[Samples, ...], ...]:
+        """[data_rank][microbatch] of a step; empty where all samples are as long as the model's `seq`."""
+        if not self.samples_differ:
+            return ()
+        plan = self.plan
+        return deal(self.lengths(step), plan.data, plan.microbatches, plan.microbatch)
 
     @property
     def profile(self) -> Profiles:

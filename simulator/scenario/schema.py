@@ -89,8 +89,9 @@ class ClusterSection(NodeGroup):
 
 
 class Lengths(Variant):
-    """How long a sample is, in positions."""
+    """How long a sample is, in positions; none is longer than the model's `seq`."""
 
+    COMMON: ClassVar[tuple[str, ...]] = ("layout",)
     KEYS: ClassVar[dict[str, dict[str, Any]]] = {
         "fixed": {},
         "zipf": {"alpha": ..., "max": ...},
@@ -102,7 +103,10 @@ class Lengths(Variant):
     alpha: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = Field(None, description="P(n) ~ n^-alpha")
     max: Positive | None = Field(None, description="longer samples are cut to this length")
     name: Text | None = Field(None, description="a bundled or fetched data set, such as ml-100k")
-    path: Text | None = Field(None, description="a text file, one length a line")
+    path: Text | None = Field(None, description="a text file, one length a line; its path from this file")
+    layout: Literal["packed", "padded"] | None = Field(
+        None, description="padded: to the longest of the microbatch; null: packed for hstu, else padded"
+    )
 
 
 class Data(Value):

@@ -17,7 +17,7 @@ from simulator.costs.price import Price
 from simulator.costs.sampling import repeat_factors
 from simulator.graph.assemble import Tiling
 from simulator.graph.surroundings import NO_DEMAND
-from simulator.graph.templates import lay_out
+from simulator.graph.templates import in_turn, lay_out
 from simulator.model.work import Collective, Kernel
 from simulator.units import FULL_RATE
 
@@ -141,7 +141,7 @@ def test_kernels_of_a_piece_and_members_of_a_meeting_share_a_draw():
     )
     first = lay_out(steps, Prices(), Around())
     second = lay_out(steps, Prices(), Around())
-    whole = first.then(second)
+    whole = in_turn([first, second])
     tiling = Tiling()
     for rank in (0, 1):
         place, _ = tiling.place(whole, rank, 0, [])

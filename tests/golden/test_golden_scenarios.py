@@ -77,6 +77,11 @@ SCENARIOS = {
         "plan.context=4", "model.trunk.block=llama", "model.trunk.layers=1", "model.trunk.heads=4",
         "model.trunk.kv_heads=2", "plan.global_batch=1",
     ),
+    "jagged": (
+        ITEM, "model.trunk={block: hstu, layers: 1, hidden: 64, heads: 4, seq: 16}", "model.head={kind: binary}",
+        "plan.data=2", "plan.pipeline=2", "model.trunk.layers=2", "plan.global_batch=4",
+        "data.lengths={kind: zipf, alpha: 1.1, max: 16}",
+    ),
     "topk": ("plan.compression={method: topk, density: 0.01}", "plan.bucket_mib=0.2"),
 }  # fmt: skip
 """Name -> `--set` lines. A name is two files in this folder."""

@@ -129,9 +129,9 @@ def test_the_host_bounds_a_piece_of_small_kernels():
 def test_what_follows_waits_for_all_exits():
     first = lay_out((kernel(5), reduce(10, "x"), kernel(1), Wait("x")), Prices(), two)
     second = lay_out((kernel(2), kernel(3)), Prices(), two)
-    both = first.then(second)
+    both = in_turn([first, second])
     assert both.ops[3].after == (1, 2) and ends(both) == [5, 15, 7, 17, 20]
-    assert Template(()).then(second) == second and second.then(Template(())) == second
+    assert in_turn([Template(()), second]) == second == in_turn([second, Template(())])
 
 
 def test_the_host_of_a_piece_holds_back_the_next_piece():

@@ -14,6 +14,11 @@ def step(result: Result) -> int:
     return result.timeline.step_ns
 
 
+def step_mean(result: Result) -> float:
+    """Over the run's steps."""
+    return result.step_time_s
+
+
 def memory(kind: str):
     """Bytes of a kind on the fullest rank."""
     return lambda result: dict(result.memory.tightest.by_kind)[kind]

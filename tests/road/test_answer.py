@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+from importlib import import_module
 
 import pytest
 from road_scenarios import BASES, answer, scenario
@@ -159,14 +160,12 @@ def test_hardware_flops_add_what_the_plan_recomputes(mode, factor):
 
 
 @pytest.mark.parametrize("part", [
-    "road.lower", "road.fold", "road.expand", "road.run", "simulation.measure_memory", "simulation.breakdown_ns",
-    "simulation.utilization", "simulation.shortage",
+    "road.lower", "road.fold", "road.expand", "road.run", "road.measure_memory", "many_steps.breakdown_ns",
+    "many_steps.utilization", "simulation.shortage",
 ])  # fmt: skip
 def test_wall_time_includes_every_part_of_the_road(monkeypatch, part):
     """From the parsed scenario to the last metric."""
-    from simulator import road, simulation
-
-    module, part = {"road": road, "simulation": simulation}[part.split(".")[0]], part.split(".")[1]
+    module, part = import_module(f"simulator.{part.split('.')[0]}"), part.split(".")[1]
     real = getattr(module, part)
 
     def slow(*words, **named):

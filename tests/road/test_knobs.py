@@ -14,7 +14,8 @@ from adapter_knobs import ADAPTERS
 from cluster_knobs import ROWS
 from dlrm_knobs import DLRM
 from gradient_knobs import GRADIENTS
-from knobs import SIGNS, Knob, launches, memory, sent, sets, step, time_of, timeline
+from knobs import SIGNS, Knob, launches, memory, sent, sets, step, step_mean, time_of, timeline
+from length_knobs import LENGTH_ROWS
 from model_knobs import MODEL
 from plan_knobs import PLAN
 from road_scenarios import answer
@@ -24,8 +25,8 @@ from table_knobs import TABLE_ROWS
 from simulator.scenario.keys import keys_at, sections_at
 from simulator.scenario.not_yet import NOT_YET
 
-LOOKS = {"step": step, "timeline": timeline, "sent": sent("reduce"), "buffers": memory("buffers"),
-         "compression": time_of("compression")}  # fmt: skip
+LOOKS = {"step": step, "step_mean": step_mean, "timeline": timeline, "sent": sent("reduce"),
+         "buffers": memory("buffers"), "compression": time_of("compression")}  # fmt: skip
 CLUSTERS = [
     Knob(base, key, first, second, LOOKS[look], sign, both)
     for base, key, first, second, look, sign, both in (*ROWS, *compression_knobs.ROWS)
@@ -39,11 +40,12 @@ def look_of(words: str):
     return ASKED[name](argument) if argument else LOOKS[name]
 
 
-TABLES = [
-    Knob(base, key, one, other, look_of(look), sign, both) for base, key, one, other, look, sign, both in TABLE_ROWS
+ASKED_ROWS = [
+    Knob(base, key, one, other, look_of(look), sign, both)
+    for base, key, one, other, look, sign, both in (*TABLE_ROWS, *LENGTH_ROWS)
 ]
 
-KNOBS = [*PLAN, *GRADIENTS, *MODEL, *ADAPTERS, *DLRM, *SETTINGS, *CLUSTERS, *TABLES]
+KNOBS = [*PLAN, *GRADIENTS, *MODEL, *ADAPTERS, *DLRM, *SETTINGS, *CLUSTERS, *ASKED_ROWS]
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=str)
@@ -59,7 +61,7 @@ LEFT_OUT = {
     *(f"model.trunk.layers.{key}" for key in ("forward_s", "backward_s", "parameters", "activation_bytes")),
     *(f"plan.sync.{key}" for key in ("staleness", "period")),  # of modes that are refused
     *(f"plan.balancer.{key}" for key in ("window", "threshold")),
-    *(f"data.lengths.{key}" for key in ("alpha", "max", "name", "path")),
+    *(f"data.lengths.{key}" for key in ("name", "path")),  # tests/scenario/test_stated_lengths.py
 }  # fmt: skip
 """Keys that only a refused kind takes, or that are tested elsewhere."""
 

@@ -153,6 +153,7 @@ data:
     max: null
     name: null
     path: null
+    layout: null
 faults:
   stragglers: []
   links: []

@@ -19,7 +19,6 @@ ASKS = {
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
     "plan.balancer.kind": "plan.balancer.kind=length",
-    "data.lengths.kind": "data.lengths={kind: zipf, alpha: 1.2, max: 100}",
     "faults.mtbf_hours": "faults.mtbf_hours=100",
     "faults.checkpoint": "faults.checkpoint={every_steps: 10, write_bytes_per_s: 1e9}",
     "faults.spares": "faults.spares=1",

@@ -115,8 +115,9 @@ class Cut:
 
     @property
     def tokens(self) -> int:
-        """Positions of this rank: its context slice of its samples."""
-        return -(-(sum(self.lengths) or self.batch * self.seq) // self.context)
+        """Positions of this rank: its context slice of its samples, packed ones filled up to equal tensor shares."""
+        whole = -(-(sum(self.lengths) or self.batch * self.seq) // self.context)
+        return whole + (-whole % self.tensor if self.lengths and self.sequence_parallel else 0)
 
     @property
     def shard_tokens(self) -> int:

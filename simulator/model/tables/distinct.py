@@ -6,6 +6,7 @@ gradients of equal ids summed before they leave (FBGEMM's jagged_unique_indices,
 
 from __future__ import annotations
 
+from simulator.model.lengths import Samples
 from simulator.model.tables.loads import ID_BYTES, Load, is_deduplicated, parts
 from simulator.model.work import Kernel, Step
 
@@ -13,33 +14,33 @@ DIGIT_BITS = 8
 """Bits of a key that one pass of a radix sort looks at (CUB's DeviceRadixSort)."""
 
 
-def find_distinct(scenario) -> tuple[Step, ...]:
+def find_distinct(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
     """Each pass of the sort reads and writes ids and their places; distinct ids and a place for each are written."""
     steps = []
-    for load in _deduplicated(scenario):
+    for load in _deduplicated(scenario, samples):
         passes = -(-max(1, (load.table.rows - 1).bit_length()) // DIGIT_BITS)
         moved = ID_BYTES * (load.own_ids * (4 * passes + 2) + load.sent)
         steps.append(Kernel("copy", (load.own_ids,), "fp32", 0, moved))
     return tuple(steps)
 
 
-def repeat_vectors(scenario) -> tuple[Step, ...]:
+def repeat_vectors(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
     """Reads a place and a vector for each id, writes the vector."""
     return tuple(
         Kernel("embedding_lookup", (load.own_ids * load.table.dim,), "fp32", 0,
                load.own_ids * (ID_BYTES + 2 * load.vector_bytes))
-        for load in _deduplicated(scenario)
+        for load in _deduplicated(scenario, samples)
     )  # fmt: skip
 
 
-def sum_gradients(scenario) -> tuple[Step, ...]:
+def sum_gradients(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
     """Reads a place and a gradient for each id, writes a sum for each distinct one."""
     return tuple(
         Kernel("embedding_update", (load.own_ids * load.table.dim,), "fp32", 0,
                load.own_ids * (ID_BYTES + load.vector_bytes) + load.sent * load.vector_bytes)
-        for load in _deduplicated(scenario)
+        for load in _deduplicated(scenario, samples)
     )  # fmt: skip
 
 
-def _deduplicated(scenario) -> list[Load]:
-    return [load for load in parts(scenario) if is_deduplicated(scenario.plan, load.table, load.placed)]
+def _deduplicated(scenario, samples: Samples | None) -> list[Load]:
+    return [load for load in parts(scenario, samples) if is_deduplicated(scenario.plan, load.table, load.placed)]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from simulator import kinds
+from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size
 from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, loads, parts
 from simulator.model.work import Kernel, Step
 
 
-def lookup_forward(scenario) -> tuple[Step, ...]:
+def lookup_forward(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
     """Rows of one microbatch: reads ids and rows, writes vectors. Misses of the cache come over the host link."""
     steps: list[Step] = []
-    for load in loads(scenario):
+    for load in loads(scenario, samples):
         hits = round(load.read * load.hit_rate)
         if load.read:
             moved = load.read * ID_BYTES + (hits + load.made) * load.row_bytes
@@ -22,13 +23,13 @@ def lookup_forward(scenario) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def lookup_backward(scenario) -> tuple[Step, ...]:
+def lookup_backward(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
     """Gradients of one microbatch are summed by row: reads ids and a gradient for each, writes one for each distinct
     row. A sample's gradient is read once for each of its ids, as FBGEMM's backward reads it. Fused, rows and states are
     read and written instead.
     """
     steps: list[Step] = []
-    for load in loads(scenario):
+    for load in loads(scenario, samples):
         if not load.read:
             continue
         moved, on_host = load.read * (ID_BYTES + load.row_bytes), 0
@@ -53,14 +54,14 @@ def updates_last(scenario) -> bool:
     return not all(is_fused(scenario, load) for load in parts(scenario))
 
 
-def optimizer(scenario) -> tuple[Step, ...]:
+def optimizer(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
     """The sparse update, once a step: reads every microbatch's row gradients, reads and writes the rows they touch.
 
     data_parallel reads the reduced dense gradient instead, and updates the rows that any rank touched.
     """
     microbatches, group = scenario.microbatches, group_size(scenario)
     steps: list[Step] = []
-    for load in loads(scenario):
+    for load in loads(scenario, samples):
         if not load.read or is_fused(scenario, load):
             continue
         # a replicated table is updated with the ids of all ranks, whether or not they were exchanged

@@ -9,7 +9,8 @@ from functools import lru_cache
 from simulator.errors import NotSupportedYet
 from simulator.model import ids as id_model
 from simulator.model.blocks.embedding import sparse_tables
-from simulator.model.lookups import group_size, own_ids, own_vectors, samples_rows
+from simulator.model.lengths import Samples
+from simulator.model.lookups import group_size, mean_ids, own_ids, own_vectors, samples_rows
 from simulator.model.placements import TablePlacement, placements
 from simulator.model.spec import Table
 from simulator.units import DTYPE_BYTES
@@ -117,8 +118,9 @@ class Load:
 
 
 @lru_cache(maxsize=64)
-def parts(scenario) -> tuple[Load, ...]:
-    """What each sparse table asks of one of its owners, in the model's order."""
+def parts(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
+    """What each sparse table asks of one of its owners, in the model's order. samples: of a microbatch, where lengths
+    differ: a rank asks for its own, and owners serve the mean rank's as often as there are ranks."""
     model, group = scenario.model, group_size(scenario)
     if scenario.plan.pipeline > 1 and samples_rows(model):
         raise NotSupportedYet(
@@ -128,16 +130,21 @@ def parts(scenario) -> tuple[Load, ...]:
         )
     found = []
     for table, placed in zip(sparse_tables(model), placements(scenario), strict=True):
-        ids, vectors = own_ids(scenario, table), own_vectors(scenario, table)
+        ids, vectors = own_ids(scenario, table, samples), own_vectors(scenario, table, samples)
+        met = mean_ids(scenario, table, samples)
         served, over = (1, 1) if placed.kind == "data_parallel" else (group, placed.rows_over)
-        sent = ids
+        sent, served_each = ids, met
         if is_deduplicated(scenario.plan, table, placed) and group > 1:
-            sent = max(1, round(id_model.expected_unique(table.ids, table.rows, ids)))
-        read = -(-served * sent // over)
+            sent, served_each = (_distinct(table, count) for count in (ids, met))
+        read = ids if served == 1 else -(-served * served_each // over)
         made = read if table.pooling == "none" else served * vectors
         rows = -(-table.rows // over)
-        found.append(Load(table, placed, ids, vectors, sent, read, made, rows, served * ids))
+        found.append(Load(table, placed, ids, vectors, sent, read, made, rows, served * met))
     return tuple(found)
+
+
+def _distinct(table: Table, ids: int) -> int:
+    return max(1, round(id_model.expected_unique(table.ids, table.rows, ids)))
 
 
 def is_deduplicated(plan, table: Table, placed: TablePlacement) -> bool:
@@ -147,21 +154,21 @@ def is_deduplicated(plan, table: Table, placed: TablePlacement) -> bool:
 
 
 @lru_cache(maxsize=64)
-def loads(scenario) -> tuple[Load, ...]:
+def loads(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
     """What each sparse table asks of the busiest rank of stage 0: the one that reads most bytes of rows."""
-    member = busiest(scenario)
-    return tuple(load if _holds(load.placed, member) else load.idle for load in parts(scenario))
+    member = busiest(scenario, samples)
+    return tuple(load if _holds(load.placed, member) else load.idle for load in parts(scenario, samples))
 
 
-def busiest(scenario) -> int:
+def busiest(scenario, samples: Samples | None = None) -> int:
     """The member of the table group that reads most bytes of rows, the lowest on ties."""
-    return fullest(scenario, lambda load: load.read * load.row_bytes)[0]
+    return fullest(scenario, lambda load: load.read * load.row_bytes, samples)[0]
 
 
-def fullest(scenario, cost: Callable[[Load], int]) -> tuple[int, int]:
+def fullest(scenario, cost: Callable[[Load], int], samples: Samples | None = None) -> tuple[int, int]:
     """(member, total) with the largest sum of an owner's costs, the lowest member on ties."""
     everyone, by_member = 0, {}
-    for load in parts(scenario):
+    for load in parts(scenario, samples):
         if load.sharding in ("data_parallel", "row_wise"):
             everyone += cost(load)
             continue

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size
 from simulator.model.placements import TablePlacement, equal_nodes
 from simulator.model.spec import Table
@@ -56,9 +57,9 @@ def way_of(table: Table, placed: TablePlacement) -> str:
     return REDUCED if placed.kind == "row_wise" else ACROSS_NODES
 
 
-def traffic(scenario) -> Traffic | None:
+def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
     """The exchanges of one microbatch, or None where no table is trained sparsely."""
-    shares, plan, group = parts(scenario), scenario.plan, group_size(scenario)
+    shares, plan, group = parts(scenario, samples), scenario.plan, group_size(scenario)
     if not shares:
         return None
     gathers = plan.tensor > 1 and not plan.sequence_parallel
@@ -67,38 +68,39 @@ def traffic(scenario) -> Traffic | None:
     if group == 1:
         return Traffic(0, 0, gather, 0)
     moving = [load for load in shares if load.sharding != "data_parallel"]
-    direct, across = _going(scenario, DIRECT), _going(scenario, ACROSS_NODES)
-    node = _through_nodes(scenario) if any(map(across, shares)) else {}
+    direct, across = _going(scenario, DIRECT, samples), _going(scenario, ACROSS_NODES, samples)
+    node = _through_nodes(scenario, samples) if any(map(across, shares)) else {}
     return Traffic(
         ids=max(
             ID_BYTES * sum(load.sent * load.placed.pieces for load in moving),
-            fullest(scenario, lambda load: 0 if load.sharding == "data_parallel" else ID_BYTES * load.read)[1],
+            fullest(scenario, lambda load: 0 if load.sharding == "data_parallel" else ID_BYTES * load.read, samples)[1],
         ),
         vectors=max(
-            sum(load.came * load.vector_bytes for load in shares if direct(load)), fullest(scenario, direct)[1]
+            sum(load.came * load.vector_bytes for load in shares if direct(load)),
+            fullest(scenario, direct, samples)[1],
         ),
         gather=gather,
         dense_gradients=sum(load.table.rows * load.table.dim * GRADIENT_BYTES for load in dense),
-        reduced=sum(map(_going(scenario, REDUCED), shares)),
+        reduced=sum(map(_going(scenario, REDUCED, samples), shares)),
         deduplicates=any(is_deduplicated(plan, load.table, load.placed) for load in shares),
         **node,
     )
 
 
-def _going(scenario, way: str) -> Callable[[Load], int]:
+def _going(scenario, way: str, samples: Samples | None) -> Callable[[Load], int]:
     """Bytes that an owner of a table makes and sends back this way; 0 where its vectors do not go it."""
     own = {
-        load.table.name for load in parts(scenario)
+        load.table.name for load in parts(scenario, samples)
         if load.sharding != "data_parallel" and way_of(load.table, load.placed) == way
     }  # fmt: skip
     return lambda load: load.made * load.row_bytes if load.table.name in own else 0
 
 
-def _through_nodes(scenario) -> dict[str, int]:
+def _through_nodes(scenario, samples: Samples | None) -> dict[str, int]:
     """Messages of pooled tables whose rows stay on one node. Members of a node hold the same of them."""
-    nodes, made = equal_nodes(scenario), _going(scenario, ACROSS_NODES)
-    inside = fullest(scenario, made)[1]
-    asked = sum(load.own_vectors * load.vector_bytes for load in parts(scenario) if made(load))
+    nodes, made = equal_nodes(scenario), _going(scenario, ACROSS_NODES, samples)
+    inside = fullest(scenario, made, samples)[1]
+    asked = sum(load.own_vectors * load.vector_bytes for load in parts(scenario, samples) if made(load))
     return {
         "node_reduced": inside if len(nodes[0]) > 1 else 0,
         # after the sum a member has, of its place's share of the group's samples, what its own node holds
