@@ -269,6 +269,13 @@ def check_tables(model: ModelSpec, plan: Plan) -> None:
                 "rank has a whole sample; use pooling none, or tensor 1 and context 1",
                 key=f"model.tables.{place}.pooling",
             )
+    head = model.head
+    if head.table is not None and model.table(head.table).pooling != "none":
+        raise ScenarioError(
+            f"{head.table} pools the ids of a sample by {model.table(head.table).pooling}, and a {head.kind} head "
+            "scores its rows one by one; use pooling none for it, or another table",
+            key="model.head.table",
+        )
     sparse = sparse_tables(model)
     if plan.embedding_dedup and sparse and all(table.pooling != "none" for table in sparse):
         raise ScenarioError(

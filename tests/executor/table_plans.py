@@ -24,6 +24,9 @@ TABLE_PLANS = {
         ("hstu", {"context": 2, "embedding_sharding": {"item": "column_wise"}, **CUT}),
         ("hstu", {"tensor": 2, "sequence_parallel": True, "embedding_sharding": {"item": "column_wise"}, **CUT}),
         ("hstu_pooled", {"pipeline": 2}),
+        ("hstu_pooled", {"pipeline": 2, "schedule": "zb_h1", "microbatch": 1}),
+        *_pooled(("column_wise",), data=2, zero=3, microbatch=1),
+        *_pooled((MIXED,), data=2, zero=1, recompute="full", bucket_mib=0.002),
         *(("hstu_pooled", {"data": 2, "microbatch": 4, "embedding_fused_optimizer": True, **CUT,
                            "embedding_sharding": kinds, "sets": sets})
           for kinds, sets in (("row_wise", OPTIMIZERS), ("column_wise", ()), ({"tags": "data_parallel"}, OPTIMIZERS))),

@@ -71,6 +71,9 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (HSTU, ["plan.embedding_sharding={itm: row_wise}"], ["no table 'itm'", "item, user"]),
         (HSTU, ["plan.embedding_dedup=true", "model.tables=[{name: bag, rows: 100, dim: 8, pooling: sum, "
                 "lookups_per_sample: 4}]"], ["every table pools", "plan.embedding_dedup=false"]),
+        (HSTU, ["model.tables=[{name: bag, rows: 100, dim: 8, pooling: sum, lookups_per_sample: 4}]",
+                "model.head={kind: sampled_softmax, negatives: 3}"],
+         ["bag pools the ids of a sample by sum", "scores its rows one by one", "use pooling none"]),
         (HSTU, ["plan.embedding_fused_optimizer=true", "plan.microbatch=16"],
          ["2 microbatches", "plan.embedding_fused_optimizer=false", "plan.microbatch=32"]),
         (TINY, ["cluster.nics_per_node=3"], ["3 NICs cannot be dealt evenly to 4 GPUs"]),
