@@ -27,6 +27,8 @@ PLANS = [
     ("sasrec", {}),
     ("sasrec_binary", {"optimizer": "sgd"}),
     ("hstu", {}),
+    ("hstu_pooled", {}),
+    ("hstu_pooled", {"embedding_fused_optimizer": True, "microbatch": 16}),
     ("hstu_sampled", {"dtype": "bf16", "microbatch": 4, "global_batch": 8}),
     ("gpt", {"data": 2, "zero": 1, "dtype": "bf16"}),
     ("gpt", {"data": 2, "zero": 2, "dtype": "bf16"}),
