@@ -132,7 +132,7 @@ class Compression(Variant):
         "onebit": _FEEDBACK,
         "topk": _SPARSE,
         "topk_sampled": _SAMPLED,
-        "randomk": _SPARSE,
+        "randomk": {"shared_seed": True, **_SPARSE},
         "dgc": {"momentum": MOMENTUM_DEFAULT, "clipping": None, "warm_up": 0, **_SAMPLED},
         "powersgd": {"rank": RANK_DEFAULT, **_FEEDBACK},
         "adaptive": {
@@ -154,6 +154,10 @@ class Compression(Variant):
     block: Positive | None = Field(None, description="int8: entries that share a scale")
     sample: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="share of the entries that the threshold is estimated from"
+    )
+    shared_seed: bool | None = Field(
+        None,
+        description="randomk: the same places on every rank, so that sums travel; false: pairs, which are gathered",
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None, description="dgc: accumulated before selection, in place of the optimizer's own"

@@ -101,6 +101,7 @@ def _print(execution) -> None:
         "p5 to p95": f"{found['step_time_s_p5'] * 1e3:,.2f} to {found['step_time_s_p95'] * 1e3:,.2f} ms "
         f"of {found['steps']} steps",
         "samples": f"{found['samples_per_s']:,.1f} /s",
+        **({"emulated": found["emulated"]} if found["emulated"] else {}),
         "loss": f"{found['losses'][0]:.4f} to {found['losses'][-1]:.4f}",
     }
     rows |= {name: f"{value * 1e3:,.2f} ms" for name, value in found["breakdown_s"].items() if value}

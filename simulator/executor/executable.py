@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
 from simulator.model.blocks import sparse_tables
 from simulator.program.lowering import cut_of
@@ -25,6 +26,7 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
     if backend not in BACKENDS:
         raise ScenarioError(f"{backend!r} is not a backend; use {' or '.join(BACKENDS)}", key="--backend")
     check_ranks(scenario, ranks)
+    check_emulated(scenario, backend)
     if scenario.model.trunk.block == "profiled":
         raise ScenarioError(
             "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",

@@ -20,6 +20,7 @@ import numpy as np
 
 from simulator.errors import ScenarioError
 from simulator.executor.batches import Source, synthetic
+from simulator.executor.emulated import label
 from simulator.executor.executable import check_executable, check_memory
 from simulator.executor.job import Job, RankRecord
 from simulator.executor.launcher import launch
@@ -129,6 +130,7 @@ class Execution:
         return {
             "name": self.name,
             "source": "measured",
+            "emulated": label(scenario),
             "program_digest": self.program.digest(),
             "timeline_digest": self.timeline.digest(),
             "backend": self.backend,

@@ -5,12 +5,14 @@ Collectives of one stream run in order; two streams never share a process group,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
+from simulator.executor.emulated import least_s, wait_until
 from simulator.executor.job import peer_of
 from simulator.executor.spans import Child, Recorder
 from simulator.layout import Layout
@@ -27,10 +29,14 @@ _reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_sc
 
 
 class Pending:
-    """A collective that is under way; `wait` gives its result. child: where its times are noted, by `recorder`."""
+    """A collective that is under way; `wait` gives its result. child: where its times are noted, by `recorder`.
+    due_ns: when it may be over at the earliest (`emulated.py`).
+    """
 
-    def __init__(self, work, result: torch.Tensor, child: Child | None, recorder: Recorder | None = None):
-        self.work, self.result, self.child, self.recorder = work, result, child, recorder
+    def __init__(
+        self, work, result: torch.Tensor, child: Child | None, recorder: Recorder | None = None, due_ns: int = 0
+    ):
+        self.work, self.result, self.child, self.recorder, self.due_ns = work, result, child, recorder, due_ns
         if work is not None and child is not None and recorder is not None:
             child.waits.append((child.begin_ns, recorder.now()))  # the call itself: a calibrated collective holds it
 
@@ -39,9 +45,11 @@ class Pending:
             return self.result
         if self.child is None or self.recorder is None:
             self.work.wait()
+            wait_until(self.due_ns)
             return self.result
         begin = self.recorder.now()
         self.work.wait()
+        wait_until(self.due_ns)
         self.child.end_ns = self.recorder.now()
         self.child.waits.append((begin, self.child.end_ns))
         return self.result
@@ -62,11 +70,16 @@ class Group:
     """This rank's group of one kind. size, index: members, and this rank's place among them.
 
     Tensors are gathered and scattered along their first dimension. `element_bytes` is what the program counts for an
-    element. A group of one does nothing. recorder: where collectives are written down; None: nowhere.
+    element. A group of one does nothing. recorder: where collectives are written down; None: nowhere. seconds_a_byte:
+    of an emulated slow link (`emulated.py`).
     """
 
-    def __init__(self, kind: str, ranks: Sequence[int], rank: int, handle, recorder: Recorder | None = None):
+    def __init__(
+        self, kind: str, ranks: Sequence[int], rank: int, handle, recorder: Recorder | None = None,
+        seconds_a_byte: float = 0.0,
+    ):  # fmt: skip
         self.kind, self.ranks, self.handle, self.recorder = kind, tuple(ranks), handle, recorder
+        self.seconds_a_byte = seconds_a_byte
         self.size, self.index = len(self.ranks), self.ranks.index(rank)
 
     def begin_all_reduce(
@@ -77,7 +90,9 @@ class Group:
             return Pending(None, tensor, None)
         child = self._child("all_reduce", tensor.numel() * element_bytes, priced)
         op = dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM
-        return Pending(dist.all_reduce(tensor, op, group=self.handle, async_op=True), tensor, child, self.recorder)
+        due_ns = self._due_ns("all_reduce", tensor.numel() * element_bytes)
+        work = dist.all_reduce(tensor, op, group=self.handle, async_op=True)
+        return Pending(work, tensor, child, self.recorder, due_ns)
 
     def begin_all_gather(self, tensor: torch.Tensor, element_bytes: int) -> Pending:
         """All members' tensors, one after another."""
@@ -86,7 +101,9 @@ class Group:
         tensor = tensor.contiguous()
         whole = tensor.new_empty((self.size * tensor.shape[0], *tensor.shape[1:]))
         child = self._child("all_gather", whole.numel() * element_bytes)
-        return Pending(_all_gather(whole, tensor, group=self.handle, async_op=True), whole, child, self.recorder)
+        due_ns = self._due_ns("all_gather", whole.numel() * element_bytes)
+        work = _all_gather(whole, tensor, group=self.handle, async_op=True)
+        return Pending(work, whole, child, self.recorder, due_ns)
 
     def begin_reduce_scatter(self, tensor: torch.Tensor, element_bytes: int) -> Pending:
         """This member's part of the sum of all members' tensors.
@@ -98,9 +115,9 @@ class Group:
             return Pending(None, tensor, None)
         part = tensor.new_empty((tensor.shape[0] // self.size, *tensor.shape[1:]))
         child = self._child("reduce_scatter", tensor.numel() * element_bytes)
-        return Pending(
-            _reduce_scatter(part, tensor.contiguous(), group=self.handle, async_op=True), part, child, self.recorder
-        )
+        due_ns = self._due_ns("reduce_scatter", tensor.numel() * element_bytes)
+        work = _reduce_scatter(part, tensor.contiguous(), group=self.handle, async_op=True)
+        return Pending(work, part, child, self.recorder, due_ns)
 
     def begin_sendrecv(
         self, tensor: torch.Tensor, element_bytes: int, step: int, out: torch.Tensor | None = None
@@ -136,19 +153,29 @@ class Group:
         if self.size == 1:
             return tensor
         out = tensor.new_empty((sum(received), *tensor.shape[1:]))
+        due_ns = self._due_ns("all_to_all", tensor.numel() * tensor.element_size())
         dist.all_to_all_single(out, tensor.contiguous(), received, sent, group=self.handle)
+        wait_until(due_ns)
         return out
+
+    def _due_ns(self, op: str, size_bytes: int) -> int:
+        """When a collective that begins now may be over at the earliest."""
+        if not self.seconds_a_byte:
+            return 0
+        return time.monotonic_ns() + round(1e9 * least_s(op, size_bytes, self.size, self.seconds_a_byte))
 
     def _child(self, op: str, size_bytes: int, priced: bool = True) -> Child | None:
         return self.recorder.child(op, self.kind, size_bytes, priced) if self.recorder is not None else None
 
 
 def make_groups(
-    layout: Layout, rank: int, recorder: Recorder, *, backend: str, timeout: timedelta, streams: Sequence[str]
-) -> dict[tuple[str, str], Group]:
+    layout: Layout, rank: int, recorder: Recorder, *, backend: str, timeout: timedelta, streams: Sequence[str],
+    seconds_a_byte: Callable[[tuple[int, ...]], float],
+) -> dict[tuple[str, str], Group]:  # fmt: skip
     """This rank's groups by (stream, kind). Every rank makes all groups, in the same order, as torch demands.
 
     streams: those of the whole program; collectives on the compute stream are written down by the recorder.
+    seconds_a_byte: of an emulated slow link between ranks, 0 where there is none.
     """
     made = {}
     for stream, kind in STREAM_GROUPS:
@@ -158,7 +185,7 @@ def make_groups(
             if len(ranks) > 1 and (stream in streams or stream == "compute"):
                 handle = dist.new_group(list(ranks), timeout=timeout, backend=backend)
             if rank in ranks:
-                made[stream, kind] = Group(kind, ranks, rank, handle, notes)
+                made[stream, kind] = Group(kind, ranks, rank, handle, notes, seconds_a_byte(ranks))
     return made
 
 

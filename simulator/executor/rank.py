@@ -14,6 +14,7 @@ from simulator.executor.blocks.head import is_partial
 from simulator.executor.context_parallel import Context
 from simulator.executor.cuda_streams import CudaStreams
 from simulator.executor.dense import DenseParameters
+from simulator.executor.emulated import seconds_a_byte
 from simulator.executor.forgetting import Forgetting
 from simulator.executor.groups import make_groups, make_pipeline_groups
 from simulator.executor.interpreter import Interpreter
@@ -56,7 +57,13 @@ class _Runner:
         streams = dict.fromkeys(name for one in job.program.ranks for name in one.streams)
         timeout = timedelta(seconds=job.timeout_s)
         groups = make_groups(
-            job.program.layout, rank, recorder, backend=job.backend, timeout=timeout, streams=tuple(streams)
+            job.program.layout,
+            rank,
+            recorder,
+            backend=job.backend,
+            timeout=timeout,
+            streams=tuple(streams),
+            seconds_a_byte=lambda ranks: seconds_a_byte(scenario, ranks),
         )
         transfers = make_pipeline_groups(job.program, backend=job.backend, timeout=timeout)
         tensor = Tensor(

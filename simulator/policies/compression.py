@@ -11,7 +11,7 @@ from simulator.policies.codecs import Codec, Int8, Sign
 from simulator.policies.compressor import Compressor
 from simulator.policies.low_rank import PowerSgd
 from simulator.policies.quantized import Balanced, Gathered
-from simulator.policies.random_k import RandomK
+from simulator.policies.random_k import RandomK, RandomPairs
 from simulator.policies.sampled import Dgc, SampledTopK
 from simulator.policies.sparse import BalancedTopK, TopK
 
@@ -44,7 +44,9 @@ COMPRESSORS: dict[str, Callable[..., Compressor]] = {
     "onebit": lambda plan, sparse, ranks: _quantized(Sign(), plan, sparse, ranks),
     "topk": _topk,
     "topk_sampled": lambda plan, sparse, ranks: SampledTopK(plan.density, plan.error_feedback, plan.sample),
-    "randomk": lambda plan, sparse, ranks: RandomK(plan.density, plan.error_feedback),
+    "randomk": lambda plan, sparse, ranks: (RandomK if plan.shared_seed else RandomPairs)(
+        plan.density, plan.error_feedback
+    ),
     "dgc": lambda plan, sparse, ranks: Dgc(
         plan.density, plan.error_feedback, plan.sample, plan.momentum, plan.clipping, plan.warm_up, ranks
     ),

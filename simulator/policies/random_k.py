@@ -15,7 +15,7 @@ from simulator.policies.compressor import (
     elements,
     memory_kernel,
 )
-from simulator.policies.sparse import INDEX_BYTES, clear_kernel
+from simulator.policies.sparse import INDEX_BYTES, TopK, clear_kernel
 from simulator.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -64,11 +64,7 @@ class RandomK(Compressor):
 
         if "residual" in state:
             gradient += state["residual"]
-        count = gradient.numel()
-        if "places" not in state:  # the same stream on every rank
-            state["places"] = torch.Generator(gradient.device).manual_seed(count)
-        draw = {"generator": state["places"], "device": gradient.device}
-        state["index"] = index = torch.randint(count, (self.kept(count),), **draw)
+        state["index"] = index = _places(gradient, self.kept(gradient.numel()), state, rank=0)
         payload = gradient[index]
         if self.error_feedback:
             residual = state["residual"] = state.get("residual", torch.empty_like(gradient)).copy_(gradient)
@@ -78,3 +74,31 @@ class RandomK(Compressor):
     def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
         gradient.zero_()
         gradient[state.pop("index")] = received
+
+
+@dataclass(frozen=True, slots=True)
+class RandomPairs(TopK):
+    """Random-k with a seed of each rank's own: places differ, so that pairs are gathered as top-k's are.
+
+    A place that is drawn twice is sent once, and the room it leaves adds nothing.
+    """
+
+    name: ClassVar[str] = "randomk"
+
+    def selection(self, count: int, size: int) -> tuple[Kernel, ...]:
+        kept = self.kept(count)
+        # draws, then sorts to find what came twice: radix passes over places
+        return memory_kernel("random_places", kept, PLACE_BYTES), memory_kernel("topk", kept, PLACE_BYTES)
+
+    def select(self, values: torch.Tensor, kept: int, state: State) -> torch.Tensor:
+        return _places(values, kept, state, state.get("rank", 0)).unique()
+
+
+def _places(values: torch.Tensor, kept: int, state: State, rank: int) -> torch.Tensor:
+    """int64[kept] of a bucket's places, drawn anew in each step from a stream of the bucket and the rank."""
+    import torch
+
+    count = values.numel()
+    if "places" not in state:
+        state["places"] = torch.Generator(values.device).manual_seed(count * 65_537 + rank)
+    return torch.randint(count, (kept,), generator=state["places"], device=values.device)

@@ -26,6 +26,8 @@ def _reduces(file: ScenarioFile) -> bool:
 
 
 def _picks_over_all(compression) -> bool:
+    if compression.shared_seed is False:
+        return True
     stated = (compression.method, *(compression.candidates or ()), *(one for _, one in compression.decided or ()))
     return any(method in ONLY_GATHERED for method in stated)
 

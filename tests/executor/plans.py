@@ -42,6 +42,7 @@ COMPRESSED = [
     ("llama", {"data": 2, "compression": {"method": "onebit"}, **SMALL_BUCKETS}),
     ("gpt", {"data": 2, "compression": {"method": "onebit"}, "aggregation": {"sparse": "balanced"}}),
     ("llama", {"data": 2, "compression": {"method": "randomk", "density": 0.1}, **SMALL_BUCKETS}),
+    ("gpt", {"data": 2, "compression": {"method": "randomk", "density": 0.1, "shared_seed": False}}),
     ("gpt", {"data": 2, "compression": {"method": "topk_sampled", "density": 0.1}}),
     (
         "llama",

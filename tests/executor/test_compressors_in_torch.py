@@ -50,6 +50,7 @@ def fresh_gradients(seed: int) -> list[torch.Tensor]:
     {"method": "topk", "density": 1e-6, "sparse": "balanced"},
     {"method": "int8", "block": 7}, {"method": "int8", "sparse": "balanced"}, {"method": "onebit"},
     {"method": "onebit", "sparse": "balanced"}, {"method": "randomk", "density": 0.1},
+    {"method": "randomk", "density": 0.1, "shared_seed": False},
     {"method": "topk_sampled", "density": 0.05, "sample": 0.1}, {"method": "topk_sampled", "density": 1e-6},
     {"method": "dgc", "density": 0.05, "momentum": 0.0},
 ], ids=str)  # fmt: skip

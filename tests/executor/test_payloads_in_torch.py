@@ -82,12 +82,19 @@ def test_random_places_are_the_same_on_every_rank_and_new_in_every_step():
     assert not torch.equal(*seen)
 
 
+def test_without_a_shared_seed_ranks_draw_places_of_their_own():
+    compressor = make_compressor(Compression(method="randomk", density=0.05, shared_seed=False))
+    payloads = [compressor.pack(0, gradient(), SHAPE, {"rank": rank}, None) for rank in (0, 1)]
+    assert not torch.equal(payloads[0][:50], payloads[1][:50])
+    assert payloads[0].numel() == 100  # pairs, with room for every draw
+
+
 def test_a_place_that_is_drawn_twice_is_applied_once():
     compressor = make_compressor(Compression(method="randomk", density=1.0))
     values = gradient(count=20)
     back = alone(compressor, values.clone(), state := {}, ((20,),))
     drawn = torch.zeros(20, dtype=torch.bool)
-    drawn[torch.randint(20, (20,), generator=torch.Generator().manual_seed(20))] = True
+    drawn[torch.randint(20, (20,), generator=torch.Generator().manual_seed(20 * 65_537))] = True
     assert 0 < int(drawn.sum()) < 20  # twenty draws of twenty meet some place twice
     assert torch.equal(back, values.where(drawn, torch.zeros(())))
     assert torch.equal(back + state["residual"], values)

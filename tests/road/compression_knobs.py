@@ -18,6 +18,8 @@ ROWS = [
     ("gpt", f"{KEY}.sample", "0.5", "0.01", "compression", ">", f"{KEY}.method=topk_sampled"),
     ("gpt", f"{KEY}.sample", "0.5", "0.01", "sent", "=", f"{KEY}.method=topk_sampled"),
     ("gpt", f"{KEY}.momentum", "0.5", "0.9", "timeline", "=", f"{KEY}.method=dgc"),  # other numbers, the same passes
+    ("gpt", f"{KEY}.shared_seed", "false", "true", "sent", ">", f"{KEY}.method=randomk"),  # places travel too
+    ("gpt", f"{KEY}.shared_seed", "false", "true", "step", ">", f"{SLOW_NODES}; {KEY}.method=randomk"),
     ("gpt", f"{KEY}.clipping", "1", "null", "compression", ">", f"{KEY}.method=dgc"),
     ("gpt", f"{KEY}.warm_up", "4", "0", "timeline", "=", f"{KEY}.method=dgc"),  # the step behind it is simulated
     ("gpt", f"{KEY}.error_feedback", "true", "false", "buffers", ">", f"{KEY}.method=dgc"),

@@ -136,6 +136,7 @@ plan:
     error_feedback: null
     block: null
     sample: null
+    shared_seed: null
     momentum: null
     clipping: null
     warm_up: null
