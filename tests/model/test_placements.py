@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -22,13 +21,11 @@ def stated(sharding, tables=({"dim": 64},), *, nodes=2, gpus=4, **plan):
         "tables": [{"name": f"t{place}", "rows": 1000} | keys for place, keys in enumerate(tables)],
     }
     degrees = {"microbatch": 2, "global_batch": 2 * nodes * gpus, **plan}
-    found = scenario_from({
+    return scenario_from({
         "schema_version": 1, "name": "tables", "model": model,
         "cluster": {"preset": "dgx_h100", "nodes": nodes, "gpus_per_node": gpus},
-        "plan": degrees,
+        "plan": {**degrees, "embedding_sharding": sharding},
     })  # fmt: skip
-    plan = found.plan.model_copy(update={"embedding_sharding": sharding})
-    return replace(found, stated=found.stated.model_copy(update={"plan": plan}))
 
 
 def test_nodes_hold_their_own_members():

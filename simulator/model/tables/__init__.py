@@ -9,7 +9,8 @@
 
 All numbers are those of the busiest rank where tables have few owners, and of the mean owner where rows are dealt out
 (that hot rows load some owners more is not modelled). Vectors travel in the table's dtype (TorchRec without quantized
-communication). Permutations after the exchanges are not modelled.
+communication). Each table's kernels are priced apart, though FBGEMM batches tables: as many bytes in fewer launches.
+Permutations after the exchanges are not modelled.
 """
 
 from __future__ import annotations
