@@ -13,9 +13,11 @@ from simulator.cluster import Cluster, Device
 from simulator.memory_walk import KINDS, Moment, Walk
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
+from simulator.model.bottom_mlp import MEMBER, on_one_rank, reserves_member
 from simulator.model.lengths import over_the_step
+from simulator.model.tables import bottom
 from simulator.policies.compression import compressor_of, method_of
-from simulator.program.lowering import local_shapes
+from simulator.program.lowering import cut_of, local_shapes
 from simulator.program.program import Program, RankProgram
 from simulator.units import DTYPE_BYTES, GIB
 
@@ -108,6 +110,9 @@ def _at_rest(own: RankProgram, scenario) -> dict[str, int]:
     if holds_tables:
         waiting = tables.gradient_bytes(scenario, over_the_step(own.samples))
         at_rest["embeddings"] = tables.storage_bytes(scenario) + waiting
+    if own.rank == MEMBER and on_one_rank(scenario):
+        tables_bytes = 0 if reserves_member(scenario) else at_rest["embeddings"]
+        at_rest["embeddings"] = tables_bytes + bottom.held_bytes(scenario, cut_of(scenario))
     at_rest["buffers"] = _buffers(own, scenario, holds_tables)
     return at_rest
 

@@ -288,6 +288,9 @@ class Plan(Value):
     embedding_fused_optimizer: bool = Field(
         False, description="rows are updated inside their backward pass (TorchRec's fused kernel); one microbatch only"
     )
+    bottom_mlp: Literal["replicated", "one_rank"] = Field(
+        "replicated", description="a DLRM's bottom MLP: on every replica, or on the first for the rows of all"
+    )
     sync: Sync = Sync()
     compression: Compression = Compression()
     balancer: Balancer = Balancer()

@@ -19,6 +19,7 @@ from simulator.executor.forgetting import Forgetting
 from simulator.executor.groups import make_groups, make_pipeline_groups
 from simulator.executor.interpreter import Interpreter
 from simulator.executor.job import Job, RankRecord, own_program
+from simulator.executor.lone_bottom import LoneBottom
 from simulator.executor.numerics import Numerics
 from simulator.executor.run_delay import RunDelay
 from simulator.executor.spans import Recorder, now_ns
@@ -27,6 +28,7 @@ from simulator.executor.table_routes import TableGroups
 from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
 from simulator.model.blocks import sparse_tables
+from simulator.model.bottom_mlp import on_one_rank
 
 
 def run_rank(job: Job, rank: int, fatal: Callable[[BaseException], None], local_rank: int | None = None) -> RankRecord:
@@ -83,11 +85,15 @@ class _Runner:
             scenario, own, numerics, groups["data", "data"], groups["compute", "tensor"], self.device,
             job.learning_rate, shard, copies,
         )  # fmt: skip
-        self.tables = None
+        self.tables = self.bottom = None
         if sparse_tables(scenario.model) and layout.coordinates(rank)[0] == 0:
             table = TableGroups(*(groups["embedding", kind] for kind in ("table", "table_node", "table_across")))
+            if on_one_rank(scenario):
+                self.bottom = LoneBottom(
+                    scenario, self.env, table.whole, self.device, job.learning_rate, double=job.double
+                )
             self.tables = SparseTables(
-                scenario, table, groups["embedding", "tensor"], self.device, job.double, self.streams.keep
+                scenario, table, groups["embedding", "tensor"], self.device, job.double, self.streams.keep, self.bottom
             )
         self.interpreter = Interpreter(
             scenario, job.program, rank, self.env, self.dense, self.tables, groups, transfers, recorder, self.streams,
@@ -101,6 +107,8 @@ class _Runner:
         for step in range(job.warmup + job.steps):
             batch = job.source(job.scenario, step, data_rank)
             prepared = self.interpreter.prepare(batch)
+            if self.bottom is not None:
+                self.bottom.load(job.scenario, job.source, step)
             dist.barrier()
             begin, lost_before = now_ns(), lost()
             spans, loss = self.interpreter.run_step(prepared)
@@ -115,6 +123,9 @@ class _Runner:
             self.interpreter.finish()
             self.dense.make_whole()
             record.weights = {name: _numpy(value) for name, value in self.dense.weights.items()}
+            if self.bottom is not None and self.bottom.dense is not None:
+                own = self.bottom.dense.weights.items()
+                record.weights |= {name: _numpy(value) for name, value in own}
             shards = self.tables.shards.values() if self.tables is not None else ()
             record.tables = {shard.table.name: _numpy(shard.rows) for shard in shards if shard.rows is not None}
         return record

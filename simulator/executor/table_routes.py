@@ -84,12 +84,12 @@ def send_ids(asked: Sequence[tuple[Shard, torch.Tensor]], group: Group) -> list[
 def read_rows(shard: Shard, found: Lookup, askers: int) -> torch.Tensor:
     """What an owner makes of the rows: themselves, or their sum (or mean) in each sample of all `askers`."""
     if shard.rows is None:
-        return torch.empty((0, shard.columns), dtype=shard.dtype, device=found.rows.device)
+        return torch.empty((0, shard.columns), dtype=shard.leaves, device=found.rows.device)
     if not shard.pools:
-        return shard.rows[found.rows]
+        return shard.rows[found.rows].to(shard.leaves)
     samples = askers * (found.asked // shard.table.lookups_per_sample)
     starts = torch.searchsorted(found.bags, torch.arange(samples, device=found.rows.device))
-    return F.embedding_bag(found.rows, shard.rows, starts, mode="sum") * shard.scale
+    return (F.embedding_bag(found.rows, shard.rows, starts, mode="sum") * shard.scale).to(shard.leaves)
 
 
 def spread(shard: Shard, found: Lookup) -> torch.Tensor:

@@ -10,8 +10,9 @@ from simulator.executor import weights as starts
 from simulator.executor.sparse_optimizers import SPARSE_UPDATES, new_state
 from simulator.model.placements import TablePlacement
 from simulator.model.spec import Table
+from simulator.units import DTYPE_BYTES
 
-STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+STORED = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SPARSE_LEARNING_RATE = 1e-2
 
 
@@ -19,6 +20,7 @@ SPARSE_LEARNING_RATE = 1e-2
 class Shard:
     """A table, who holds what of it, and this rank's rows; rows None where it has none.
 
+    leaves, vector_bytes: of the vectors that are made of them; an element's bytes as the program counts them.
     pending: (rows, summed gradients) of each microbatch. dense: the accumulated gradient of a data_parallel table.
     fused: rows are updated as soon as their gradients are there.
     """
@@ -27,6 +29,8 @@ class Shard:
     placed: TablePlacement
     rows: torch.Tensor | None
     dtype: torch.dtype
+    leaves: torch.dtype
+    vector_bytes: int
     accumulates: torch.dtype
     state: dict = field(default_factory=dict)
     pending: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
@@ -73,22 +77,33 @@ class Shard:
 
 
 def make_shard(
-    seed: int, table: Table, placed: TablePlacement, member: int, device: torch.device, *, double: bool, fused: bool
+    seed: int,
+    table: Table,
+    placed: TablePlacement,
+    member: int,
+    device: torch.device,
+    *,
+    double: bool,
+    fused: bool,
+    vectors: str | None = None,
 ) -> Shard:
     """What this member of the table group holds, at its start: the same table whatever the plan.
 
     Optimizer states are the piece's own: row-wise Adagrad keeps a number for each piece of a row, as TorchRec's
-    column-wise shards do, so that there alone a cut changes what is learnt.
+    column-wise shards do, so that there alone a cut changes what is learnt. vectors: the dtype in which looked-up
+    vectors leave, where it is not the table's.
     """
     dtype = torch.float64 if double else STORED[table.dtype]
     accumulates = torch.float64 if double else torch.float32
+    stated = vectors or table.dtype
+    leaves, size = dtype if double else STORED[stated], DTYPE_BYTES[stated]
     kept, piece = placed.rows_of(member), placed.piece_of(member)
     if kept is None:
-        return Shard(table, placed, None, dtype, accumulates)
+        return Shard(table, placed, None, dtype, leaves, size, accumulates)
     whole = starts.initial(seed, f"table.{table.name}", (table.rows, table.dim))
     columns = table.dim // placed.pieces
     rows = whole[kept, piece * columns : (piece + 1) * columns].to(dtype).to(device).contiguous()
-    made = Shard(table, placed, rows, dtype, accumulates, new_state(table.optimizer, rows, accumulates))
+    made = Shard(table, placed, rows, dtype, leaves, size, accumulates, new_state(table.optimizer, rows, accumulates))
     if placed.kind == "data_parallel":
         made.dense = torch.zeros(rows.shape, dtype=accumulates, device=device)
     made.fused = fused and made.dense is None

@@ -12,14 +12,15 @@ from collections.abc import Callable
 import torch
 
 from simulator.executor import table_routes as routes
+from simulator.executor.blocks.dlrm import BOTTOM
 from simulator.executor.groups import Group
+from simulator.executor.lone_bottom import LoneBottom
 from simulator.executor.table_messages import Leg, end_to_end, exchange, side_by_side
 from simulator.executor.table_routes import Lookup, TableGroups
 from simulator.executor.table_shards import Shard, make_shard
 from simulator.model import tables as priced
 from simulator.model.blocks import sparse_tables
 from simulator.model.placements import placements
-from simulator.units import DTYPE_BYTES
 
 Bytes = tuple[int, int]
 
@@ -27,12 +28,17 @@ Bytes = tuple[int, int]
 class SparseTables:
     """All sparse tables of a rank of stage 0. tensor: the tensor group of the embedding stream.
 
-    keep: what is handed from stream to stream goes through it (`cuda_streams.py`); None: nothing to do.
+    keep: what is handed from stream to stream goes through it (`cuda_streams.py`); None: nothing to do. bottom: a
+    bottom MLP that is on one rank, as if it were one of them.
     """
 
-    def __init__(self, scenario, groups: TableGroups, tensor: Group, device: torch.device, double: bool, keep=None):
+    def __init__(
+        self, scenario, groups: TableGroups, tensor: Group, device: torch.device, double: bool, keep=None,
+        bottom: LoneBottom | None = None,
+    ):  # fmt: skip
         self.groups, self.group, self.tensor, self.device = groups, groups.whole, tensor, device
         self.keep = keep if keep is not None else (lambda tensor: tensor)
+        self.bottom = bottom
         self.gathers = tensor.size > 1 and not scenario.plan.sequence_parallel
         placed = zip(sparse_tables(scenario.model), placements(scenario), strict=True)
         self.shards = {
@@ -44,6 +50,7 @@ class SparseTables:
                 device,
                 double=double,
                 fused=scenario.plan.embedding_fused_optimizer,
+                vectors=scenario.precision.vectors,
             )
             for table, place in placed
         }
@@ -106,10 +113,13 @@ class SparseTables:
                 found = routes.stays_here(shard, self.own_ids[microbatch][name])
                 self.lookups[microbatch][name], askers = found, 1
             found.vectors = self.keep(routes.read_rows(shard, found, askers))
+        if self.bottom is not None:
+            self.bottom.forward(microbatch)
 
     def exchange_vectors(self, microbatch: int) -> Bytes:
         """Vectors go back to who asked."""
-        return self._pass_on(microbatch, priced.DIRECT, routes.vectors_to_askers, self.group)
+        tables = self._pass_on(microbatch, priced.DIRECT, routes.vectors_to_askers, self.group)
+        return tables if self.bottom is None else _both(tables, self.bottom.send_vectors(microbatch))
 
     def reduce_vectors(self, microbatch: int) -> Bytes:
         """Partial sums of all owners are added; each rank gets those of its samples."""
@@ -136,13 +146,16 @@ class SparseTables:
         """What the model reads, flat as the ids were presented (own slice under sequence parallelism); of a table that
         pools, one for each sample."""
         whole = self.tensor.size == 1 or self.gathers
-        return {
+        bottom = {} if self.bottom is None else {BOTTOM: self.bottom.vectors[microbatch]}
+        return bottom | {
             name: found.vectors[: self.counts[microbatch][name]] if whole else found.vectors
             for name, found in self.lookups[microbatch].items()
         }
 
     def accept_gradients(self, microbatch: int, gradients: dict[str, torch.Tensor]) -> None:
         """Gradients of what `vectors` gave. Without sequence parallelism every tensor rank has all of them."""
+        if self.bottom is not None:
+            self.bottom.vectors[microbatch] = self.keep(gradients.pop(BOTTOM))
         for name, gradient in gradients.items():
             if self.gathers:
                 share = len(self.own_ids[microbatch][name])
@@ -153,7 +166,8 @@ class SparseTables:
 
     def exchange_gradients(self, microbatch: int) -> Bytes:
         """Gradients go to the rows' owners."""
-        return self._pass_on(microbatch, priced.DIRECT, routes.gradients_to_owners, self.group)
+        tables = self._pass_on(microbatch, priced.DIRECT, routes.gradients_to_owners, self.group)
+        return tables if self.bottom is None else _both(tables, self.bottom.send_gradients(microbatch))
 
     def gather_gradients(self, microbatch: int) -> Bytes:
         """Every owner of some rows needs all gradients of the table."""
@@ -173,6 +187,8 @@ class SparseTables:
             found = self.lookups[microbatch][name]
             if shard.rows is not None:
                 shard.accumulate(found.rows, routes.spread(shard, found))
+        if self.bottom is not None:
+            self.bottom.backward(microbatch)
         del self.lookups[microbatch], self.own_ids[microbatch], self.counts[microbatch]
 
     def reduce_dense(self) -> int:
@@ -189,6 +205,8 @@ class SparseTables:
         """The sparse optimizer, once a step, on the rows that were touched."""
         for shard in self.shards.values():
             shard.update()
+        if self.bottom is not None:
+            self.bottom.update()
 
     def _travels(self, shard: Shard) -> bool:
         return shard.placed.kind != "data_parallel" and self.group.size > 1
@@ -234,5 +252,9 @@ class SparseTables:
         return lambda tensor: route(tensor, self.groups)
 
 
+def _both(one: Bytes, other: Bytes) -> Bytes:
+    return one[0] + other[0], one[1] + other[1]
+
+
 def _size(shard: Shard, vectors: torch.Tensor) -> int:
-    return vectors.numel() * DTYPE_BYTES[shard.table.dtype]
+    return vectors.numel() * shard.vector_bytes

@@ -12,7 +12,9 @@ from simulator.graph.pieces import Piece, codec_name, tables_name, unit_name
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.blocks.kernels import memory_bound
+from simulator.model.bottom_mlp import MEMBER, on_one_rank
 from simulator.model.lengths import cuts_of, over_the_step
+from simulator.model.tables import bottom
 from simulator.model.work import Collective, Step
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
@@ -51,8 +53,8 @@ class StepSource:
         if action.bucket is not None:
             return (own.chunks, action.verb, action.bucket, action.phase)
         if action.of is not None:  # of tables
-            return (action.verb, action.of, own.samples_of(action))
-        return (own.chunks, action.verb, over_the_step(own.samples))
+            return (action.verb, action.of, own.samples_of(action), self._has_bottom(own))
+        return (own.chunks, action.verb, over_the_step(own.samples), self._has_bottom(own))
 
     def steps(self, own: RankProgram, action: Action) -> list[Piece]:
         """The action's steps, piece by piece: each piece starts when the one before it has ended."""
@@ -68,20 +70,34 @@ class StepSource:
         if verb in ("encode", "decode"):
             return [Piece(codec_name(self.plan.compression.method, action), self._codec(own, action))]
         if verb == "lookup":
-            lookup = tables.lookup_forward if action.of == "F" else tables.lookup_backward
+            lookup = self._lookup(own, action)
             fused = ".fused" if action.of == "B" and self.plan.embedding_fused_optimizer else ""
-            steps = lookup(self.scenario, own.samples_of(action))
-            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}{fused}", steps)]
+            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}{fused}", lookup)]
         if verb in ("deduplicate", "repeat"):
             forward = tables.find_distinct if verb == "deduplicate" else tables.repeat_vectors
             steps = forward if action.of == "F" else tables.sum_gradients
             return [Piece(f"tables.{verb}.{action.of}", steps(self.scenario, own.samples_of(action)))]
         if verb == "table_optimizer":
-            update = tables.optimizer(self.scenario, over_the_step(own.samples))
-            return [Piece(f"{tables_name(self.model)}.table_optimizer", update)]
+            return [Piece(f"{tables_name(self.model)}.table_optimizer", self._update_tables(own))]
         if verb == "optimizer":
             return [Piece(f"{self.scenario.optimizer}.optimizer", self._optimizer(own, action))]
         raise ValueError(f"{verb!r} does not run on the compute stream")
+
+    def _has_bottom(self, own: RankProgram) -> bool:
+        """Whether this is the one rank that runs a DLRM's bottom MLP."""
+        return own.rank == MEMBER and on_one_rank(self.scenario)
+
+    def _lookup(self, own: RankProgram, action: Action) -> tuple[Step, ...]:
+        if self._has_bottom(own):
+            return bottom.lookup_steps(self.scenario, self.cut, action.of)
+        if action.of == "F":
+            return tables.lookup_forward(self.scenario, own.samples_of(action))
+        return tables.lookup_backward(self.scenario, own.samples_of(action), self.cut.sparse_gradients)
+
+    def _update_tables(self, own: RankProgram) -> tuple[Step, ...]:
+        if self._has_bottom(own):
+            return bottom.update_steps(self.scenario, self.cut)
+        return tables.optimizer(self.scenario, over_the_step(own.samples), self.cut.sparse_gradients)
 
     def wire(self, action: Action, ranks: int) -> tuple[str, int]:
         """The collective of a compressed reduction and its message: (op, bytes as `Collective` counts them)."""

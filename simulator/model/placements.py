@@ -21,6 +21,7 @@ from functools import lru_cache
 
 from simulator.errors import ScenarioError
 from simulator.model.blocks.embedding import sparse_tables
+from simulator.model.bottom_mlp import MEMBER, reserves_member
 from simulator.model.lookups import group_size, own_ids
 from simulator.model.spec import Table
 from simulator.units import DTYPE_BYTES
@@ -71,6 +72,8 @@ def placements(scenario) -> tuple[TablePlacement, ...]:
     """The place of every sparse table, in the model's order. Raises ScenarioError for pieces that cannot be cut."""
     group = group_size(scenario)
     loads, found = [0] * group, {}
+    if reserves_member(scenario):
+        loads[MEMBER] = 2**62  # a bottom MLP keeps it for itself
     for table in sorted(sparse_tables(scenario.model), key=lambda table: (-_traffic(scenario, table), table.name)):
         kind = kind_of(scenario.plan, table)
         placed = _place(scenario, table, kind, loads)

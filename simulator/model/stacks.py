@@ -20,7 +20,8 @@ Read from github, by date, never from residuals:
 - current: Megatron-core since 0.2 and NeMo: LinearWithGradAccumulationAndAsyncCommunication with its fused
   wgrad_gemm_accum kernels, flash attention. That Transformer Engine does the same is assumed.
 - deeplearning_examples: NVIDIA/DeepLearningExamples, PyTorch/Recommendation/DLRM of 2021: apex.mlp.MLP (bias and ReLU
-  in the products' epilogues), dotBasedInteract in one kernel, embeddings that leave in the activations' dtype.
+  in the products' epilogues), dotBasedInteract in one kernel, tables whose gradients are sparse tensors
+  (nn/embeddings.py) for torch.optim.SGD (scripts/main.py), unscaled by a GradScaler under AMP.
 - torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
 
 Not parted by generation: dropout and activation kernels, and norms of other families (each block states its own).
@@ -41,6 +42,7 @@ class Stack:
     from 2021 to Megatron-core's default); False: one softmax kernel. separate_kernels: a gate's SiLU and product, and
     the loss in fp32, are kernels of PyTorch's own, and each keeps what its backward reads (memory only).
     fused_mlp: a DLRM's MLPs and dot interaction are fused kernels (`model/blocks/mlp.py`, `dlrm_interaction.py`).
+    sparse_gradients: of tables are torch's sparse tensors, a gradient for each id, and torch.optim's update.
     """
 
     name: str
@@ -52,13 +54,14 @@ class Stack:
     elementwise_loss: bool
     separate_kernels: bool = False
     fused_mlp: bool = False
+    sparse_gradients: bool = False
 
 
 MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False, "apex", True)
 MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent", True)
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
 TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
-EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True)
+EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True)
 STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT, EXAMPLES, TORCH)}
 
 

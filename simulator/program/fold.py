@@ -92,9 +92,9 @@ def fold(
 ) -> Folding:  # fmt: skip
     """The program with one representative for each class of ranks that are alike on this cluster.
 
-    program: folded by pipeline rank (and by samples, where their lengths differ), as it is lowered. pace: how many
-    times slower the kernels of some ranks are. links: whether messages share links, so that ranks differ when theirs
-    do. whole: every rank stands for itself.
+    program: folded by pipeline rank (and by samples, where their lengths differ), as it is lowered; a rank may stand
+    apart. pace: how many times slower the kernels of some ranks are. links: whether messages share links, so that ranks
+    differ when theirs do. whole: every rank stands for itself.
     patterns: of the messages of each kind of group.
     """
     stretch = _stretch(program, cluster, pace, whole)

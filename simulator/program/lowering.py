@@ -27,6 +27,7 @@ from math import prod
 
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
+from simulator.model.bottom_mlp import on_one_rank
 from simulator.model.lengths import Samples, cuts_of
 from simulator.model.stacks import TORCH, Stack
 from simulator.policies.compression import compressor_of, method_of
@@ -65,7 +66,7 @@ def lower(scenario, step: int = 0) -> Program:
     ranks = []
     for pipeline_rank, actions in enumerate(order):
         own = tuple(chunk for chunk in chunks if holder(plan, chunk.stage) == pipeline_rank)
-        ranks.append(_lower_rank(scenario, pipeline_rank, own, actions, handed_on))
+        ranks += _apart(scenario, _lower_rank(scenario, pipeline_rank, own, actions, handed_on))
     traffic = tables.traffic(scenario)
     if traffic and traffic.node_members:
         layout = replace(layout, node=traffic.node_members)
@@ -87,6 +88,14 @@ def _sizes(scenario) -> Sizes:
         return message_bytes(action.verb, traffic(samples)) if action.verb in MESSAGES else None
 
     return sizes
+
+
+def _apart(scenario, own: RankProgram) -> list[RankProgram]:
+    """The rank with a bottom MLP launches what others do, and runs something else where they look up tables."""
+    if not on_one_rank(scenario):
+        return [own]
+    first, *others = own.members
+    return [replace(own, members=(first,)), replace(own, rank=others[0], members=tuple(others))]
 
 
 def local_shapes(scenario, first: int, last: int, *, frozen: bool = False) -> tuple[tuple[int, ...], ...]:
@@ -252,7 +261,7 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
 
 
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
-            "fused_mlp")  # fmt: skip
+            "fused_mlp", "sparse_gradients")  # fmt: skip
 """What of a cut the stack decides, not the plan."""
 
 
@@ -283,6 +292,9 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         elementwise_loss=stack.elementwise_loss,
         separate_kernels=stack.separate_kernels,
         fused_mlp=stack.fused_mlp,
+        sparse_gradients=stack.sparse_gradients,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
+        vectors=scenario.precision.vectors,
+        lone_bottom=on_one_rank(scenario),
         fresh_gradients=plan.scatters_each,
     )

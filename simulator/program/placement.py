@@ -8,6 +8,7 @@ from itertools import accumulate
 from simulator.errors import ScenarioError
 from simulator.model import blocks
 from simulator.model.blocks import Cut
+from simulator.model.bottom_mlp import on_one_rank
 from simulator.model.work import forward_flops
 from simulator.policies.partition import balanced_partition
 from simulator.program.pipeline import schedule_named
@@ -38,6 +39,8 @@ def place_units(scenario) -> tuple[Chunk, ...]:
     last = len(layers) - 1
     members: list[list[int]] = [[] for _ in layers]
     for index, unit in enumerate(units):
+        if unit.kind == "bottom" and on_one_rank(scenario):
+            continue  # it runs where tables are looked up
         if unit.layer >= 0:
             members[bisect_right(ends, unit.layer)].append(index)
         else:

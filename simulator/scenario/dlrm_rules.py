@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.errors import ScenarioError
+from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.plans import Plan
 
@@ -11,12 +11,33 @@ DENSE_EXAMPLE = "dense: {bottom: [512, 256, 128], interaction: dot, top: [1024, 
 
 def check_dlrm(model: ModelSpec, plan: Plan) -> None:
     """Raises ScenarioError for the first thing that cannot work."""
+    _check_bottom(model, plan)
     if not model.is_dlrm:
         _check_beside_trunk(model)
         return
     _check_dense(model)
     _check_vectors(model)
     _check_plan(plan)
+
+
+def _check_bottom(model: ModelSpec, plan: Plan) -> None:
+    """A bottom MLP on one rank needs tables, whose exchange brings its vectors."""
+    if plan.bottom_mlp == "replicated":
+        return
+    if model.is_dlrm and model.dense and model.dense.bottom and model.tables:
+        if plan.zero:
+            raise NotSupportedYet(
+                f"one_rank beside zero {plan.zero} is not supported yet; use --set plan.zero=0, or "
+                "--set plan.bottom_mlp=replicated",
+                key="plan.bottom_mlp",
+            )
+        return
+    raise ScenarioError(
+        "one_rank places the bottom MLP of a DLRM (block none) beside its tables, and the model has no "
+        f"{'tables' if model.is_dlrm and model.dense and model.dense.bottom else 'bottom MLP'}; use "
+        "--set plan.bottom_mlp=replicated",
+        key="plan.bottom_mlp",
+    )
 
 
 def _check_beside_trunk(model: ModelSpec) -> None:

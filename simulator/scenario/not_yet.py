@@ -37,6 +37,7 @@ NOT_YET: tuple[Line, ...] = (
     ("dtype", lambda f: f.dtype == "fp8", "use bf16"),
     ("precision.parameters", lambda f: f.precision.parameters == "fp8", "use bf16"),
     ("precision.gradients", lambda f: f.precision.gradients == "fp8", "use bf16 or fp32"),
+    ("precision.vectors", lambda f: f.precision.vectors == "fp8", "use fp16, bf16 or fp32"),
     ("precision.reduce", lambda f: f.precision.reduce == "fp8", "use bf16 or fp32"),
     ("software.compile", lambda f: f.software.compile, "use false"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)

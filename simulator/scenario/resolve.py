@@ -81,6 +81,7 @@ def resolve_precision(dtype: str, precision: Precision) -> Precision:
         parameters=precision.parameters or stored,
         gradients=precision.gradients or wide,
         reduce=precision.reduce or wide,
+        vectors=precision.vectors,
     )
 
 

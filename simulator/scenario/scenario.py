@@ -62,7 +62,8 @@ class Scenario:
 
     @property
     def precision(self) -> Precision:
-        """Dtypes of stored parameters, accumulated gradients and gradient reduction; none is None."""
+        """Dtypes of stored parameters, accumulated gradients and gradient reduction, none of them None; of vectors,
+        None where each table's own stands."""
         return self.stated.precision
 
     @property

@@ -38,6 +38,9 @@ class Precision(Value):
     parameters: Dtype | None = Field(None, description="stored, and gathered under zero 3; default: dtype")
     gradients: Dtype | None = Field(None, description="accumulated; default: fp32 for bf16, else dtype")
     reduce: Dtype | None = Field(None, description="on the wire; default: fp32 for bf16, else dtype")
+    vectors: Dtype | None = Field(
+        None, description="looked-up vectors and their gradients, as they leave and travel; null: each table's dtype"
+    )
 
 
 class Software(Value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from context_plans import CONTEXT_PLANS
+from dlrm_plans import DLRM_PLANS
 from lora_plans import LORA_PLANS
 from table_plans import TABLE_PLANS
 
@@ -120,6 +121,7 @@ PLANS = {
         *CONTEXT_PLANS[2],
         *TABLE_PLANS[2],
         *LORA_PLANS[2],
+        *DLRM_PLANS[2],
     ],
     3: [
         ("gpt", {"pipeline": 3, "schedule": "interleaved_1f1b", "virtual_stages": 2, "microbatch": 1,
@@ -174,6 +176,7 @@ PLANS = {
         *CONTEXT_PLANS[4],
         *TABLE_PLANS[4],
         *LORA_PLANS[4],
+        *DLRM_PLANS[4],
     ],
     8: [
         *((model, {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": sequence,
@@ -185,6 +188,7 @@ PLANS = {
                  "schedule": "zb_v", "optimizer": "adam", **SMALL_BUCKETS}),
         *TABLE_PLANS[8],
         *LORA_PLANS[8],
+        *DLRM_PLANS[8],
     ],
 }  # fmt: skip
 

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 
-def loss(model, weights, ids, labels, loss_weights, scored, tables) -> torch.Tensor:
-    """The mean loss of a batch, weighted by position."""
+def loss(model, weights, ids, labels, loss_weights, scored, tables, numbers=None) -> torch.Tensor:
+    """The mean loss of a batch, weighted by position. numbers: float[samples, features] of a DLRM."""
     trunk, head = model.trunk, model.head
-    x = embedded(model, weights, ids, tables)
+    x = dlrm(model, weights, ids, numbers, tables) if model.is_dlrm else embedded(model, weights, ids, tables)
     for layer in range(trunk.num_layers):
         x = hstu(trunk, weights, f"layer{layer}.hstu", x) if trunk.block == "hstu" else block(trunk, weights, layer, x)
     if "head.norm.weight" in weights:
@@ -41,6 +41,27 @@ def loss(model, weights, ids, labels, loss_weights, scored, tables) -> torch.Ten
             x = x.clamp(min=0) if place < len(layers) - 1 else x
         losses = -torch.where(labels[..., None] == 1, F.logsigmoid(x), F.logsigmoid(-x)).mean(-1)
     return (losses * loss_weights).sum() / loss_weights.sum()
+
+
+def dlrm(model, weights, ids, numbers, tables) -> torch.Tensor:
+    """[samples, 1, width]: what the top MLP reads, pair by pair and layer by layer."""
+    dense, vectors = model.dense, []
+    if dense.bottom:
+        x = numbers
+        for place in range(len(dense.bottom)):
+            x = (x @ weights[f"bottom.mlp{place}.weight"].T + weights[f"bottom.mlp{place}.bias"]).clamp(min=0)
+        vectors.append(x)
+    vectors += [getattr(tables[table.name][ids[table.name]], table.pooling)(1) for table in model.tables]
+    if dense.interaction == "dot":
+        pairs = [(vectors[i] * vectors[j]).sum(1) for i in range(len(vectors)) for j in range(i)]
+        out = torch.cat([*vectors[: len(dense.bottom[:1])], torch.stack(pairs, 1)], 1)
+    else:
+        out = first = torch.cat(vectors, 1)
+        for layer in range(dense.cross_layers if dense.interaction == "dcn_v2" else 0):
+            name = f"interaction.cross{layer}"
+            low = out @ weights[f"{name}.v.weight"].T
+            out = first * (low @ weights[f"{name}.w.weight"].T + weights[f"{name}.w.bias"]) + out
+    return out[:, None]
 
 
 def embedded(model, weights, ids, tables) -> torch.Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+from dlrm_plans import DLRMS
+
 from simulator.scenario.loader import scenario_from
 
 MODELS = {
@@ -38,6 +40,7 @@ MODELS = {
                                {"name": "shops", "rows": 11, "dim": 8, "optimizer": "sgd", "pooling": "mean",
                                 "lookups_per_sample": 5, "ids": {"kind": "zipf", "alpha": 1.1}}],
                     "dense": {"top": [12, 3]}},
+    **DLRMS,
 }  # fmt: skip
 
 

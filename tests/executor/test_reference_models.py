@@ -34,7 +34,8 @@ def test_losses_and_parameters_are_the_papers(model):
         ids = {name: torch.from_numpy(array) for name, array in microbatch.ids.items()}
         scored = None if microbatch.scored is None else torch.from_numpy(microbatch.scored)
         labels, given = torch.from_numpy(microbatch.labels.copy()), torch.from_numpy(microbatch.weights.copy())
-        value = loss(spec, weights, ids, labels, given, scored, tables)
+        numbers = None if microbatch.numbers is None else torch.from_numpy(microbatch.numbers)
+        value = loss(spec, weights, ids, labels, given, scored, tables, numbers)
         np.testing.assert_allclose(record.losses[step], value.item(), rtol=1e-9)
         value.backward()
         with torch.no_grad():

@@ -13,6 +13,7 @@ from simulator.model import tables
 from simulator.model.ids import expected_unique, hit_rate
 from simulator.model.spec import ModelSpec, UniformIds
 from simulator.plans import Plan
+from simulator.scenario.schema import Precision
 
 TRUNK = {"block": "hstu", "layers": 2, "hidden": 64, "heads": 2, "seq": 100}
 
@@ -24,12 +25,17 @@ def scenario(found, sharding="row_wise", head=None, **plan):
     return of(ModelSpec.model_validate(model), chosen)
 
 
+PRECISION = Precision()
+
+
 @dataclass(frozen=True)
 class Stated:
     """What of a scenario tables read."""
 
     model: ModelSpec
     plan: Plan
+    precision: Precision = PRECISION
+    dtype: str = "bf16"
 
     @property
     def layout(self):
@@ -244,3 +250,15 @@ def test_more_ranks_hold_less_and_send_as_much(rows, data, dtype):
         assert tables.traffic(many).vectors == 400 * 64 * (4 if dtype == "fp32" else 2)
     for run in (one, many):
         assert sum(kernel.bytes_moved for kernel in tables.optimizer(run)) > 0
+
+
+def test_vectors_leave_in_the_dtype_that_is_stated():
+    """Rows stay in the table's; what is made of them, sent, and comes back as gradients is half as wide."""
+    model = ModelSpec.model_validate({"tables": [item(lookups_per_sample=100, pooling="none")]})
+    plan = Plan(data=4, microbatch=8, global_batch=32, embedding_sharding="row_wise")
+    wide, narrow = Stated(model, plan), Stated(model, plan, Precision(vectors="bf16"))
+    assert 2 * tables.traffic(narrow).vectors == tables.traffic(wide).vectors
+    assert tables.traffic(narrow).ids == tables.traffic(wide).ids
+    assert tables.storage_bytes(narrow) == tables.storage_bytes(wide)
+    (read,), (less,) = tables.lookup_forward(wide), tables.lookup_forward(narrow)
+    assert read.bytes_moved - less.bytes_moved == 800 * 64 * 2

@@ -79,6 +79,7 @@ dtype: bf16
 precision:
   parameters: null
   gradients: null
+  vectors: null
   reduce: null
 optimizer: adam
 software:
@@ -123,6 +124,7 @@ plan:
   embedding_sharding: auto
   embedding_columns: 32
   embedding_dedup: false
+  bottom_mlp: replicated
   embedding_fused_optimizer: false
   sync:
     mode: synchronous

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.errors import ScenarioError
+from simulator.errors import NotSupportedYet, ScenarioError
 
 DLRM = """
 schema_version: 1
@@ -49,6 +49,8 @@ def test_a_small_dlrm_loads(load):
         (["plan.tensor=2"], ["whole on every rank", "--set plan.tensor=1", "plan.embedding_sharding"]),
         (["plan.context=2"], ["one position a sample", "--set plan.context=1"]),
         (["plan.recompute=full"], ["plan.recompute", "--set plan.recompute=none"]),
+        (["plan.bottom_mlp=one_rank", "model.dense.bottom=[]"], ["plan.bottom_mlp", "no bottom MLP", "replicated"]),
+        (["plan.bottom_mlp=one_rank", "model.tables=[]", "model.dense.interaction=none"], ["the model has no tables"]),
         (["model.trunk.layers=4"], ["block none has no layers", "leave it out"]),
         (["model.trunk.vocab=1000"], ["block none has no vocab"]),
         (["model.trunk.seq=100"], ["block none has no seq"]),
@@ -58,6 +60,12 @@ def test_a_dlrm_is_refused_with_its_numbers(refused, sets, words):
     said = refused(DLRM, *sets)
     for word in words:
         assert word in said
+
+
+def test_a_bottom_on_one_rank_belongs_to_a_dlrm_and_is_not_sharded(refused):
+    assert "no bottom MLP; use --set plan.bottom_mlp=replicated" in refused(HSTU, "plan.bottom_mlp=one_rank")
+    said = refused(DLRM, "plan.bottom_mlp=one_rank", "plan.zero=1", kind=NotSupportedYet)
+    assert "one_rank beside zero 1 is not supported yet" in said
 
 
 @pytest.mark.parametrize("interaction", ["cat", "dcn_v2"])

@@ -11,6 +11,7 @@ ASKS = {
     "dtype": "dtype=fp8",
     "precision.parameters": "precision.parameters=fp8",
     "precision.gradients": "precision.gradients=fp8",
+    "precision.vectors": "precision.vectors=fp8",
     "precision.reduce": "precision.reduce=fp8",
     "software.compile": "software.compile=true",
     "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",

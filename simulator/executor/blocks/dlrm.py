@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from simulator.executor.blocks.env import Env, Inputs
 from simulator.executor.tensor_parallel import whole_linear
 
+BOTTOM = "bottom mlp"
+"""What a bottom MLP's vectors are called among those of the tables, where it is on one rank (`lone_bottom.py`)."""
+
 
 def bottom(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
     """The rows' numbers through the bottom MLP, a ReLU behind every layer."""
@@ -24,8 +27,11 @@ def bottom(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
 
 
 def interaction(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
-    """What the top MLP reads. x: the bottom MLP's vector, None without one."""
+    """What the top MLP reads. x: the bottom MLP's vector, None without one here: it comes with the tables' from another
+    rank, or there is none."""
     dense, dtype = env.model.dense, env.numerics.activations
+    if x is None and dense.bottom:
+        x = inputs.vectors[BOTTOM].to(dtype)
     vectors = [] if x is None else [x]
     vectors += [inputs.vectors[table.name].to(dtype) for table in env.model.tables]
     joined = torch.cat(vectors, dim=1)

@@ -58,7 +58,12 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
 def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
     """The interaction's gradients; each table's leave in a tensor of their own (reads, writes)."""
     parted = memory_bound("copy", cut.tokens * sum(table.dim for table in model.tables), 2 * cut.bytes, cut)
-    return (*_KINDS[model.dense.interaction].backward(model, cut), parted, *_casts(model, cut))
+    sliced: tuple[Step, ...] = ()
+    if cut.fused_mlp and cut.lone_bottom:
+        # the bottom's vector is a slice of what has arrived (dlrm/model/distributed.py, `from_bottom[:, 0, :]`): its
+        # gradient is spread over zeros (writes) and added (reads both, writes)
+        sliced = (memory_bound("elementwise", cut.tokens * sum(vector_widths(model)), 4 * cut.bytes, cut),)
+    return (*_KINDS[model.dense.interaction].backward(model, cut), *sliced, parted, *_casts(model, cut))
 
 
 def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:

@@ -165,9 +165,10 @@ def _vectors(table: Table, cut: Cut) -> int:
 
 def cast(table: Table, cut: Cut) -> tuple[Step, ...]:
     """Looked-up vectors become activations, or their gradients back: reads one dtype, writes the other."""
-    if DTYPE_BYTES[table.dtype] == cut.bytes:
+    arrives = DTYPE_BYTES[cut.vectors or table.dtype]
+    if arrives == cut.bytes:
         return ()
-    each = DTYPE_BYTES[table.dtype] + cut.bytes
+    each = arrives + cut.bytes
     return (memory_bound("cast", _vectors(table, cut) * table.dim, each, cut),)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from simulator import kinds
 from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size
@@ -10,38 +12,13 @@ from simulator.model.work import Kernel, Step
 
 
 def lookup_forward(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
-    """Rows of one microbatch: reads ids and rows, writes vectors. Misses of the cache come over the host link."""
-    steps: list[Step] = []
-    for load in loads(scenario, samples):
-        hits = round(load.read * load.hit_rate)
-        if load.read:
-            moved = load.read * ID_BYTES + (hits + load.made) * load.row_bytes
-            steps.append(_lookup(load, moved))
-        if load.read > hits:
-            elements = (load.read - hits) * load.columns
-            steps.append(_kernel("embedding_lookup_host", elements, (load.read - hits) * load.row_bytes))
-    return tuple(steps)
+    """Rows of one microbatch on the busiest rank, table by table. samples: of it, where lengths differ."""
+    return tuple(step for load in loads(scenario, samples) for step in forward_of(load))
 
 
-def lookup_backward(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
-    """Gradients of one microbatch are summed by row: reads ids and a gradient for each, writes one for each distinct
-    row. A sample's gradient is read once for each of its ids, as FBGEMM's backward reads it. Fused, rows and states are
-    read and written instead.
-    """
-    steps: list[Step] = []
-    for load in loads(scenario, samples):
-        if not load.read:
-            continue
-        moved, on_host = load.read * (ID_BYTES + load.row_bytes), 0
-        if is_fused(scenario, load):
-            on_host = load.unique_on_host(1)
-            moved += (load.unique(1) - on_host) * load.update_bytes
-        else:
-            moved += load.unique(1) * load.columns * GRADIENT_BYTES
-        steps.append(_kernel("embedding_update", load.read * load.columns, moved))
-        if on_host:
-            steps.append(_kernel("embedding_update_host", on_host * load.columns, on_host * load.update_bytes))
-    return tuple(steps)
+def lookup_backward(scenario, samples: Samples | None = None, sparse: bool = False) -> tuple[Step, ...]:
+    """Gradients of one microbatch on the busiest rank, table by table. sparse: as torch's sparse tensors."""
+    return tuple(step for load in loads(scenario, samples) for step in backward_of(load, scenario, sparse))
 
 
 def is_fused(scenario, load: Load) -> bool:
@@ -54,28 +31,62 @@ def updates_last(scenario) -> bool:
     return not all(is_fused(scenario, load) for load in parts(scenario))
 
 
-def optimizer(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
-    """The sparse update, once a step: reads every microbatch's row gradients, reads and writes the rows they touch.
+def optimizer(scenario, samples: Samples | None = None, sparse: bool = False) -> tuple[Step, ...]:
+    """The sparse update of the busiest rank, once a step, table by table. samples: of a microbatch."""
+    return tuple(step for load in loads(scenario, samples) for step in update_of(load, scenario, sparse))
+
+
+def forward_of(load: Load) -> Iterator[Kernel]:
+    """One table's lookup: reads ids and rows, writes vectors. Misses of the cache come over the host link."""
+    hits = round(load.read * load.hit_rate)
+    if load.read:
+        yield _lookup(load, load.read * ID_BYTES + hits * load.row_bytes + load.made * load.made_bytes)
+    if load.read > hits:
+        elements = (load.read - hits) * load.columns
+        yield _kernel("embedding_lookup_host", elements, (load.read - hits) * load.row_bytes)
+
+
+def backward_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
+    """One table's gradients are summed by row: reads ids and a gradient for each, writes one for each distinct row.
+
+    A sample's gradient is read once for each of its ids, as FBGEMM's backward reads it. Fused, rows and states are read
+    and written instead. sparse: a gradient for each id is written.
+    """
+    if not load.read:
+        return
+    moved, on_host = load.read * (ID_BYTES + load.made_bytes), 0
+    if is_fused(scenario, load):
+        on_host = load.unique_on_host(1)
+        moved += (load.unique(1) - on_host) * load.update_bytes
+    else:
+        moved += (load.read if sparse else load.unique(1)) * load.columns * GRADIENT_BYTES
+    yield _kernel("embedding_update", load.read * load.columns, moved)
+    if on_host:
+        yield _kernel("embedding_update_host", on_host * load.columns, on_host * load.update_bytes)
+
+
+def update_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
+    """One table's sparse update: reads every microbatch's row gradients, reads and writes the rows they touch.
 
     data_parallel reads the reduced dense gradient instead, and updates the rows that any rank touched.
     """
+    if not load.read or is_fused(scenario, load):
+        return
     microbatches, group = scenario.microbatches, group_size(scenario)
-    steps: list[Step] = []
-    for load in loads(scenario, samples):
-        if not load.read or is_fused(scenario, load):
-            continue
-        # a replicated table is updated with the ids of all ranks, whether or not they were exchanged
-        times = microbatches * (group if load.sharding == "data_parallel" else 1)
-        gradients = microbatches * load.unique(1)
-        if load.sharding == "data_parallel" and group > 1:
-            gradients = load.table.rows
-        touched, on_host = load.unique(times), load.unique_on_host(times)
-        moved = gradients * load.columns * GRADIENT_BYTES + (touched - on_host) * load.update_bytes
-        steps.append(_kernel("embedding_update", touched * load.columns, moved, kinds.OPTIMIZER))
-        if on_host:
-            elements = on_host * load.columns
-            steps.append(_kernel("embedding_update_host", elements, on_host * load.update_bytes, kinds.OPTIMIZER))
-    return tuple(steps)
+    # a replicated table is updated with the ids of all ranks, whether or not they were exchanged
+    times = microbatches * (group if load.sharding == "data_parallel" else 1)
+    gradients = microbatches * load.unique(1)
+    if load.sharding == "data_parallel" and group > 1:
+        gradients = load.table.rows
+    if sparse and load.sharding != "data_parallel":
+        # torch.optim.SGD: values times the rate (read, write), index_add_ (read); a GradScaler unscales before
+        passes = 3 + (2 if scenario.dtype == "fp16" else 0)
+        gradients = passes * microbatches * load.read
+    touched, on_host = load.unique(times), load.unique_on_host(times)
+    moved = gradients * load.columns * GRADIENT_BYTES + (touched - on_host) * load.update_bytes
+    yield _kernel("embedding_update", touched * load.columns, moved, kinds.OPTIMIZER)
+    if on_host:
+        yield _kernel("embedding_update_host", on_host * load.columns, on_host * load.update_bytes, kinds.OPTIMIZER)
 
 
 def _lookup(load: Load, moved: int) -> Kernel:

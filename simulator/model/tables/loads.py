@@ -36,7 +36,8 @@ class Load:
     own_ids, own_vectors: of the slice that every rank asks for. sent: ids of it that leave for the owners: all, or the
     distinct ones (expected). read: rows that the owner looks up, for itself and others. made: vectors that it makes of
     them: as many, or one (sum) for each sample where the table pools. rows: rows that it holds. draws: ids, over all
-    ranks it serves, that fall on those of its piece's owners.
+    ranks it serves, that fall on those of its piece's owners. vectors: the dtype in which they leave, where it is not
+    the table's.
     """
 
     table: Table
@@ -48,6 +49,7 @@ class Load:
     made: int
     rows: int
     draws: int
+    vectors: str | None = None
 
     @property
     def sharding(self) -> str:
@@ -61,7 +63,12 @@ class Load:
     @property
     def vector_bytes(self) -> int:
         """A whole vector, as it comes back."""
-        return self.table.dim * DTYPE_BYTES[self.table.dtype]
+        return self.table.dim * DTYPE_BYTES[self.vectors or self.table.dtype]
+
+    @property
+    def made_bytes(self) -> int:
+        """The part of a vector that an owner makes, as it leaves."""
+        return self.columns * DTYPE_BYTES[self.vectors or self.table.dtype]
 
     @property
     def row_bytes(self) -> int:
@@ -121,26 +128,31 @@ class Load:
 def parts(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
     """What each sparse table asks of one of its owners, in the model's order. samples: of a microbatch, where lengths
     differ: a rank asks for its own, and owners serve the mean rank's as often as there are ranks."""
-    model, group = scenario.model, group_size(scenario)
+    model = scenario.model
     if scenario.plan.pipeline > 1 and samples_rows(model):
         raise NotSupportedYet(
             f"a {model.head.kind} head that samples rows of a table is not supported yet behind a pipeline (its rows "
             "are on the first stage); use pipeline 1 or head.kind full_softmax",
             key="plan.pipeline",
         )
-    found = []
-    for table, placed in zip(sparse_tables(model), placements(scenario), strict=True):
-        ids, vectors = own_ids(scenario, table, samples), own_vectors(scenario, table, samples)
-        met = mean_ids(scenario, table, samples)
-        served, over = (1, 1) if placed.kind == "data_parallel" else (group, placed.rows_over)
-        sent, served_each = ids, met
-        if is_deduplicated(scenario.plan, table, placed) and group > 1:
-            sent, served_each = (_distinct(table, count) for count in (ids, met))
-        read = ids if served == 1 else -(-served * served_each // over)
-        made = read if table.pooling == "none" else served * vectors
-        rows = -(-table.rows // over)
-        found.append(Load(table, placed, ids, vectors, sent, read, made, rows, served * met))
-    return tuple(found)
+    return tuple(
+        part_of(scenario, table, placed, samples)
+        for table, placed in zip(sparse_tables(model), placements(scenario), strict=True)
+    )
+
+
+def part_of(scenario, table: Table, placed: TablePlacement, samples: Samples | None = None) -> Load:
+    """What a table asks of one of its owners where it is placed like this."""
+    ids, vectors = own_ids(scenario, table, samples), own_vectors(scenario, table, samples)
+    met, group = mean_ids(scenario, table, samples), group_size(scenario)
+    served, over = (1, 1) if placed.kind == "data_parallel" else (group, placed.rows_over)
+    sent, served_each = ids, met
+    if is_deduplicated(scenario.plan, table, placed) and group > 1:
+        sent, served_each = (_distinct(table, count) for count in (ids, met))
+    read = ids if served == 1 else -(-served * served_each // over)
+    made = read if table.pooling == "none" else served * vectors
+    rows, dtype = -(-table.rows // over), scenario.precision.vectors
+    return Load(table, placed, ids, vectors, sent, read, made, rows, served * met, dtype)
 
 
 def _distinct(table: Table, ids: int) -> int:
@@ -157,7 +169,7 @@ def is_deduplicated(plan, table: Table, placed: TablePlacement) -> bool:
 def loads(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
     """What each sparse table asks of the busiest rank of stage 0: the one that reads most bytes of rows."""
     member = busiest(scenario, samples)
-    return tuple(load if _holds(load.placed, member) else load.idle for load in parts(scenario, samples))
+    return tuple(load if holds(load.placed, member) else load.idle for load in parts(scenario, samples))
 
 
 def busiest(scenario, samples: Samples | None = None) -> int:
@@ -179,5 +191,6 @@ def fullest(scenario, cost: Callable[[Load], int], samples: Samples | None = Non
     return member, everyone + by_member.get(member, 0)
 
 
-def _holds(placed: TablePlacement, member: int) -> bool:
+def holds(placed: TablePlacement, member: int) -> bool:
+    """Whether a member has rows of a table."""
     return placed.kind in ("data_parallel", "row_wise") or member in placed.owners

@@ -19,11 +19,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from simulator.model import bottom_mlp
 from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size
 from simulator.model.placements import TablePlacement, equal_nodes
 from simulator.model.spec import Table
-from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, is_deduplicated, parts
+from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, holds, is_deduplicated, parts
 
 DIRECT, REDUCED, ACROSS_NODES = "direct", "reduced", "across_nodes"
 
@@ -68,6 +69,7 @@ def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
     if group == 1:
         return Traffic(0, 0, gather, 0)
     moving = [load for load in shares if load.sharding != "data_parallel"]
+    bottom = bottom_mlp.vector_bytes(scenario)
     direct, across = _going(scenario, DIRECT, samples), _going(scenario, ACROSS_NODES, samples)
     node = _through_nodes(scenario, samples) if any(map(across, shares)) else {}
     return Traffic(
@@ -76,8 +78,9 @@ def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
             fullest(scenario, lambda load: 0 if load.sharding == "data_parallel" else ID_BYTES * load.read, samples)[1],
         ),
         vectors=max(
-            sum(load.came * load.vector_bytes for load in shares if direct(load)),
+            sum(load.came * load.vector_bytes for load in shares if direct(load)) + bottom,
             fullest(scenario, direct, samples)[1],
+            group * bottom + sum(direct(load) for load in shares if bottom and holds(load.placed, bottom_mlp.MEMBER)),
         ),
         gather=gather,
         dense_gradients=sum(load.table.rows * load.table.dim * GRADIENT_BYTES for load in dense),
@@ -93,7 +96,7 @@ def _going(scenario, way: str, samples: Samples | None) -> Callable[[Load], int]
         load.table.name for load in parts(scenario, samples)
         if load.sharding != "data_parallel" and way_of(load.table, load.placed) == way
     }  # fmt: skip
-    return lambda load: load.made * load.row_bytes if load.table.name in own else 0
+    return lambda load: load.made * load.made_bytes if load.table.name in own else 0
 
 
 def _through_nodes(scenario, samples: Samples | None) -> dict[str, int]:

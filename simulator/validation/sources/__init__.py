@@ -8,7 +8,7 @@ from simulator.errors import ScenarioError
 from simulator.validation.cases import Case
 
 SOURCES = ("sc21_table1", "sc21_table2", "korthikanti_table5", "korthikanti_table4", "vtrain_multi", "dgxc_h100",
-           "zero_bubble", "sc21_zero3", "mosaic_a100", "mosaic_h100", "torchtitan_h100")  # fmt: skip
+           "zero_bubble", "sc21_zero3", "mosaic_a100", "mosaic_h100", "torchtitan_h100", "recsys_dlrm")  # fmt: skip
 """Each a module of this package with CITATION, READINGS and cases(); NOT_UNSEEN where the costs know its rows."""
 
 
