@@ -28,7 +28,7 @@ BREAKDOWN = ("compute", "recompute", "tensor_comm", "context_comm", "pipeline_co
              "compression", "optimizer", "straggler_wait", "bubble", "other")  # fmt: skip
 MEMORY = ("parameters", "gradients", "optimizer", "activations", "embeddings", "buffers")
 PROVENANCE = ("measured", "interpolated", "extrapolated", "published", "datasheet")
-RANKS = {"gpt": 8, "llama": 16, "hstu": 8, "sasrec": 4, "bert": 16, "cpu": 2, "single": 1}
+RANKS = {"gpt": 8, "llama": 16, "hstu": 8, "sasrec": 4, "bert": 16, "cpu": 2, "single": 1, "dlrm": 4}
 
 every_base = pytest.mark.parametrize("base", BASES)
 
@@ -132,7 +132,7 @@ def test_rates_follow_from_the_step(base):
 @every_base
 def test_utilization_of_flops_is_the_rate_over_the_dense_peak(base):
     found = answer(base).to_dict()
-    peak = {"gpt": 312e12, "sasrec": 312e12, "bert": 312e12, "llama": 989e12, "hstu": 989e12, "single": 989e12}
+    peak = dict.fromkeys(("gpt", "sasrec", "bert", "dlrm"), 312e12) | dict.fromkeys(("llama", "hstu", "single"), 989e12)
     if base == "cpu":  # nobody publishes a peak for it
         assert found["mfu"] is None and found["hfu"] is None
     else:
