@@ -38,6 +38,7 @@ TABLE_PLANS = {
         ("hstu", {"tensor": 2, "embedding_dedup": True}),
     ],
     4: [
+        *_pooled(("data_parallel", "row_wise", "table_wise"), data=4),
         *_pooled(("column_wise", "table_row_wise", "grid", MIXED), data=4, nodes=2),
         *_pooled(("grid", "table_row_wise"), data=4, nodes=4),
         *_pooled((MIXED,), data=4, nodes=2, microbatch=1, sets=OPTIMIZERS),
@@ -48,7 +49,7 @@ TABLE_PLANS = {
                           "sets": ("model.tables.0.optimizer=adam",)}),
     ],
     8: [
-        *_pooled(("row_wise", "table_wise", "column_wise"), data=8, microbatch=1),
+        *_pooled(("data_parallel", "row_wise", "table_wise", "column_wise"), data=8, microbatch=1),
         *_pooled(("table_row_wise", "grid", MIXED), data=8, nodes=2, microbatch=1),
         *_pooled(("grid",), data=8, nodes=4, microbatch=1),
     ],
