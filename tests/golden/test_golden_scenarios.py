@@ -83,6 +83,10 @@ SCENARIOS = {
         "data.lengths={kind: zipf, alpha: 1.1, max: 16}",
     ),
     "topk": ("plan.compression={method: topk, density: 0.01}", "plan.bucket_mib=0.2"),
+    "lora_zero3": (
+        "model.adapter={kind: lora, rank: 4, targets: [q, down]}", "model.trunk.tied_embeddings=false", "plan.zero=3",
+        "plan.tensor=2", "plan.bucket_mib=null", "plan.global_batch=2",
+    ),
 }  # fmt: skip
 """Name -> `--set` lines. A name is two files in this folder."""
 
