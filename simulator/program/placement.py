@@ -84,4 +84,6 @@ def _costs(scenario, num_layers: int, stages: int) -> tuple[list[int], int, int,
             ends[unit.kind] += flops
         else:
             layers[unit.layer] += flops + forward_flops(blocks.recompute(model, unit, cut, plan.recompute))
-    return layers, stages, ends["embedding"], ends["head"]
+    # a frozen embedding weighs nothing: a first stage of it alone would have nothing to train
+    first = ends["embedding"] if blocks.training(model, blocks.units(model)[0]).runs else 0
+    return layers, stages, first, ends["head"]

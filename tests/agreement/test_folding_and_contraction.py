@@ -22,6 +22,7 @@ RECOMMENDER = {
     "tables": [{"name": "item", "rows": 10**6, "dim": 512, "ids": {"kind": "zipf", "alpha": 1.05}}],
     "head": {"kind": "lm"},
 }
+ADAPTED = {**DENSE, "adapter": {"kind": "lora", "rank": 8, "targets": ["q", "down"]}}
 
 
 ROOMS = (
@@ -75,7 +76,7 @@ def scenarios(draw, broken=None):
             "algorithm": draw(st.sampled_from(["auto", "auto", "ring", "tree", "hierarchical", "in_switch"])),
             "order": draw(st.sampled_from(orders)), "sparse": draw(st.sampled_from(["allgather", "balanced"])),
         }  # fmt: skip
-    model = draw(st.sampled_from([DENSE, RECOMMENDER]))
+    model = draw(st.sampled_from([DENSE, RECOMMENDER, ADAPTED]))
     if model is RECOMMENDER:
         plan["embedding_sharding"] = draw(st.sampled_from(["row_wise", "data_parallel"]))
     faults = {}
