@@ -28,8 +28,8 @@ class Activations:
         if verb == "F":
             return self._kept_over(span)
         if verb == "W":
-            return -self._for_weights(span)
-        return (self._for_weights(span) if verb == "I" else 0) - self._kept_over(span)
+            return -self.for_weights(span)
+        return (self.for_weights(span) if verb == "I" else 0) - self._kept_over(span)
 
     def _beside(self, verb: str, span: Span) -> int:
         """Most bytes above what is held when the action begins, while it runs."""
@@ -39,25 +39,33 @@ class Activations:
         if verb == "W":
             return most
         for index in range(span[1], span[0] - 1, -1):
-            working = blocks.working_bytes(self._model, self._units[index], self._cut)
-            most = max(most, self._rerun(index) + working - freed)
-            freed += self._kept(index)
+            most = max(most, self.rerun(index) + self.working(index) - freed)
+            freed += self.kept(index)
             if verb == "I":
-                freed -= self._for_weights((index, index))
+                freed -= self.for_weights((index, index))
         return max(most, -freed)
 
-    def _kept(self, index: int) -> int:
+    def layer(self, index: int) -> int:
+        """The layer of a unit, -1 for embedding and head."""
+        return self._units[index].layer
+
+    def working(self, index: int) -> int:
+        """Gradients of activations inside a unit's backward pass."""
+        return blocks.working_bytes(self._model, self._units[index], self._cut)
+
+    def kept(self, index: int) -> int:
+        """From a unit's forward pass to its backward."""
         return blocks.kept_bytes(self._model, self._units[index], self._cut, self._mode)
 
     def _kept_over(self, span: Span) -> int:
-        return sum(self._kept(index) for index in range(span[0], span[1] + 1))
+        return sum(self.kept(index) for index in range(span[0], span[1] + 1))
 
-    def _for_weights(self, span: Span) -> int:
+    def for_weights(self, span: Span) -> int:
         """What I leaves for W."""
         units = self._units[span[0] : span[1] + 1]
         return sum(blocks.weight_bytes(self._model, unit, self._cut) for unit in units)
 
-    def _rerun(self, index: int) -> int:
+    def rerun(self, index: int) -> int:
         """What recomputation holds while backward is at this unit: of its whole layer (full), or of the unit."""
         layer, same = self._units[index].layer, [self._units[index]]
         if self._mode == "full":

@@ -19,6 +19,7 @@ from simulator.model.tables import bottom
 from simulator.policies.compression import compressor_of, method_of
 from simulator.program.lowering import cut_of, local_shapes
 from simulator.program.program import Program, RankProgram
+from simulator.reserve import replayed
 from simulator.units import DTYPE_BYTES, GIB
 
 CONTEXT_RESERVE_BYTES = 3 * GIB // 2
@@ -76,13 +77,24 @@ def measure_memory(program: Program, scenario, cut: Cut) -> Memory:
 
 def memory_limit(device) -> int:
     """Bytes that training may use on a device."""
-    reserve = 0 if device.name.startswith("cpu") else CONTEXT_RESERVE_BYTES
-    return device.memory_bytes - reserve
+    return device.memory_bytes - context_reserve(device)
+
+
+def context_reserve(device) -> int:
+    """Bytes of a device that no allocator can hand out."""
+    return 0 if device.name.startswith("cpu") else CONTEXT_RESERVE_BYTES
+
+
+def allocator_reserve(own: RankProgram, scenario, cut: Cut) -> int:
+    """Bytes that PyTorch's caching allocator keeps beyond a representative rank's tensors; 0 on a CPU."""
+    if not context_reserve(scenario.cluster.device_of(own.rank)):
+        return 0
+    return replayed(own, scenario, cut, at_rest(own, scenario)).beyond_peak
 
 
 def moments(own: RankProgram, scenario, cut: Cut) -> Iterator[Moment]:
     """What a representative rank holds, from the start of the step on, in launch order."""
-    return Walk(own, scenario, cut, _at_rest(own, scenario)).moments()
+    return Walk(own, scenario, cut, at_rest(own, scenario)).moments()
 
 
 def _rank_memory(own: RankProgram, scenario, cut: Cut) -> list[RankMemory]:
@@ -92,7 +104,7 @@ def _rank_memory(own: RankProgram, scenario, cut: Cut) -> list[RankMemory]:
     return [RankMemory(rank, by_kind, memory_limit(device), fullest.action) for device, rank in devices.items()]
 
 
-def _at_rest(own: RankProgram, scenario) -> dict[str, int]:
+def at_rest(own: RankProgram, scenario) -> dict[str, int]:
     """Bytes by kind between two steps."""
     count, frozen = (
         sum(prod(shape) for chunk in own.chunks
@@ -100,21 +112,19 @@ def _at_rest(own: RankProgram, scenario) -> dict[str, int]:
         for still in (False, True)
     )  # fmt: skip
     holds_tables = own.chunks[0].stage == 0 and bool(blocks.sparse_tables(scenario.model))
-    at_rest = memory_rules.dense_bytes(
-        count, scenario.precision, scenario.optimizer, scenario.plan.shares, frozen=frozen
-    )
+    found = memory_rules.dense_bytes(count, scenario.precision, scenario.optimizer, scenario.plan.shares, frozen=frozen)
     if scenario.plan.scatters_each:
-        at_rest["gradients"] = 0
-    at_rest["activations"] = 0
-    at_rest["embeddings"] = 0
+        found["gradients"] = 0
+    found["activations"] = 0
+    found["embeddings"] = 0
     if holds_tables:
         waiting = tables.gradient_bytes(scenario, over_the_step(own.samples))
-        at_rest["embeddings"] = tables.storage_bytes(scenario) + waiting
+        found["embeddings"] = tables.storage_bytes(scenario) + waiting
     if own.rank == MEMBER and on_one_rank(scenario):
-        tables_bytes = 0 if reserves_member(scenario) else at_rest["embeddings"]
-        at_rest["embeddings"] = tables_bytes + bottom.held_bytes(scenario, cut_of(scenario))
-    at_rest["buffers"] = _buffers(own, scenario, holds_tables)
-    return at_rest
+        tables_bytes = 0 if reserves_member(scenario) else found["embeddings"]
+        found["embeddings"] = tables_bytes + bottom.held_bytes(scenario, cut_of(scenario))
+    found["buffers"] = _buffers(own, scenario, holds_tables)
+    return found
 
 
 def _devices(own: RankProgram, cluster: Cluster) -> dict[Device, int]:

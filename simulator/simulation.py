@@ -20,7 +20,7 @@ from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
 from simulator.many_steps import StepAnswer, lower_median, mean_breakdown, mean_ns, mean_utilization
-from simulator.memory import Memory, measure_memory, moments
+from simulator.memory import Memory, allocator_reserve, context_reserve, measure_memory, moments
 from simulator.memory_curve import MemoryCurve, memory_curve
 from simulator.metrics import Utilization
 from simulator.model.blocks import Cut
@@ -110,6 +110,12 @@ class Result:
         own = next(own for own in self.program.ranks if rank in own.members)
         return memory_curve(rank, moments(own, self.scenario, self.cut), self.timeline)
 
+    def memory_reserve(self, rank: int) -> dict[str, int]:
+        """Bytes beside a rank's tensors: `context`, which the limit leaves out, and `allocator`, which it does not."""
+        own = next(own for own in self.program.ranks if rank in own.members)
+        context = context_reserve(self.scenario.cluster.device_of(rank))
+        return {"context": context, "allocator": allocator_reserve(own, self.scenario, self.cut)}
+
     def to_dict(self) -> dict:
         """What `simulate --json` prints (CONTRACT section 5): SI units, every number finite or null."""
         scenario, step_s = self.scenario, self.step_time_s
@@ -133,6 +139,7 @@ class Result:
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in self.breakdown.items()},
             "memory_bytes": self.memory.to_dict(),
             "memory_over_time": self.memory_curve(self.memory.tightest.rank).to_dict(),
+            "memory_reserve_bytes": self.memory_reserve(self.memory.tightest.rank),
             "cost_usd_per_million_samples": None,
             "ops": len(self.graph),
             "ranks": scenario.layout.ranks,

@@ -144,8 +144,8 @@ def _memory_over_time(result: Any, prefix: str, figures: Figures) -> dict[str, A
     action = f"during {curve.peak.action}" if curve.peak.action else "between steps"
     caption = (
         f"Rank {fullest.rank}, fullest {action}, from {format.duration(curve.peak.start_ns / NS_PER_S)} to "
-        f"{format.duration(curve.peak.end_ns / NS_PER_S)}; each moment is drawn as full as its action gets."
-    )
+        f"{format.duration(curve.peak.end_ns / NS_PER_S)}; each moment is drawn as full as its action gets. "
+    ) + _reserve_words(result.memory_reserve(fullest.rank), fullest)
     alt = "Areas over time: what the fullest rank holds of each kind, and the limit of its device."
     heat = None
     if len(result.memory.per_rank) > 1:
@@ -153,6 +153,20 @@ def _memory_over_time(result: Any, prefix: str, figures: Figures) -> dict[str, A
         heat = figures.add(f"{prefix}-memory-heat", memory_heat_figure(result), heat_alt, tools=True)
     figure = figures.add(f"{prefix}-memory-time", memory_time_figure(result), alt, tools=True)
     return {"over_time": figure, "heat": heat, "caption": caption}
+
+
+def _reserve_words(reserve: dict[str, int], fullest: Any) -> str:
+    """What is taken beside the tensors, and whether it is more than is left."""
+    if not reserve["allocator"]:
+        return ""
+    more = format.bytes_text(reserve["allocator"])
+    text = f"PyTorch's caching allocator would keep {more} more in gaps and rounding (a model; tensor sizes assumed)"
+    if fullest.limit >= fullest.peak > fullest.limit - reserve["allocator"]:
+        return (
+            text + ", which is more than is left: it gives unused segments back, at a cost of time; "
+            "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True avoids most of it."
+        )
+    return text + "."
 
 
 def _timeline(result: Any, numbers: dict, prefix: str, budget: int, figures: Figures) -> dict[str, Any]:

@@ -1,12 +1,17 @@
 """Memory over time in pages and traces: what the curve holds is what is drawn and counted."""
 
+import html
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from trace_checker import read
 
 from simulator.memory_walk import KINDS
+from simulator.report import format
 from simulator.report.html import report_html
 from simulator.report.memory_time import SHARES, memory_heat_figure, memory_time_figure
+from simulator.report.sections import _reserve_words
 from simulator.report.trace import write_trace
 from simulator.scenario.loader import scenario_from
 from simulator.simulation import simulate
@@ -53,6 +58,16 @@ def test_the_page_shows_both_and_says_when(result):
     page = report_html(result)
     assert "r0-memory-time" in page and "r0-memory-heat" in page
     assert f"Rank {result.memory.tightest.rank}, fullest during {result.memory.tightest.action}, from " in page
+
+
+def test_what_the_allocator_keeps_is_said_and_that_it_may_be_too_much(result):
+    more = result.memory_reserve(result.memory.tightest.rank)["allocator"]
+    assert f"would keep {format.bytes_text(more)} more in gaps and rounding" in html.unescape(report_html(result))
+    fullest = result.memory.tightest
+    tight = replace(fullest, limit=fullest.peak + more // 2)
+    assert "is more than is left" in _reserve_words({"allocator": more}, tight)
+    assert "is more than is left" not in _reserve_words({"allocator": more}, fullest)
+    assert _reserve_words({"allocator": 0}, tight) == ""
 
 
 def test_a_result_that_knows_only_its_peak_has_no_curve(made_result):

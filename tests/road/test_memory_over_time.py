@@ -24,6 +24,8 @@ PLANS = {
     "interleaved": ("gpt", (*PIPE, "plan.schedule=interleaved_1f1b", "plan.virtual_stages=2", "model.trunk.layers=8")),
     "context": ("llama", ("plan.context=2", "plan.data=1")),
     "tables": ("hstu", ()),
+    "lengths": ("hstu", ("data.lengths={kind: zipf, alpha: 1.2, max: 1024}",)),
+    "adapters": ("llama", ("model.adapter={kind: lora, rank: 8}",)),
     "top-k": ("gpt", ("plan.compression.method=topk",)),
 }
 each_plan = pytest.mark.parametrize("plan", PLANS)
