@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from road_scenarios import DLRM, answer, step_ns
+from road_scenarios import DLRM, answer, scenario, step_ns
 
 from simulator import scenario_from, simulate
-from simulator.program.lowering import lower
+from simulator.memory import measure_memory
+from simulator.model.placements import placements
+from simulator.program.lowering import cut_of, lower
+from simulator.program.program import check_program
+from simulator.road import Road
 
 NO_BOTTOM = "model.dense.bottom=[]"
+WIDE_BOTTOM = "model.dense.bottom=[2048, 2048, 64]"
 
 
 def spans(result, action: str) -> list[tuple[int, int]]:
@@ -51,6 +56,41 @@ def test_the_tops_bucket_is_reduced_beside_the_bottoms_backward():
     after = {launch.action.name: launch.action.after for launch in own.launches}
     assert after["reduce b0"] == ("0B0.0",) and after["reduce b1"] == ("0B0.1",)
     assert after["exchange gradients 0B0"] == ("0B0.0",)
+
+
+def one_rank(*sets: str):
+    return scenario("dlrm", "plan.bottom_mlp=one_rank", "cluster.gpus_per_node=8", "plan.global_batch=4096", *sets)
+
+
+@pytest.mark.parametrize("sets", [(), ("cluster.nodes=2", "plan.global_batch=8192"), (WIDE_BOTTOM,)], ids=str)
+def test_a_bottom_on_one_rank_is_a_class_of_its_own_and_folds_exactly(sets):
+    built = one_rank(*sets)
+    program = lower(built)
+    check_program(program)
+    assert [list(own.members) for own in program.ranks] == [[0], list(range(1, built.layout.ranks))]
+    road = Road(built)
+    folded, whole, plain = (
+        road.timeline(road.expanded(road.prices, **keys)) for keys in ({}, {"whole": True}, {"contracted": False})
+    )
+    assert folded.digest() == whole.digest() and folded.step_ns == whole.step_ns == plain.step_ns
+
+
+def test_its_rank_computes_where_others_look_up_and_all_wait_for_the_slower():
+    frame = simulate(one_rank(WIDE_BOTTOM)).timeline.to_frame()
+    looked = frame[frame["action"] == "lookup 0F0"]
+    first, others = (looked[looked["rank"].isin(ranks)] for ranks in ({0}, {1}))
+    assert {"gemm", "lookup"} >= set(first["op"]) and "gemm" not in set(others["op"])
+    exchange = frame[frame["action"].str.startswith("exchange vectors 0F0")]["start_ns"].min()
+    assert exchange >= first["end_ns"].max() > others["end_ns"].max()
+
+
+def test_its_rank_holds_no_table_and_its_memory_is_its_own():
+    built = one_rank()
+    assert all(0 not in placed.owners for placed in placements(built))
+    first, others = measure_memory(lower(built), built, cut_of(built)).per_rank
+    assert dict(first.by_kind)["embeddings"] < dict(others.by_kind)["embeddings"]
+    small = scenario("dlrm", "plan.bottom_mlp=one_rank")  # of four ranks it takes its share
+    assert any(0 in placed.owners for placed in placements(small))
 
 
 @pytest.mark.parametrize("kind", ["row_wise", "table_wise", "data_parallel"])
