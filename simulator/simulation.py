@@ -25,6 +25,7 @@ from simulator.memory_curve import MemoryCurve, memory_curve
 from simulator.metrics import Utilization
 from simulator.model.blocks import Cut
 from simulator.policies.decisions import Decision
+from simulator.program.jagged import decisions_of
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.road import Prices, Road
@@ -217,7 +218,7 @@ def simulate(
         breakdown=mean_breakdown([step.breakdown for step in run]),
         utilization=mean_utilization([step.utilization for step in run]),
         cut=prices.cut,
-        decisions=decisions,
+        decisions=(*decisions, *decisions_of(scenario)),
         codec_range=codecs,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
     )

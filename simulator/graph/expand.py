@@ -33,7 +33,8 @@ from simulator.units import NS_PER_S
 if TYPE_CHECKING:
     from simulator.costs.pricer import Pricer
 
-_OP_OF_VERB = {"reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather"}
+_OP_OF_VERB = {"reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather",
+               "gather lengths": "all_gather", "shuffle samples": "all_to_all"}  # fmt: skip
 
 
 class LinkUse(NamedTuple):

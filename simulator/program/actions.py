@@ -18,6 +18,8 @@
     lookup 0F3, lookup 0B3          rows are read; their gradients are accumulated
     deduplicate 0F3, repeat 0F3     ids are made distinct before they are sent, and their vectors repeated
     deduplicate 0B3                 gradients of equal ids are summed before they are sent
+    gather lengths 4KiB             every replica tells how long its samples are
+    shuffle samples 2MiB            ... and each gets those that the length balancer gives it
     optimizer, table_optimizer      the dense and the sparse update
     optimizer b7                    the update of bucket 7 alone
 
@@ -38,6 +40,7 @@ STAGE_VERBS = ("recv", "send", "exchange ids", "exchange vectors", "exchange gra
                "deduplicate", "repeat")  # fmt: skip
 BUCKET_VERBS = ("reduce", "reduce_scatter", "all_gather", "encode", "decode", "optimizer")
 STEP_VERBS = ("optimizer", "table_optimizer")
+SHUFFLE_VERBS = ("gather lengths", "shuffle samples")
 
 _COMPUTE = re.compile(r"(?P<stage>\d+)(?P<verb>[FBIW])(?P<microbatch>\d+)(?:\.(?P<segment>\d+))?$")
 _STAGED = re.compile(
@@ -49,6 +52,7 @@ _BUCKET = re.compile(
     r"(?:\.(?P<phase>\d+))?(?: (?P<of>[FB])(?P<microbatch>\d+))?"
     r"(?: (?P<size>\d+[KMG]?i?B))?(?: (?P<method>[a-z]\w*))?$"
 )
+_SHUFFLE = re.compile(rf"(?P<verb>{'|'.join(SHUFFLE_VERBS)})(?: (?P<size>\d+[KMG]?i?B))?$")
 
 
 class Action(NamedTuple):
@@ -120,7 +124,7 @@ class Action(NamedTuple):
         after = tuple(name.strip() for name in tail.split(",")) if tail else ()
         if head in STEP_VERBS:
             return cls(head, after=after)
-        for pattern in (_COMPUTE, _STAGED, _BUCKET):
+        for pattern in (_COMPUTE, _STAGED, _BUCKET, _SHUFFLE):
             if match := pattern.match(head):
                 found = match.groupdict()
                 integers = {

@@ -15,6 +15,7 @@ update_tables             -                            table_optimizer
 update_parameters         every reduction              optimizer
 gather_parameters         optimizer, first F           all_gather
 gather_each, gather_once  F, B                         all_gather ahead of each block (ZeRO 3)
+shuffle_samples           first launches               gather lengths, shuffle samples (length balancer)
 spread_over_samples       sends, exchanges, samples    a program for each data rank, where lengths differ
 """
 
@@ -28,10 +29,11 @@ from math import prod
 from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.bottom_mlp import on_one_rank
-from simulator.model.lengths import Samples, cuts_of
+from simulator.model.lengths import cuts_of
 from simulator.model.stacks import TORCH, Stack
 from simulator.policies.compression import compressor_of, method_of
 from simulator.policies.compressor import Compressor
+from simulator.policies.decisions import Decision
 from simulator.program.actions import Action
 from simulator.program.compression import compress_reductions
 from simulator.program.data_parallel import (
@@ -43,7 +45,16 @@ from simulator.program.data_parallel import (
     update_parameters,
 )
 from simulator.program.embedding import MESSAGES, add_tables, message_bytes, update_tables
-from simulator.program.jagged import Sizes, spread_over_samples
+from simulator.program.jagged import (
+    LENGTH_BYTES,
+    Dealt,
+    Sizes,
+    balances,
+    deal_out,
+    shuffle_samples,
+    shuffled_bytes,
+    spread_over_samples,
+)
 from simulator.program.pipeline import schedule_named, schedule_order
 from simulator.program.placement import ends_meet, holder, place_units
 from simulator.program.priority import carried_buckets, carry_reductions
@@ -54,10 +65,11 @@ from simulator.program.transfers import add_transfers
 from simulator.units import DTYPE_BYTES, MIB
 
 
-def lower(scenario, step: int = 0) -> Program:
+def lower(scenario, step: int = 0, replayed: Decision | None = None) -> Program:
     """The program of one steady training step of a scenario, one representative for each pipeline rank.
 
-    step: which of the run; steps differ where samples differ in length, and so do data ranks then.
+    step: which of the run; steps differ where samples differ in length, and so do data ranks then. replayed: what the
+    length balancer decided for it before; None: it decides here.
     """
     layout, plan = scenario.layout, scenario.plan
     chunks = place_units(scenario)
@@ -71,23 +83,30 @@ def lower(scenario, step: int = 0) -> Program:
     if traffic and traffic.node_members:
         layout = replace(layout, node=traffic.node_members)
     program = Program(layout, tuple(ranks))
-    dealt = scenario.samples(step)
+    dealt = deal_out(scenario, step, replayed)
     return spread_over_samples(program, dealt, _sizes(scenario)) if dealt else program
 
 
-def _sizes(scenario) -> Sizes:
-    """How long the messages of a microbatch are: those between stages and those of the tables."""
+def _sizes(scenario) -> Callable[[RankProgram], Sizes]:
+    """How long messages are that depend on samples: between stages, of the tables, of a shuffle."""
     cuts = cuts_of(scenario, cut_of(scenario))
     traffic = cache(lambda samples: tables.traffic(scenario, samples))
     # every unit of a sequence model hands on as much
     boundary = cache(lambda samples: _boundary_bytes(scenario, cuts(samples), last=0))
 
-    def sizes(action: Action, samples: Samples) -> int | None:
-        if action.verb in ("send", "recv"):
-            return boundary(samples)
-        return message_bytes(action.verb, traffic(samples)) if action.verb in MESSAGES else None
+    def of_rank(own: RankProgram) -> Sizes:
+        def sizes(action: Action, dealt: Dealt) -> int | None:
+            if action.verb in ("send", "recv"):
+                return boundary(dealt.samples[action.microbatch])
+            if action.verb in MESSAGES:
+                return message_bytes(action.verb, traffic(dealt.samples[action.microbatch]))
+            if action.verb == "gather lengths":
+                return scenario.plan.global_batch * LENGTH_BYTES
+            return shuffled_bytes(scenario, dealt, own.chunks) if action.verb == "shuffle samples" else None
 
-    return sizes
+        return sizes
+
+    return of_rank
 
 
 def _apart(scenario, own: RankProgram) -> list[RankProgram]:
@@ -144,6 +163,8 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     launches = update_parameters(launches)
     if plan.shards > 1:
         launches = _gather(scenario, launches, chunks, buckets)
+    if balances(scenario):
+        launches = shuffle_samples(launches)
     rank = layout.rank(pipeline_rank)
     return RankProgram(rank, layout.group("table", rank), chunks, buckets, tuple(launches))
 

@@ -21,9 +21,10 @@ PATTERNS: Patterns = {"tensor": (RING,), "context": (RING,), "data": (RING,), "s
 
 
 def patterns_of(plan, *, direct_reduction: bool) -> Patterns:
-    """The same for one plan. direct_reduction: a compressor's payload goes to every other replica directly."""
+    """The same for one plan. direct_reduction: a compressor's payload goes to every other replica directly, as samples
+    do that a balancer shuffles."""
     found = dict(PATTERNS)
-    if direct_reduction:
+    if direct_reduction or plan.balancer.kind == "length":
         found["data"] = (RING, DIRECT)
     if plan.context_kind == "all_to_all":
         found["context"] = (DIRECT,)

@@ -12,6 +12,7 @@ from test_folding_and_contraction import scenarios, timeline
 
 from simulator.errors import ScenarioError
 from simulator.metrics import breakdown_ns, utilization
+from simulator.program.jagged import deal_out
 from simulator.program.lowering import lower
 from simulator.program.program import Program, check_program
 from simulator.scenario.loader import scenario_from
@@ -24,8 +25,10 @@ def jagged(draw):
     alpha, longest = draw(st.sampled_from([(3.0, 200), (1.2, 256), (1.5, 2)]))
     layout = draw(st.sampled_from(["packed", "padded"]))
     lengths = f"data.lengths={{kind: zipf, alpha: {alpha}, max: {longest}, layout: {layout}}}"
+    balancer = "length" if base.plan.context == 1 and draw(st.booleans()) else "none"
+    sets = (lengths, f"seed={draw(st.integers(0, 3))}", f"plan.balancer.kind={balancer}")
     try:
-        return scenario_from(json.loads(base.canonical_json()), set=(lengths, f"seed={draw(st.integers(0, 3))}"))
+        return scenario_from(json.loads(base.canonical_json()), set=sets)
     except ScenarioError:
         assume(False)
 
@@ -53,10 +56,11 @@ def test_a_jagged_program_is_whole_and_reads_as_it_is_written(scenario):
     program = lower(scenario)
     check_program(program)
     assert Program.from_text(program.to_text()) == program
-    samples = scenario.samples()
+    dealt = deal_out(scenario, 0)
+    assert sorted(n for own in dealt for one in own.samples for n in one.lengths) == sorted(scenario.lengths())
     for own in program.ranks:
         for rank in own.members:
-            assert own.samples == samples[scenario.layout.coordinates(rank)[1]]
+            assert own.samples == dealt[scenario.layout.coordinates(rank)[1]].samples
 
 
 def test_replicas_with_the_same_samples_fold_and_others_do_not():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ZIPF = "data.lengths.kind=zipf; data.lengths.alpha=1.2; data.lengths.max=1024"
+MANY = ZIPF + "; steps=5; model.trunk.layers=8"
 SHORT = ZIPF.replace("1024", "200")
 
 LENGTH_ROWS = [
@@ -20,4 +21,10 @@ LENGTH_ROWS = [
     ("hstu", "steps", "3", "1", "step_mean", "!=", ZIPF),
     ("hstu", "steps", "3", "1", "step_mean", "=", ""),
     ("hstu", "seed", "1", "0", "step", "!=", ZIPF),
+    ("hstu", "plan.balancer.kind", "length", "none", "step_mean", "<", MANY),
+    ("hstu", "plan.balancer.kind", "length", "none", "time_of straggler_wait", "<", MANY),
+    ("hstu", "plan.balancer.kind", "length", "none", "launches shuffle samples", ">", MANY),
+    ("hstu", "plan.balancer.kind", "length", "none", "timeline", "=", ""),  # equal lengths are balanced
+    ("hstu", "plan.balancer.kind", "length", "none", "timeline", "=", MANY + "; plan.tensor=4; plan.pipeline=2"),
+    ("sasrec", "plan.balancer.kind", "length", "none", "step", "<", SHORT + "; plan.global_batch=1024"),
 ]  # fmt: skip
