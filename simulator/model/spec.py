@@ -71,8 +71,9 @@ class Trunk(Value):
                 raise ValueError("block profiled needs layers as a list of {forward_s, backward_s, ...}")
             raise ValueError(f"block {self.block} needs layers as a number; a list of layers belongs to block profiled")
         if self.block == "none":
-            for key in self.model_fields_set - {"block"}:
-                if getattr(self, key) and (key, self.seq) != ("seq", 1):
+            for key in type(self).model_fields:
+                stated = key in self.model_fields_set and key != "block" and getattr(self, key)
+                if stated and (key, self.seq) != ("seq", 1):
                     raise ValueError(f"block none has no {key}; leave it out, or name the block that has")
             self.__dict__["seq"] = 1
         if self.block in ("none", "profiled"):
