@@ -71,7 +71,7 @@ class MemoryCurve:
         peak = self.peak
         return {
             "rank": self.rank,
-            "peak": {"action": peak.action, "start_s": ns_to_seconds(peak.start_ns),
+            "peak": {"action": peak.action, "bytes": peak.size_bytes, "start_s": ns_to_seconds(peak.start_ns),
                      "end_s": ns_to_seconds(peak.end_ns)},
             "from_s": [ns_to_seconds(int(ns)) for ns in starts],
             "bytes_by_kind": {kind: held[:, place].tolist() for place, kind in enumerate(KINDS)},

@@ -107,7 +107,7 @@ class Result:
         return ns_to_seconds(ordered[max(0, -(-percent * len(ordered) // 100) - 1)])
 
     def memory_curve(self, rank: int) -> MemoryCurve:
-        """What a rank holds over the step, by kind."""
+        """What a rank holds over the step that is shown, by kind; of many, another may be fuller (`memory`)."""
         own = next(own for own in self.program.ranks if rank in own.members)
         return memory_curve(rank, moments(own, self.scenario, self.cut), self.timeline)
 

@@ -94,6 +94,15 @@ def test_a_gather_counts_from_its_own_start_between_its_neighbours():
         assert curve.time_ns[place] == min(max(start_ns, curve.time_ns[place - 1]), following)
 
 
+def test_of_many_steps_the_one_that_is_shown_is_drawn_and_the_fullest_one_counts():
+    result = answer("hstu", *PLANS["lengths"][1], "steps=5")
+    fullest = [answer("hstu", *PLANS["lengths"][1], f"steps={count}").memory.tightest.peak for count in (1, 2, 3, 4, 5)]
+    assert fullest == sorted(fullest) and fullest[-1] == result.memory.tightest.peak
+    drawn = result.to_dict()["memory_over_time"]
+    assert drawn["peak"]["bytes"] <= result.memory.tightest.peak
+    assert drawn["peak"]["end_s"] <= ns_to_seconds(result.timeline.step_ns)
+
+
 def test_a_rank_that_is_folded_has_the_curve_of_the_one_that_stands_for_it():
     result = answer("gpt", *PIPE)
     first, twin = result.memory_curve(0), result.memory_curve(1)
