@@ -120,6 +120,11 @@ def calibration() -> ModuleType:
     return import_module("calibration.calibrate")
 
 
+def published_fits() -> ModuleType:
+    """What published sources would be predicted as without their own fit rows (`calibration/published`)."""
+    return import_module("calibration.published.leave_one_out")
+
+
 def published(name: str) -> Path:
     """A published data file by its path under calibration/published, for example "cases/korthikanti_table5.csv"."""
     path = Path(str(files("calibration.published").joinpath(*name.split("/"))))

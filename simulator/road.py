@@ -43,9 +43,12 @@ class Prices:
     def of(cls, scenario) -> Prices:
         cluster, pace = scenario.cluster, scenario.pace
         nodes = {node.device: node for node, _ in reversed(cluster.groups)}
+        profiles = {device: registry.load_profile_for(scenario, device) for device in reversed(nodes)}
+        defaults = ({} if profile is None else profile.defaults for profile in profiles.values())
+        stack = software_stack(scenario.software, newest(defaults))
         pricers = {
-            device: Pricer(registry.load_profile_for(scenario, device), cluster, node)
-            for device, node in reversed(nodes.items())
+            device: Pricer(profile and profile.variant(stack.name, device.name), cluster, nodes[device])
+            for device, profile in profiles.items()
         }
         slowed = cache(lambda device, factor: pricers[device].slowed(factor))
 
@@ -53,9 +56,7 @@ class Prices:
             device = cluster.device_of(rank)
             return slowed(device, pace[rank]) if rank in pace else pricers[device]
 
-        found = tuple(pricers.values())
-        stack = software_stack(scenario.software, newest(pricer.profile.defaults for pricer in found))
-        return cls(found, pricer_of, cut_of(scenario, stack=stack))
+        return cls(tuple(pricers.values()), pricer_of, cut_of(scenario, stack=stack))
 
     def sampled(self, seed: int, sample: int) -> Prices:
         """The same in another possible world (`Pricer.sampled`)."""

@@ -15,6 +15,7 @@ BOXES = {
     "a100_sxm4_40gb": "dgx_a100_40gb",
     "a100_pcie_80gb": "pcie_box",
     "h100_sxm5_80gb": "dgx_h100",
+    "h100_sxm5_96gb_500w": "dgx_h100",
     "h100_pcie_80gb": "pcie_box",
     "h200_sxm_141gb": "dgx_h200",
     "b200_sxm_180gb": "dgx_b200",

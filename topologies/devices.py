@@ -62,6 +62,19 @@ H100_SXM5_80GB = Device(
 """NVIDIA H100 Tensor Core GPU datasheet (2023), SXM column: 1,979 TFLOPS bf16 with sparsity (989 dense), 3.35 TB/s,
 PCIe Gen5 128 GB/s."""
 
+H100_SXM5_96GB_500W = Device(
+    name="h100_sxm5_96gb_500w",
+    memory_bytes=96 * GIB,
+    memory_bandwidth_bytes_per_s=2400 * GIGA,
+    peak_flops_per_s=_HOPPER_PEAKS,
+    host_link_bytes_per_s=64 * GIGA,
+    profile="h100_sxm5_80gb",
+    profile_bandwidth_bytes_per_s=3350 * GIGA,
+)
+"""Meta's H100 of Grand Teton as torchtitan's benchmarks state it (arXiv 2410.06511, section 3): 96 GB of HBM2e at
+2.4 TB/s, capped at 500 W. Priced from its 700 W sibling, memory scaled; what the cap does to its clock is a constant of
+that profile (`clock_under_load@h100_sxm5_96gb_500w`)."""
+
 H100_PCIE_80GB = Device(
     name="h100_pcie_80gb",
     memory_bytes=80 * GIB,
@@ -107,8 +120,8 @@ V100_SXM3_32GB = Device(
 DEVICES = {
     device.name: device
     for device in (
-        A100_SXM4_80GB, A100_SXM4_40GB, A100_PCIE_80GB, H100_SXM5_80GB, H100_PCIE_80GB, H200_SXM_141GB,
-        B200_SXM_180GB, V100_SXM3_32GB,
+        A100_SXM4_80GB, A100_SXM4_40GB, A100_PCIE_80GB, H100_SXM5_80GB, H100_SXM5_96GB_500W, H100_PCIE_80GB,
+        H200_SXM_141GB, B200_SXM_180GB, V100_SXM3_32GB,
     )
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.published import constants, crossval, fits
+from calibration.published import cluster_fits, constants, crossval, fits
 from calibration.published.raw import citation, column, microseconds_as_ns, rows
 from simulator.costs.profile import SCHEMA_VERSION, SWITCH_CURVE, profile_from_record, sealed
 from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
@@ -61,6 +61,7 @@ def build(name: str) -> dict:
         "constants": {
             **constants.COMMON,
             **own_constants,
+            **cluster_fits.entries(name),
             **fits.inter_node_constants(),
             **({} if ampere else fits.switch_constants()),
         },

@@ -91,13 +91,9 @@ EMBEDDING = {
 }
 """One H100: 10 tables of width 128, 1.05M lookups in all, fp32."""
 
-LAYER_ROWS = tuple(
-    f"arXiv 2205.05198 table 4: {row}"
-    for row in ("forward 7.7 ms", "backward 11.9 ms", "backward with full recompute 19.5 ms")
-)
-MEMORY_UNDER_LOAD = 1.24
-"""The three layer times come out unbiased at 1.24 (+0.9, -1.2, +0.1 %); without it they are 3.9 to 6.5 % too fast. Then
-elementwise kernels reach 0.64 of the datasheet's bandwidth in a step, against 0.79 alone with nothing but GELU."""
+MEMORY_UNDER_LOAD = 1.23
+"""A100's, fitted (`cluster_fits.py`): elementwise kernels then reach 0.64 of the datasheet's bandwidth in a step,
+against 0.79 alone with nothing but GELU."""
 
 A100 = {
     "tree_limit_two_nodes_bytes_per_s": constant(
@@ -110,13 +106,6 @@ A100 = {
         40e9, "bytes/s", "published", f"{NCCL_TUNER}: trees over more nodes, compute capability 8.0: busbw 80, halved"
     ),
     **{name: {**entry, "kind": "transferred"} for name, entry in EMBEDDING.items()},
-    "memory_under_load": constant(
-        MEMORY_UNDER_LOAD,
-        "1",
-        "fitted",
-        "memory-bound kernels in a step over isolated ones: cold caches, masks, strides; fitted to the layer times",
-        LAYER_ROWS,
-    ),
     "clock_under_load": constant(
         1.0, "1", "assumed", "a 400 W A100 keeps 1,410 MHz in the published GEMM tables and in steps alike"
     ),
@@ -140,14 +129,6 @@ H100 = {
     ),
     **EMBEDDING,
     "memory_under_load": constant(
-        MEMORY_UNDER_LOAD, "1", "assumed", "as on A100; no layer times of H100 are published apart from validation rows"
-    ),
-    "clock_under_load": constant(
-        1.2,
-        "1",
-        "assumed",
-        "GEMMs in a real step run about 1.2 times slower than isolated ones: at 700 W the clock falls below the "
-        "1,830 MHz of the datasheet's peak and of short runs. Found by an earlier closed-form study of published "
-        "clusters that did not record its rows: no H100 row may count as unseen until this is fitted on declared ones",
+        MEMORY_UNDER_LOAD, "1", "assumed", "as on A100; no layer times of H100 are published apart from whole steps"
     ),
 }  # fmt: skip

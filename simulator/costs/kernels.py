@@ -60,6 +60,8 @@ STATED = "profiled"
 """Op of a kernel whose shape is its time in ns: what the scenario states, on whatever device."""
 LAYERNORM_WIDE = "layernorm_wide_rows"
 """Curve: bandwidth of a norm over wide rows, over that of rows of 4,096 elements. 1 where a profile has none."""
+ATTENTION_SLOWDOWN = "attention_slowdown"
+"""Constant of a stack whose flash attention is not the one that the profile's tables were measured with."""
 FLASH_BACKWARD_FLOPS_RATIO = 2.5
 """Backward over forward FLOPs of a flash kernel: five matrix products instead of two (arXiv 2205.14135, appendix B)."""
 
@@ -86,6 +88,7 @@ class KernelCosts:
         self._same_chip = device.memory_scale == 1.0 and device.profile_bandwidth_bytes_per_s is None
         self._clock = profile.constant("clock_under_load") if under_load else 1.0
         self._memory_slowdown = profile.constant("memory_under_load") if under_load else 1.0
+        self._attention_slowdown = profile.optional(ATTENTION_SLOWDOWN, 1.0)
         self._startup_s = profile.constant("kernel_startup_s")
         self._measured = MeasuredKernels(profile, alone=alone)
         self._grids: dict[tuple[str, str], tuple[LogGrid, KernelTable]] = {}
@@ -165,7 +168,9 @@ class KernelCosts:
         source = _source(table.source, place) if kernel.dtype in ("bf16", "fp16") else "extrapolated"
         if seq_q != seq_kv:
             source = _worse(source, "extrapolated")
-        return self._loaded(flops_s, bytes_s, efficiency, source, f"attention_forward.{table_dtype}")
+        return self._loaded(
+            flops_s, bytes_s, efficiency / self._attention_slowdown, source, f"attention_forward.{table_dtype}"
+        )
 
     def _unmasked(self, kernel: Kernel, masked: Callable[[Kernel], KernelTime]) -> KernelTime:
         """Without the causal mask: twice the products at the published ratio of FLOP/s, never faster than with it."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from math import inf
+from math import inf, log2
 
 from simulator import kinds
 from simulator.cluster import Cluster, GroupSpan, NodeType
@@ -69,7 +69,7 @@ class Pricer:
         spelt_out = not self._from_datasheet and node.fabric.kind == KIND
         self._collectives = CollectiveCosts(self.profile, switches_of(cluster), SWITCH_LATENCY_S if spelt_out else inf)
         self._draw: tuple[int, int] | None = None
-        self._pace = self._codec = 1.0
+        self._pace, self._codec = straggler_pace(self.profile, cluster.nodes) if under_load else 1.0, 1.0
         self._assumed: set[str] = set()
         self._prices: dict[tuple, Price] = {}
         self._warnings: dict[str, str] = {}
@@ -164,7 +164,7 @@ class Pricer:
     def slowed(self, pace: float) -> Pricer:
         """The same prices on a device whose kernels take `pace` times as long; messages and launches do not."""
         other = copy(self)
-        other._pace, other._prices = pace, {}
+        other._pace, other._prices = self._pace * pace, {}
         return other
 
     def _paced(self, time: KernelTime) -> KernelTime:
@@ -212,6 +212,13 @@ class Pricer:
         if fit is None:
             return UNFITTED_ERROR
         return fit.outside_error if source in ("extrapolated", "datasheet") else fit.error
+
+
+def straggler_pace(profile: Profile, nodes: int) -> float:
+    """How much longer kernels take on the slowest of these nodes, for which all others wait somewhere in a step, than
+    on a typical one: `straggler_per_doubling` for each doubling (the largest of n draws grows about like log n).
+    """
+    return 1.0 + profile.optional("straggler_per_doubling", 0.0) * log2(nodes)
 
 
 def _shape(kernel: Kernel) -> str:

@@ -9,7 +9,7 @@
      "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...], quantiles_ns?, algorithm?}],
      "pieces"?:   [{name, source, kernels [[op, [shape], dtype, bytes_moved], ...], median_ns, count, quantiles_ns}],
      "curves":    {name: {unit, source, columns {axis: [...]}, value [...]}},
-     "constants": {name: {value, unit, kind, citation, fitted_on [...]}},
+     "constants": {name or name@variant: {value, unit, kind, citation, fitted_on [...]}},
      "overlap":   {kind of communication: {compute, own, source}},
      "fits":      {op class: {error, outside_error, points, ...}}}
 
@@ -22,18 +22,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log, sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from simulator import kinds
 from simulator.errors import ProfileError
 from simulator.model.work import Kernel
 
 SCHEMA_VERSION = 1
 SOURCE_KINDS = ("measured", "published", "transferred", "assumed")
+DATA_OVERLAP = "data_overlap_slowdown"
+"""Constant of a variant: how much slower kernels are beside messages of data parallelism."""
 INTRA_NODE, INTER_NODE = "intra_node", "inter_node"
 RING_CURVE, SWITCH_CURVE = "ring", "in_switch"
 
@@ -181,6 +184,26 @@ class Profile:
     def digest(self) -> str:
         """sha256 of the profile's content (its checksum)."""
         return self.checksum
+
+    def variant(self, *names: str) -> Profile:
+        """As a software stack or a sibling device has it: a constant `name@variant` stands in for `name`, later names
+        for earlier ones; `data_overlap_slowdown` for both rates of `overlap`'s data. Its digest stays the file's."""
+        own = {
+            name.removesuffix(f"@{variant}"): entry
+            for variant in names
+            for name, entry in self.constants.items()
+            if name.endswith(f"@{variant}")
+        }
+        if not own:
+            return self
+        overlap = self.overlap
+        if (slowdown := own.get(DATA_OVERLAP)) and kinds.DATA in overlap:
+            overlap = {**overlap, kinds.DATA: replace(overlap[kinds.DATA], compute=slowdown.value)}
+        return replace(self, constants={**self.constants, **own}, overlap=overlap)
+
+    def optional(self, name: str, otherwise: float) -> float:
+        """The value of a named constant where the profile has it."""
+        return self.constants[name].value if name in self.constants else otherwise
 
     def constant(self, name: str) -> float:
         """The value of a named constant. Raises ProfileError where the profile lacks it."""

@@ -4,6 +4,7 @@
 |---|---|---|---|---|---|
 | megatron_2021 | unfused | exposed, after both GEMMs | added in a pass of their own | apex, row by row | no |
 | megatron_2022 | unfused | beside the weight gradient's GEMM | added in a pass of their own | persistent | yes |
+| llm_foundry | flash | beside the weight gradient's GEMM | added by the GEMM | torch's | no |
 | current | flash | beside the weight gradient's GEMM | added by the GEMM | persistent | yes |
 | torch | flash | beside the weight gradient's GEMM | added by the GEMM | torch's | yes |
 | deeplearning_examples | as torch; the dense parts of a DLRM are fused kernels | | | | |
@@ -17,6 +18,9 @@ Read from github, by date, never from residuals:
   megatron/model/fused_layer_norm.py of that year (06fc51cef5) takes apex's persistent FastLayerNorm for the widths of
   its models; before, only FusedLayerNormAffineFunction, whose backward reads gradient and input twice.
   FlashAttention (arXiv 2205.14135) is of the same month and came to Megatron-LM later.
+- llm_foundry: mosaicml/llm-foundry of 2023 on PyTorch FSDP: MosaicGPTConfig's attn_pdrop, resid_pdrop and emb_pdrop are
+  0.0 (a GPT without dropout), attn_impl is triton, the pretraining yamls' loss_fn is fused_crossentropy. What Triton's
+  attention of that year loses to today's flash kernels is a constant of the profile (`attention_slowdown`).
 - current: Megatron-core since 0.2 and NeMo: LinearWithGradAccumulationAndAsyncCommunication with its fused
   wgrad_gemm_accum kernels, flash attention. That Transformer Engine does the same is assumed.
 - deeplearning_examples: NVIDIA/DeepLearningExamples, PyTorch/Recommendation/DLRM of 2021: apex.mlp.MLP (bias and ReLU
@@ -43,6 +47,8 @@ class Stack:
     the loss in fp32, are kernels of PyTorch's own, and each keeps what its backward reads (memory only).
     fused_mlp: a DLRM's MLPs and dot interaction are fused kernels (`model/blocks/mlp.py`, `dlrm_interaction.py`).
     sparse_gradients: of tables are torch's sparse tensors, a gradient for each id, and torch.optim's update.
+    dropout: models whose block has dropout train with it. fused_loss: an eager block's loss is one kernel that leaves
+    the gradient in place of the logits.
     """
 
     name: str
@@ -55,14 +61,17 @@ class Stack:
     separate_kernels: bool = False
     fused_mlp: bool = False
     sparse_gradients: bool = False
+    dropout: bool = True
+    fused_loss: bool = False
 
 
 MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False, "apex", True)
 MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent", True)
+LLM_FOUNDRY = Stack("llm_foundry", "flash", True, True, False, "torch", False, dropout=False, fused_loss=True)
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
 TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
 EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True)
-STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, CURRENT, EXAMPLES, TORCH)}
+STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, LLM_FOUNDRY, CURRENT, EXAMPLES, TORCH)}
 
 
 def newest(defaults: Iterable[Mapping[str, str]]) -> Mapping[str, str]:

@@ -282,7 +282,7 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
 
 
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
-            "fused_mlp", "sparse_gradients")  # fmt: skip
+            "fused_mlp", "sparse_gradients", "dropout", "fused_loss")  # fmt: skip
 """What of a cut the stack decides, not the plan."""
 
 
@@ -314,6 +314,8 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         separate_kernels=stack.separate_kernels,
         fused_mlp=stack.fused_mlp,
         sparse_gradients=stack.sparse_gradients,
+        dropout=stack.dropout,
+        fused_loss=stack.fused_loss,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
         vectors=scenario.precision.vectors,
         lone_bottom=on_one_rank(scenario),

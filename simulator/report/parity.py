@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW, GREY)
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon", "pentagon", "cross")
 STAND_IN = "x-thin-open"
+FITTED_TO = "(fitted to)"
 SHOWN_TERM_PERCENT = 0.05
 """A term below this share of the measured time, in all sources, has no column."""
 
 
 def answer(report: ValidationReport) -> str:
     """How far predictions are off on the rows that the costs do not know."""
-    unseen = {source.source for source in report.sources if not source.not_unseen}
-    errors = sorted(abs(row.error_percent) for row in report.rows if row.counts and row.source in unseen)
+    errors = sorted(abs(row.error_percent) for row in report.rows if row.counts)
     if not errors:
         return "No row that the costs do not know is predicted."
     middle = (errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2
@@ -39,19 +39,22 @@ def validation_blocks(report: ValidationReport) -> tuple[Block, ...]:
     return (
         Block(
             "Predicted against measured",
-            ("On the line a prediction is right; above it too slow. Open marks: rows that the costs are not "
-             "independent of. Crosses: another plan stands in for one that is not built yet.",),
+            ("On the line a prediction is right; above it too slow. Open marks: rows that constants were fitted to, "
+             "which check nothing. Crosses: another plan stands in for the one that was measured.",),
             figure=parity_figure(report),
             alt="predicted over measured seconds of every published row, both axes logarithmic",
         ),
         Block(
             "Errors by source",
-            tuple(f"{source.source}: {source.not_unseen}." for source in report.sources if source.not_unseen),
-            ("source", "rows", "mean abs %", "median %", "bias %", "max %", "Kendall tau", "not built", "stand-ins"),
+            ("Figures are those of the rows that no constant was fitted to.",),
+            ("source", "rows", "mean abs %", "median %", "bias %", "max %", "Kendall tau", "not built", "stand-ins",
+             "fit rows", "their mean abs %"),
             tuple(_summary(source) for source in report.sources),
             figure=error_figure(report),
             alt="error of every row in percent, by source",
         ),
+        *_constants(report),
+        *_held_out(report),
         *_terms(report),
         *(_rows(source, report) for source in report.sources if _predicted(report, source.source)),
     )  # fmt: skip
@@ -74,7 +77,7 @@ def parity_figure(report: ValidationReport) -> go.Figure:
                 y=[row.predicted_s for row in rows],
                 mode="markers",
                 name=source.source,
-                marker=_marker(place, source, rows),
+                marker=_marker(place, rows),
                 hovertext=[_hover(row) for row in rows],
                 hoverinfo="text",
             )
@@ -93,7 +96,7 @@ def error_figure(report: ValidationReport) -> go.Figure:
             y=[source.source] * len(rows),
             mode="markers",
             name=source.source,
-            marker=_marker(place, source, rows),
+            marker=_marker(place, rows),
             hovertext=[_hover(row) for row in rows],
             hoverinfo="text",
         )
@@ -155,6 +158,38 @@ def _terms(report: ValidationReport) -> tuple[Block, ...]:
     return means, residuals
 
 
+def _constants(report: ValidationReport) -> tuple[Block, ...]:
+    if not report.constants:
+        return ()
+    return (
+        Block(
+            "Constants that no table publishes",
+            ("Each answers to its fit rows alone, and holds for a whole generation of hardware and software.",),
+            ("constant", "value", "unit", "generation", "kind", "meaning", "fit rows"),
+            tuple(
+                (one.name, f"{one.value:g}", one.unit, one.generation, one.kind, one.meaning, "; ".join(one.fitted_on))
+                for one in report.constants
+            ),
+        ),
+    )
+
+
+def _held_out(report: ValidationReport) -> tuple[Block, ...]:
+    if not report.held_out:
+        return ()
+    return (
+        Block(
+            "Tables of kernels and collectives",
+            ("Points that were held out, predicted from the rest.",),
+            ("profile", "table", "held out", "%"),
+            tuple(
+                (one.profile, one.op_class, one.figure.removesuffix("_pct").replace("_", " "), f"{one.percent:.2f}")
+                for one in report.held_out
+            ),
+        ),
+    )
+
+
 def _residual(found: dict[str, float] | None) -> str:
     if found is None:
         return UNKNOWN
@@ -166,34 +201,37 @@ def _summary(source: SourceSummary) -> tuple[str, ...]:
         source.source, str(source.rows), _number(source.mean_absolute_error_percent, "{:.2f}"),
         _number(source.median_absolute_error_percent, "{:.2f}"), _number(source.bias_percent, "{:+.2f}"),
         _number(source.max_absolute_error_percent, "{:.2f}"), _number(source.kendall_tau, "{:.2f}"),
-        str(source.not_built), str(source.stand_ins),
+        str(source.not_built), str(source.stand_ins), str(source.fit_rows),
+        _number(source.fit_mean_absolute_error_percent, "{:.2f}"),
     )  # fmt: skip
 
 
 def _rows(source: SourceSummary, report: ValidationReport) -> Block:
     rows = tuple(
-        (" ".join(filter(None, (row.name, row.stand_in))), duration(row.measured_s), duration(row.predicted_s),
-         f"{row.error_percent:+.1f}")
+        (_label(row), duration(row.measured_s), duration(row.predicted_s), f"{row.error_percent:+.1f}")
         for row in _predicted(report, source.source)
     )  # fmt: skip
     paragraphs = (source.citation + ".", "Read as: " + "; ".join(source.readings) + ".")
     return Block(source.source, paragraphs, ("row", "measured", "predicted", "error %"), rows)
 
 
-def _marker(place: int, source: SourceSummary, rows: list[Row]) -> dict:
-    symbol = SYMBOLS[place % len(SYMBOLS)] + ("-open" if source.not_unseen else "")
+def _marker(place: int, rows: list[Row]) -> dict:
+    symbol = SYMBOLS[place % len(SYMBOLS)]
     return {
         "color": COLOURS[place % len(COLOURS)],
         "size": 9,
-        "symbol": [STAND_IN if row.stand_in else symbol for row in rows],
+        "symbol": [STAND_IN if row.stand_in else f"{symbol}-open" if row.fitted else symbol for row in rows],
         "line": {"width": 1.5, "color": COLOURS[place % len(COLOURS)]},
     }
 
 
+def _label(row: Row) -> str:
+    return " ".join(filter(None, (row.name, row.stand_in, row.fitted and FITTED_TO)))
+
+
 def _hover(row: Row) -> str:
-    name = " ".join(filter(None, (row.name, row.stand_in)))
     return (
-        f"{row.source}<br>{name}<br>measured {significant(row.measured_s, 4)} s, "
+        f"{row.source}<br>{_label(row)}<br>measured {significant(row.measured_s, 4)} s, "
         f"predicted {significant(row.predicted_s, 4)} s, {row.error_percent:+.1f} %"
     )
 

@@ -47,9 +47,9 @@ class Software(Value):
     """What runs the kernels."""
 
     compile: bool = Field(False, description="torch.compile's fused memory-bound kernels")
-    stack: Literal["megatron_2021", "megatron_2022", "current", "torch", "deeplearning_examples"] | None = Field(
-        None, description="generation of the training software; null: the profile's"
-    )
+    stack: (
+        Literal["megatron_2021", "megatron_2022", "llm_foundry", "current", "torch", "deeplearning_examples"] | None
+    ) = Field(None, description="generation of the training software; null: the profile's")
     attention: Literal["flash", "unfused"] | None = Field(None, description="null: the stack's own")
 
 

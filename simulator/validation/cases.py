@@ -10,6 +10,7 @@ from typing import Any
 from simulator.registry import published
 
 STEP, LAYER_FORWARD, LAYER_BACKWARD = "step", "layer_forward", "layer_backward"
+SCALED_STEP, KERNELS = "scaled_step", "kernels"
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,10 @@ class Case:
     source: name of the table it comes from. name: the row, in the source's own words.
     scenario: what a user would write in a file. measured_s: seconds, as published or derived from a published rate.
     group: rows of the same group are ranked against each other (same model, GPUs and batch: only the plan differs).
-    quantity: step, or the forward or backward time of one layer, which is the difference between `scenario` and
-    `one_layer_less`.
+    quantity: step; the forward or backward time of one layer, which is the difference between `scenario` and
+    `baseline`; a scaled step: that of `baseline` as measured (baseline_s) times the ratio of the two as predicted; or
+    the sum of kernels, those of `ops`, in one step.
+    fitted: whether a constant was fitted to it (its source's FIT_ROWS): it then checks nothing, and is shown apart.
     stand_in: empty for the plan that was measured; otherwise what differs: such a row is shown, and kept out of the
     source's means.
     """
@@ -31,8 +34,11 @@ class Case:
     measured_s: float
     group: str
     quantity: str = STEP
-    one_layer_less: dict[str, Any] | None = field(default=None, repr=False)
+    baseline: dict[str, Any] | None = field(default=None, repr=False)
+    baseline_s: float | None = None
+    ops: tuple[str, ...] = ()
     stand_in: str = ""
+    fitted: bool = False
 
 
 def read_rows(file: str) -> Iterator[dict[str, str]]:

@@ -1,7 +1,9 @@
 """What Mosaic's FSDP runs have in common: MPT models, Composer on PyTorch FSDP, one GPU a rank.
 
 Read from github mosaicml/composer (composer/trainer/mosaic_fsdp_utils.py, get_mixed_precision): MP mode PURE gathers
-and reduces in the compute dtype, DEFAULT gathers in it and reduces in fp32 (versions before fb1dd38 reduced in it too).
+and reduces in the compute dtype. What DEFAULT is changed with the version, which the table does not state: first
+(param_dtype None or fp32, reduce_dtype the compute dtype) fp32 gathers, whose parameters autocast casts, and a
+reduction in the compute dtype; later both in the compute dtype; then the reduction alone in fp32. Read as the first.
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ CITATION = (
 READINGS = (
     "MPT: learned positions, biases, tied embedding; parameters agree with the table's NumParams to the digit",
     "FULL_SHARD is zero 3 with every block dropped; each microbatch gathers and scatters, as Composer runs FSDP",
-    "PURE: bf16 on the wire; DEFAULT: bf16 gathers, fp32 reduction",
-    "activation checkpointing is full recomputation; flash attention (Triton's of 2023, priced as today's table)",
-    "priced with GPT's dropout, which MPT has not, and with FSDP2's copies, which FSDP1's flat parameters do without",
+    "PURE: bf16 on the wire; DEFAULT: fp32 gathers, cast by autocast, and bf16 reduction (Composer's first versions)",
+    "activation checkpointing is full recomputation; no dropout, fused loss, Triton's flash attention of 2023",
+    "priced with FSDP2's copies, which FSDP1's flat parameters do without",
     "the step is the batch's tokens over tokens/s/GPU (samples/s are rounded to integers)",
 )
 
 MODES = {
     "PURE": {"parameters": "bf16", "gradients": "bf16", "reduce": "bf16"},
-    "DEFAULT": {"parameters": "bf16", "gradients": "fp32", "reduce": "fp32"},
+    "DEFAULT": {"parameters": "fp32", "gradients": "fp32", "reduce": "bf16"},
 }
 
 
@@ -52,7 +54,7 @@ def _case(source: str, row: dict[str, str], shape: dict[str, str], cluster: dict
             dtype="bf16",
             precision=MODES[row["MP Mode"]],
             optimizer="adamw",
-            software={"stack": "torch"},
+            software={"stack": "llm_foundry"},
             cluster={**cluster, "nodes": gpus // 8},
             plan=_plan(row, gpus, microbatch),
         ),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+from simulator.validation.foundations import FittedConstant, HeldOut
 from simulator.validation.sources import describe
 from simulator.validation.statistics import best_scale, kendall_tau, percent_error
 
@@ -15,8 +16,9 @@ from simulator.validation.statistics import best_scale, kendall_tau, percent_err
 class Row:
     """One published row and what became of it.
 
-    predicted_s is None where the plan is not built yet; `reason` then says what is missing. terms_s: the predicted
-    breakdown, label -> seconds (empty for a layer). feasible: whether the memory model says that it fits.
+    predicted_s is None where the plan is not built yet; `reason` then says what is missing. fitted: a constant was
+    fitted to it. terms_s: the predicted breakdown, label -> seconds (empty for what is no step). feasible: whether the
+    memory model says that it fits.
     """
 
     source: str
@@ -24,6 +26,7 @@ class Row:
     group: str
     quantity: str
     stand_in: str
+    fitted: bool
     measured_s: float
     predicted_s: float | None = None
     reason: str = ""
@@ -37,27 +40,28 @@ class Row:
 
     @property
     def counts(self) -> bool:
-        """Whether the row enters its source's figures: predicted, and of the plan that was measured."""
-        return self.predicted_s is not None and not self.stand_in
+        """Whether the row enters its source's figures: predicted, of the plan that was measured, known to no cost."""
+        return self.predicted_s is not None and not self.stand_in and not self.fitted
 
 
 @dataclass(frozen=True)
 class SourceSummary:
-    """Figures of one source over the rows that count.
+    """Figures of one source over its validation rows: those that no cost was fitted to.
 
     mean_, median_ and max_absolute_error_percent, bias_percent (mean signed error), kendall_tau within groups: None
     where no row counts. terms_percent: mean of each predicted term as a share of the measured time, so that they sum
     to 100 + bias. residuals_by_term: for each term, what it alone would have to be multiplied by for the least squared
     error, and the mean absolute error left then (empty for fewer than two rows). not_built: published rows that are not
-    predicted yet. readings: what the table does not say and was assumed. not_unseen: why the rows are no independent
-    check of the costs; empty where they are.
+    predicted yet. readings: what the table does not say and was assumed. fit_rows: those that constants were fitted to,
+    and their mean absolute error, which says how well the fit went and nothing more.
     """
 
     source: str
     citation: str
     readings: tuple[str, ...]
-    not_unseen: str
     rows: int
+    fit_rows: int
+    fit_mean_absolute_error_percent: float | None
     not_built: int
     stand_ins: int
     stand_in_mean_absolute_error_percent: float | None
@@ -72,24 +76,31 @@ class SourceSummary:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """Rows in the order of their sources, and a summary of each source."""
+    """Rows in the order of their sources, a summary of each source, the constants that were fitted, and what the tables
+    of kernels and collectives show where points are held out.
+    """
 
     rows: tuple[Row, ...]
     sources: tuple[SourceSummary, ...]
+    constants: tuple[FittedConstant, ...] = ()
+    held_out: tuple[HeldOut, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What `rehearse validate --json` prints: every number finite or null."""
         return {
             "sources": [asdict(source) for source in self.sources],
+            "constants": [asdict(constant) for constant in self.constants],
+            "held_out": [asdict(one) for one in self.held_out],
             "rows": [{**asdict(row), "error_percent": row.error_percent} for row in self.rows],
         }
 
 
 def summarise(source: str, rows: Iterable[Row]) -> SourceSummary:
     """The figures of one source's rows."""
-    citation, readings, not_unseen = describe(source)
+    citation, readings = describe(source)
     rows = tuple(rows)
     others = [row for row in rows if row.predicted_s is not None and row.stand_in]
+    known = [row for row in rows if row.predicted_s is not None and row.fitted]
     counting = [row for row in rows if row.counts]
     errors = [row.error_percent for row in counting]
     groups: dict[str, list[tuple[float, float]]] = {}
@@ -99,8 +110,9 @@ def summarise(source: str, rows: Iterable[Row]) -> SourceSummary:
         source=source,
         citation=citation,
         readings=readings,
-        not_unseen=not_unseen,
         rows=len(counting),
+        fit_rows=len(known),
+        fit_mean_absolute_error_percent=_mean([abs(row.error_percent) for row in known]),
         not_built=sum(row.predicted_s is None and not row.stand_in for row in rows),
         stand_ins=len(others),
         stand_in_mean_absolute_error_percent=_mean([abs(row.error_percent) for row in others]),

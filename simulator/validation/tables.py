@@ -14,19 +14,19 @@ NO_FIGURE = "-"
 
 
 def print_report(report: ValidationReport, console: Console | None = None, *, rows: bool = True) -> None:
-    """Summaries of the sources, those that the costs know apart; then (unless `rows` is False) every row; then what is
-    not built yet."""
+    """Summaries of the sources over their validation rows, and apart over the rows that constants were fitted to; those
+    constants; then (unless `rows` is False) every row; then what is not built yet."""
     from rich.console import Console
 
     console = console or Console()
-    unseen = [source for source in report.sources if not source.not_unseen]
-    known = [source for source in report.sources if source.not_unseen]
-    if unseen:
-        console.print(summary_table("Prediction against published measurements (error: + is too slow)", unseen))
-    if known:
-        console.print(summary_table("Rows that the costs are not independent of", known))
-        for source in known:
-            console.print(f"{source.source}: {source.not_unseen}")
+    title = "Prediction against published measurements that no cost was fitted to (error: + is too slow)"
+    console.print(summary_table(title, list(report.sources)))
+    if known := [source for source in report.sources if source.fit_rows]:
+        console.print(fit_table(known))
+    if report.constants:
+        console.print(constants_table(report))
+    if report.held_out:
+        console.print(held_out_table(report))
     console.print(terms_table(report))
     console.print(residuals_table(report))
     if rows:
@@ -62,6 +62,42 @@ def summary_table(title: str, sources: list[SourceSummary]) -> Table:
             _number(source.kendall_tau, "{:.2f}"), str(source.not_built), str(source.stand_ins),
             _number(source.stand_in_mean_absolute_error_percent, "{:.2f}"),
         )  # fmt: skip
+    return table
+
+
+def fit_table(sources: list[SourceSummary]) -> Table:
+    """How well the rows that set constants came out: no check of anything."""
+    table = _table("Rows that constants were fitted to (counted in no figure above)")
+    for heading in ("fit rows", "mean abs %"):
+        table.add_column(heading, justify="right")
+    for source in sources:
+        table.add_row(
+            source.source, str(source.fit_rows), _number(source.fit_mean_absolute_error_percent, "{:.2f}")
+        )  # fmt: skip
+    return table
+
+
+def constants_table(report: ValidationReport) -> Table:
+    """The fitted constants: value, unit, what they hold for, what they mean and the rows that set them."""
+    table = _table("Constants that no table publishes", "constant")
+    for heading in ("value", "unit", "generation", "kind", "fit rows"):
+        table.add_column(heading, overflow="fold")
+    for one in report.constants:
+        sources = dict.fromkeys(row.partition(":")[0] for row in one.fitted_on)
+        counts = ", ".join(f"{sum(row.startswith(f'{name}:') for row in one.fitted_on)} of {name}" for name in sources)
+        table.add_row(one.name, f"{one.value:g}", one.unit, one.generation, one.kind, counts)
+    return table
+
+
+def held_out_table(report: ValidationReport) -> Table:
+    """Kernels and collectives where points are held out: a random tenth, the largest sizes, 8 GPUs from 2 and 4."""
+    table = _table("Tables of kernels and collectives, points held out and predicted from the rest", "profile")
+    for heading in ("table", "held out", "%"):
+        table.add_column(heading, justify="right" if heading == "%" else "left")
+    for one in report.held_out:
+        table.add_row(
+            one.profile, one.op_class, one.figure.removesuffix("_pct").replace("_", " "), f"{one.percent:.2f}"
+        )
     return table
 
 
@@ -101,7 +137,8 @@ def rows_table(title: str, rows: list[Row]) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("", overflow="fold")
     for row in rows:
-        remark = row.stand_in and f"{row.stand_in}: another plan, not in the means"
+        remark = "a constant was fitted to it: not in the means" if row.fitted else ""
+        remark = remark or (row.stand_in and f"{row.stand_in}: another plan, not in the means")
         if row.feasible is False:
             remark = ", ".join(filter(None, (remark, "memory model: does not fit")))
         table.add_row(

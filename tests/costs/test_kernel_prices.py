@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.costs.pricer import Pricer
+from simulator.costs.pricer import Pricer, straggler_pace
 from simulator.errors import ScenarioError
 from simulator.model.work import Kernel
 from simulator.registry import topology
@@ -119,8 +119,9 @@ def test_a_step_is_no_faster_than_isolated_kernels(pricers, isolated, machine):
 
 def test_clock_under_load_slows_compute_and_not_memory(pricers, isolated):
     machine = "h100_sxm5_80gb"
-    clock = pricers[machine].profile.constant("clock_under_load")
-    ratio = [pricers[machine].kernel(k).duration_ns / isolated[machine].kernel(k).duration_ns
+    profile = pricers[machine].profile
+    clock, pace = profile.constant("clock_under_load"), straggler_pace(profile, pricers[machine].cluster.nodes)
+    ratio = [pricers[machine].kernel(k).duration_ns / isolated[machine].kernel(k).duration_ns / pace
              for k in (gemm(8192, 8192, 8192), gemm(16, 16384, 16384))]  # fmt: skip
     assert ratio[0] == pytest.approx(clock, rel=1e-4)
     assert 1.0 <= ratio[1] < 1 + (clock - 1) / 5

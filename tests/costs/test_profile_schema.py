@@ -84,7 +84,8 @@ def test_every_number_says_where_it_comes_from(name):
     assert all(group.kind in SOURCE_KINDS and group.citation for group in profile.sources.values())
     for key, constant in profile.constants.items():
         assert constant.unit and constant.citation and constant.kind in (*SOURCE_KINDS, "fitted"), key
-        assert bool(constant.fitted_on) == (constant.kind == "fitted"), key
+        assert constant.fitted_on or constant.kind != "fitted", key
+        assert constant.kind in ("fitted", "transferred") or not constant.fitted_on, key
     assert all(fit.error > 0 and fit.outside_error > 0 for fit in profile.fits.values())
 
 

@@ -75,9 +75,10 @@ class Cut:
     beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
     of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
     into an activation or a loss. fused_mlp: the MLPs of a DLRM have their activations in the products' epilogues, and
-    its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. overlap_tensor:
-    collectives of sequence-parallel linear layers are split into pieces that run beside the pieces of their GEMMs.
-    Which software does what: `model/stacks.py`.
+    its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. dropout: False: none,
+    whatever the block has. fused_loss: an eager block's loss is fused all the same. overlap_tensor: collectives of
+    sequence-parallel linear layers are split into pieces that run beside the pieces of their GEMMs. Which software does
+    what: `model/stacks.py`.
     vectors: the dtype in which looked-up vectors arrive, where it is not their table's. lone_bottom: a bottom MLP's
     vectors arrive with them.
     """
@@ -101,6 +102,8 @@ class Cut:
     sparse_gradients: bool = False
     vectors: str | None = None
     lone_bottom: bool = False
+    dropout: bool = True
+    fused_loss: bool = False
     context_kind: str = "ring"
     overlap_tensor: bool = False
 

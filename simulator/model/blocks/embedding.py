@@ -12,7 +12,7 @@ from simulator.model.blocks.attention import DROPOUT_MASK_BYTES
 from simulator.model.blocks.cut import Cut, Parameter
 from simulator.model.blocks.head import is_tied
 from simulator.model.blocks.kernels import accumulate, gemm, memory_bound, tensor_collective, weight_gradient
-from simulator.model.spec import ModelSpec, Table
+from simulator.model.spec import ModelSpec, Table, Trunk
 from simulator.model.work import Step
 from simulator.units import DTYPE_BYTES
 
@@ -33,6 +33,11 @@ def token_table(model: ModelSpec) -> tuple[int, int] | None:
         table = model.table(head.table)
         return table.rows, table.dim
     return None
+
+
+def drops(trunk: Trunk, cut: Cut) -> bool:
+    """Whether dropout follows the embedding."""
+    return trunk.block in DROPOUT and cut.dropout
 
 
 def sparse_tables(model: ModelSpec) -> tuple[Table, ...]:
@@ -79,7 +84,7 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         steps.append(memory_bound("elementwise", elements, 3 * size, cut))
     if trunk.block == "bert":
         steps.append(memory_bound("layernorm", elements, 2 * size, cut))
-    if trunk.block in DROPOUT:  # reads, writes, and writes the mask
+    if drops(trunk, cut):  # reads, writes, and writes the mask
         steps.append(memory_bound("elementwise", elements, 2 * size + DROPOUT_MASK_BYTES, cut))
     return tuple(steps)
 
@@ -90,7 +95,7 @@ def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Ste
     if not trained.passes:
         return ()
     elements = cut.shard_tokens * trunk.hidden
-    if trunk.block in DROPOUT:  # reads the gradient and the mask, writes
+    if drops(trunk, cut):  # reads the gradient and the mask, writes
         steps.append(memory_bound("elementwise", elements, 2 * size + DROPOUT_MASK_BYTES, cut))
     if trunk.block == "bert":  # reads dY and X, writes dX; reads both again for the weights' gradient
         steps.append(memory_bound("layernorm", elements, (3 if trained.frozen else 5) * size, cut))
@@ -125,7 +130,7 @@ def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """Dropout's mask, the ids, and the item vectors that a projection reads; the output is the next unit's to keep."""
     if not trained.passes:
         return 0
-    kept = cut.shard_tokens * model.trunk.hidden * DROPOUT_MASK_BYTES if model.trunk.block in DROPOUT else 0
+    kept = cut.shard_tokens * model.trunk.hidden * DROPOUT_MASK_BYTES if drops(model.trunk, cut) else 0
     if model.trunk.block == "bert":
         kept += cut.shard_tokens * model.trunk.hidden * cut.bytes  # the norm's input
     if trained.frozen:

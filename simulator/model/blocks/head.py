@@ -48,6 +48,11 @@ def output_rows(model: ModelSpec) -> tuple[int, int] | None:
     return None
 
 
+def has_eager_loss(model: ModelSpec, cut: Cut) -> bool:
+    """Whether the loss is a row of separate kernels."""
+    return model.trunk.block in EAGER_LOSS and not cut.fused_loss
+
+
 def is_tied(model: ModelSpec) -> bool:
     """Whether the logits' matrix is the first unit's embedding."""
     return (
@@ -119,7 +124,7 @@ def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Ste
     if rows := output_rows(model):
         # eager: scales the fp32 probabilities in place (read, write), casts them down. fused: the forward pass has
         # left the gradient in place of the logits; it is scaled once (read, write)
-        each = 3 * LOSS_BYTES + cut.bytes if trunk.block in EAGER_LOSS else 2 * cut.bytes
+        each = 3 * LOSS_BYTES + cut.bytes if has_eager_loss(model, cut) else 2 * cut.bytes
         steps.append(memory_bound(_loss_op(model, cut), cut.tokens * cut.share(rows[0]), each, cut))
         steps += column_backward(rows[1], rows[0], cut, bias=trunk.block == "bert", trained=whole)
     elif model.head.table is not None:
@@ -159,7 +164,7 @@ def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     if projected and (whole or scores):
         kept += cut.bytes * tokens * _out_width(model)
     if rows := output_rows(model):
-        each = LOSS_BYTES if trunk.block in EAGER_LOSS or cut.separate_kernels else cut.bytes
+        each = LOSS_BYTES if has_eager_loss(model, cut) or cut.separate_kernels else cut.bytes
         return kept + each * cut.tokens * cut.share(rows[0])
     if model.head.table is not None:
         scored = 1 + model.head.negatives
@@ -213,7 +218,7 @@ def _cross_entropy_forward(model: ModelSpec, cut: Cut, tokens: int, columns: int
     """Three all-reduces of one fp32 number a position: the maximum, the target's logit, the sum of exponentials."""
     reduce = tensor_collective("all_reduce", LOSS_BYTES * tokens, cut)
     elements = tokens * columns
-    if model.trunk.block not in EAGER_LOSS:
+    if not has_eager_loss(model, cut):
         # fused: reads the logits for maximum and sum, then reads them again and writes the gradient in their place
         return (memory_bound("cross_entropy", elements, cut.bytes, cut), *reduce, *reduce, *reduce,
                 memory_bound("cross_entropy", elements, 2 * cut.bytes, cut))  # fmt: skip
@@ -233,7 +238,7 @@ def _cross_entropy_forward(model: ModelSpec, cut: Cut, tokens: int, columns: int
 
 def _loss_op(model: ModelSpec, cut: Cut) -> str:
     """Megatron's vocab_parallel_cross_entropy is a row of plain elementwise kernels and reductions."""
-    return "elementwise" if cut.elementwise_loss and model.trunk.block in EAGER_LOSS else "cross_entropy"
+    return "elementwise" if cut.elementwise_loss and has_eager_loss(model, cut) else "cross_entropy"
 
 
 def _loss(cut: Cut, scores: int) -> Kernel:

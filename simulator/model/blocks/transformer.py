@@ -61,6 +61,10 @@ class Style:
             return ("q", trunk.query_width), ("k", trunk.kv_width), ("v", trunk.kv_width)
         return (("gate", trunk.ffn), ("up", trunk.ffn)) if self.gated else (("up", trunk.ffn),)
 
+    def drops(self, cut: Cut) -> bool:
+        """Whether this software trains this block with dropout."""
+        return self.dropout and cut.dropout
+
     def parameters(self, trunk: Trunk, unit: Unit) -> tuple[Parameter, ...]:
         """Weights of an attention or an mlp unit, the norm in front of it (or behind it) included."""
         hidden, prefix = trunk.hidden, unit.name
@@ -81,7 +85,7 @@ class Style:
         steps += column_forward(trunk.hidden, out, cut, trained)
         if unit.kind == "attention":
             steps += self._rotary(trunk, cut)
-            steps += attention.core_forward(trunk, cut, self.dropout)
+            steps += attention.core_forward(trunk, cut, self.drops(cut))
         else:
             # gated: reads gate and up, writes; else reads and writes, the bias in the same kernel
             steps.append(self._activation(trunk, cut, 3 if self.gated else 2))
@@ -96,13 +100,13 @@ class Style:
             return ()
         steps: list[Step] = []
         elements, (out, into) = cut.shard_tokens * trunk.hidden, self._widths(trunk, unit)
-        if self.dropout:  # reads the gradient and the mask, writes the branch's gradient
+        if self.drops(cut):  # reads the gradient and the mask, writes the branch's gradient
             steps.append(self._residual(trunk, cut, 2))
         if self.bias and not trained.frozen:  # gradient of the row-parallel bias: reads the branch's gradient
             steps.append(memory_bound("elementwise", elements, cut.bytes, cut))
         steps += row_backward(into, trunk.hidden, cut, trained)
         if trained.inner and unit.kind == "attention":
-            steps += attention.core_backward(trunk, cut, self.dropout)
+            steps += attention.core_backward(trunk, cut, self.drops(cut))
             steps += self._rotary(trunk, cut)
             # dQ, dK, dV are joined into one tensor: read and write
             steps.append(memory_bound("copy", cut.tokens * cut.share(out), 2 * cut.bytes, cut))
@@ -120,7 +124,7 @@ class Style:
         """What selective recomputation runs again; a flash kernel recomputes on its own, so nothing then."""
         if unit.kind != "attention" or cut.attention == "flash" or not trained.inner:
             return ()
-        return attention.core_again(trunk, cut, self.dropout)
+        return attention.core_again(trunk, cut, self.drops(cut))
 
     def cheap(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """What selective_op runs again: norm, rotary positions, activation and an unfused core. A norm behind the
@@ -148,14 +152,14 @@ class Style:
         norm = trained.passes or self.norm_behind  # its backward reads its input; selective_op runs it again from that
         output = trained.keeps_input and (mode != "selective_op" or self.norm_behind)
         source = mode == "selective_op" and trained.keeps_input
-        each = cut.bytes * ((norm or source) + output) + (MASK if self.dropout else 0)
+        each = cut.bytes * ((norm or source) + output) + (MASK if self.drops(cut) else 0)
         inside = self._attention_elements if unit.kind == "attention" else self._mlp_elements
         kept = cut.shard_tokens * trunk.hidden * each + cut.bytes * cut.tokens * inside(trunk, cut, mode, trained)
         if unit.kind == "attention" and trained.inner:
             if cut.context > 1:
                 kept += cut.bytes * context.copied_elements(trunk, cut)
             if mode == "none" or cut.attention == "flash":
-                kept += attention.core_bytes(trunk, cut, self.dropout)
+                kept += attention.core_bytes(trunk, cut, self.drops(cut))
         return kept + adapter.kept_bytes(cut, trained)
 
     def _attention_elements(self, trunk: Trunk, cut: Cut, mode: str, trained: Training) -> int:
@@ -214,7 +218,7 @@ class Style:
         return memory_bound("layernorm", elements, passes * cut.bytes, cut)
 
     def _residual(self, trunk: Trunk, cut: Cut, passes: int) -> Kernel:
-        mask = MASK if self.dropout else 0
+        mask = MASK if self.drops(cut) else 0
         return memory_bound("elementwise", cut.shard_tokens * trunk.hidden, passes * cut.bytes + mask, cut)
 
     def _activation(self, trunk: Trunk, cut: Cut, passes: int) -> Kernel:

@@ -65,7 +65,7 @@ def _head(model: ModelSpec, cut: Cut) -> int:
     trunk, tokens = model.trunk, cut.shard_tokens
     out = tokens * trunk.hidden
     if rows := head.output_rows(model):
-        casts = trunk.block in head.EAGER_LOSS and cut.bytes < head.LOSS_BYTES
+        casts = head.has_eager_loss(model, cut) and cut.bytes < head.LOSS_BYTES
         each = 2 * head.LOSS_BYTES if cut.separate_kernels else cut.bytes if casts else 0
         return cut.bytes * out + each * cut.tokens * cut.share(rows[0])
     if model.head.table is not None:

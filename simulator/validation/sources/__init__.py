@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 
 from simulator.errors import ScenarioError
 from simulator.validation.cases import Case
 
 SOURCES = ("sc21_table1", "sc21_table2", "korthikanti_table5", "korthikanti_table4", "vtrain_multi", "dgxc_h100",
-           "zero_bubble", "sc21_zero3", "mosaic_a100", "mosaic_h100", "torchtitan_h100", "recsys_dlrm")  # fmt: skip
-"""Each a module of this package with CITATION, READINGS and cases(); NOT_UNSEEN where the costs know its rows."""
+           "zero_bubble", "sc21_zero3", "mosaic_a100", "mosaic_h100", "torchtitan_h100", "bert_large_dp",
+           "megascale", "hstu_h100", "hstu_kernels", "recsys_dlrm")  # fmt: skip
+"""Each a module of this package with CITATION, READINGS and cases(); FIT_ROWS names the rows that costs know."""
 
 
 def load_cases(source: str) -> tuple[Case, ...]:
     """The rows of one source. Raises ScenarioError with the valid names for an unknown one."""
-    return _module(source).cases()
+    fitted = fit_rows(source)
+    return tuple(replace(case, fitted=case.name in fitted and not case.stand_in) for case in _module(source).cases())
 
 
-def describe(source: str) -> tuple[str, tuple[str, ...], str]:
-    """(citation, readings, why its rows are no independent check or "") of one source."""
+def describe(source: str) -> tuple[str, tuple[str, ...]]:
+    """(citation, readings) of one source."""
     module = _module(source)
-    return module.CITATION, module.READINGS, getattr(module, "NOT_UNSEEN", "")
+    return module.CITATION, module.READINGS
+
+
+def fit_rows(source: str) -> tuple[str, ...]:
+    """The names of the rows that a cost was fitted to; every other row is a check."""
+    return getattr(_module(source), "FIT_ROWS", ())
 
 
 def _module(source: str):

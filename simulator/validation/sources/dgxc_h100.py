@@ -16,10 +16,8 @@ READINGS = (
     "the Llama 3.1 recipe is read as the GPT-3 one in what the table does not say",
 )
 
-NOT_UNSEEN = (
-    "clock_under_load of profile h100_sxm5_80gb comes from an earlier study of published clusters that did not record "
-    "its rows"
-)
+FIT_ROWS = ("GPT3-175B on 128 H100", "GPT3-175B on 2048 H100", "Llama3.1-70B on 64 H100", "Llama3.1-70B on 2048 H100")
+"""The smallest and the largest run of each model."""
 
 PLAIN = "without tensor overlap"
 

@@ -14,7 +14,11 @@ READINGS = (
     "backward holds the recomputed forward where the row has one",
 )
 
-NOT_UNSEEN = "memory_under_load of profile a100_sxm4_80gb is fitted to these layer times"
+FIT_ROWS = tuple(
+    f"22B layer {direction}, baseline {mode}"
+    for mode in ("no recompute", "with full recompute")
+    for direction in ("forward", "backward")
+)
 
 VOCAB = 51200
 
@@ -34,7 +38,7 @@ def cases() -> tuple[Case, ...]:
                     group=quantity,
                     scenario=_layers(name, 2, recompute),
                     quantity=quantity,
-                    one_layer_less=_layers(name, 1, recompute),
+                    baseline=_layers(name, 1, recompute),
                 )
             )
     return tuple(found)

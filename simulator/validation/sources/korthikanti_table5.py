@@ -12,6 +12,9 @@ READINGS = (
     "software of May 2022, fp16, unfused attention (the memory formulas count the s^2 matrices); no data parallelism",
 )
 
+FIT_ROWS = ("530B present work",)
+"""The largest run of the two."""
+
 VARIANTS = (
     ("full recompute", "iter_full_recompute_s", {"recompute": "full", "sequence_parallel": False}),
     ("present work", "iter_present_s", {"recompute": "selective", "sequence_parallel": True}),

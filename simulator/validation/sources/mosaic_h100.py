@@ -8,10 +8,15 @@ from simulator.validation.cases import Case
 CITATION = mosaic.CITATION
 READINGS = (*mosaic.READINGS, "3200 Gb/s a node, as a DGX H100 has (not stated)")
 
-NOT_UNSEEN = (
-    "clock_under_load of profile h100_sxm5_80gb comes from an earlier study of published clusters that did not record "
-    "its rows"
+FIT_ROWS = (
+    "760m T2048 b24x2 on 8 h100_80gb DEFAULT",
+    "7b T2048 b6x1 on 8 h100_80gb DEFAULT",
+    "30b T2048 b3x21 on 8 h100_80gb DEFAULT",
+    "7b T2048 b6x1 on 512 h100_80gb DEFAULT",
+    "30b T2048 b8x1 on 512 h100_80gb DEFAULT",
+    "7b T32768 b2x2 on 8 h100_80gb DEFAULT",
 )
+"""Each model at its own sequence on one node, the largest run of two, a long sequence."""
 
 CLUSTERS = {"h100_80gb": {"preset": "dgx_h100"}}
 

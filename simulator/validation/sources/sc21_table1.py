@@ -12,6 +12,9 @@ READINGS = (
     "DDP: 'torch' overlaps buckets with backward, 'local' reduces one buffer after it",
 )
 
+FIT_ROWS = ("530B on 2520 A100",)
+"""The largest run."""
+
 
 def cases() -> tuple[Case, ...]:
     """Five rows; no two rank against each other."""

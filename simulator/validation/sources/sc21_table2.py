@@ -12,6 +12,9 @@ READINGS = (
     "sequence 2048, vocabulary 51200 as in Table 1",
 )
 
+FIT_ROWS = ("PTD-P 175B on 1536 A100",)
+"""The largest run."""
+
 
 def cases() -> tuple[Case, ...]:
     """Three rows; they differ in the number of GPUs."""
