@@ -1,7 +1,8 @@
 """Settle: a scenario whose policies have decided whatever a program depends on, so that it can be lowered.
 
 Adaptive compression asks the simulator what a step takes (`policies/adaptive.py`) and writes down a method for each
-bucket, `plan.compression.decided`. From there on nobody needs prices: the same scenario lowers to the same program
+bucket, `plan.compression.decided`; a static balancer writes down its layers for each stage, `plan.partition`
+(`stage_balance.py`). From there on nobody needs prices: the same scenario lowers to the same program
 wherever it runs.
 """
 
@@ -16,6 +17,7 @@ from simulator.policies.decisions import Decision, in_force
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.road import Prices, Road
+from simulator.stage_balance import settle_stages
 
 POLICY = "compression"
 KEY = "plan.compression.decided"
@@ -25,8 +27,14 @@ def settle(scenario, decisions: Iterable[Decision] | None = None) -> tuple[objec
     """(the scenario with everything decided, what was decided here). Others than adaptive ones come back as they are.
 
     decisions: to be replayed; None: decided anew, unless the plan holds them already. Raises ScenarioError where they
-    are not of this scenario's buckets.
+    are not of this scenario's buckets or layers.
     """
+    scenario, dealt = settle_stages(scenario, tuple(decisions or ()))
+    compressed, chosen = _settle_compression(scenario, decisions)
+    return compressed, (*dealt, *chosen)
+
+
+def _settle_compression(scenario, decisions: Iterable[Decision] | None) -> tuple[object, tuple[Decision, ...]]:
     compression = scenario.plan.compression
     if compression.method != "adaptive":
         return scenario, ()

@@ -79,8 +79,9 @@ def in_force(decisions: Sequence[Decision], policy: str, step: int) -> Decision 
 
 def policies_at_work(plan) -> tuple[str, ...]:
     """The policies of a plan that decide something while it runs."""
-    length = ("length",) if plan.balancer.kind == "length" else ()
-    return (*length, "compression") if plan.compression.method == "adaptive" else length
+    kind = plan.balancer.kind
+    balancer = (kind,) if kind != "none" else ()
+    return (*balancer, "compression") if plan.compression.method == "adaptive" else balancer
 
 
 def check_policies(decisions: Iterable[Decision], at_work: Sequence[str]) -> None:

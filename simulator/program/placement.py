@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from fractions import Fraction
 from itertools import accumulate
+from math import lcm
 
 from simulator.errors import ScenarioError
 from simulator.model import blocks
@@ -49,7 +51,8 @@ def place_units(scenario) -> tuple[Chunk, ...]:
 
 
 def stage_layers(scenario) -> tuple[int, ...]:
-    """Layers of each global stage, by `plan.partition`: as many each, the stated numbers, or balanced.
+    """Layers of each global stage, by `plan.partition`: as many each, the stated numbers, or balanced; by the static
+    balancer, balanced on ranks of different speeds.
 
     Balanced counts FLOPs, of forward, backward and recomputation: a program must not depend on what a profile says.
     Lookups and other kernels that only move memory weigh nothing.
@@ -59,8 +62,10 @@ def stage_layers(scenario) -> tuple[int, ...]:
         return plan.partition
     if not num_layers:  # a DLRM: one stage holds all of it
         return (0,) * stages
+    if plan.balancer.kind == "static":
+        return balanced_partition(*work_of(scenario), paces=stage_paces(scenario))
     if plan.partition == "balanced":
-        return balanced_partition(*_costs(scenario, num_layers, stages))
+        return balanced_partition(*work_of(scenario))
     if num_layers % stages:
         raise ScenarioError(
             f"{num_layers} layers do not divide into pipeline * virtual_stages = {stages} equal stages; use "
@@ -70,10 +75,11 @@ def stage_layers(scenario) -> tuple[int, ...]:
     return (num_layers // stages,) * stages
 
 
-def _costs(scenario, num_layers: int, stages: int) -> tuple[list[int], int, int, int]:
+def work_of(scenario) -> tuple[list[int], int, int, int]:
     """(FLOPs of each layer, stages, FLOPs of the embedding, FLOPs of the head) of one microbatch; ns where those are
     what the model states."""
     model, plan = scenario.model, scenario.plan
+    num_layers, stages = model.trunk.num_layers, num_stages(plan)
     cut = Cut(plan.microbatch, model.trunk.seq, attention=scenario.software.attention or "unfused")
     if model.trunk.block == "profiled":  # its times are the model's own words, not a profile's
         return [seconds_to_ns(one.forward_s + one.backward_s) for one in model.trunk.layers], stages, 0, 0
@@ -87,3 +93,25 @@ def _costs(scenario, num_layers: int, stages: int) -> tuple[list[int], int, int,
     # a frozen embedding weighs nothing: a first stage of it alone would have nothing to train
     first = ends["embedding"] if blocks.training(model, blocks.units(model)[0]).runs else 0
     return layers, stages, first, ends["head"]
+
+
+def stage_paces(scenario) -> tuple[int, ...]:
+    """How long each global stage takes for a FLOP, in one whole unit: by the dense peak of its slowest rank, and by
+    `faults.stragglers`. A device without a known peak counts as fast as the others."""
+    layout, cluster = scenario.layout, scenario.cluster
+    peaks = {device: device.peak(scenario.dtype) for device in {node.device for node, _ in cluster.groups}}
+    known = all(peaks.values()) and len(peaks) > 1
+
+    def pace(rank: int) -> Fraction:
+        factor = Fraction(scenario.pace.get(rank, 1.0))
+        return factor / Fraction(peaks[cluster.device_of(rank)]) if known else factor
+
+    per_stage = layout.ranks // layout.pipeline
+    found = []
+    for stage in range(num_stages(scenario.plan)):
+        first = per_stage * holder(scenario.plan, stage)
+        ranks = range(first, first + per_stage)
+        seen = ranks if known else [first, *(rank for rank in scenario.pace if rank in ranks)]
+        found.append(max(map(pace, seen)))
+    scale = lcm(*(one.denominator for one in found))
+    return tuple(int(one * scale) for one in found)

@@ -21,7 +21,7 @@ def check_layers(model: ModelSpec, plan: Plan) -> None:
         _check_stated_layers(plan.partition, layers, stages, product)
     elif stages > max(layers, 1):
         raise ScenarioError(f"{layers} layers cannot fill {product} stages; use fewer", key="plan.pipeline")
-    elif plan.partition == "uniform" and stages > 1 and layers % stages:
+    elif plan.partition == "uniform" and plan.balancer.kind != "static" and stages > 1 and layers % stages:
         working = [p for p in range(1, layers + 1) if layers % (p * plan.virtual_stages) == 0]
         near = sorted(working, key=lambda p: abs(p - plan.pipeline))[:2]
         advice = (

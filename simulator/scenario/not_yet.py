@@ -46,8 +46,8 @@ NOT_YET: tuple[Line, ...] = (
      and _picks_over_all(f.plan.compression), "use allgather, or compression method topk"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
-    ("plan.balancer.kind", lambda f: f.plan.balancer.kind not in ("none", "length")
-     or (f.plan.balancer.kind == "length" and f.plan.context > 1), "use none, or length without context"),
+    ("plan.balancer.kind", lambda f: f.plan.balancer.kind == "adaptive"
+     or (f.plan.balancer.kind == "length" and f.plan.context > 1), "use none, static, or length without context"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),
     ("faults.checkpoint", lambda f: f.faults.checkpoint is not None, "leave it out"),
     ("faults.spares", lambda f: f.faults.spares > 0, "use 0"),
@@ -68,6 +68,12 @@ def check_supported(file: ScenarioFile) -> None:
             said = "this" if isinstance(value, tuple | Value) else said
             raise NotSupportedYet(f"{said} is not supported yet; {instead}", key=key)
     compression, plan = file.plan.compression, file.plan
+    if plan.balancer.kind in ("static", "adaptive") and plan.virtual_stages > 1:
+        raise NotSupportedYet(
+            f"{plan.balancer.kind} with {plan.virtual_stages} chunks on each rank is not supported yet; use none with "
+            "plan.partition balanced, or virtual_stages 1",
+            key="plan.balancer.kind",
+        )
     if compression.method != "none" and plan.zero and _reduces(file):  # compressors rewrite all-reduces only
         instead = "use zero 0, or precision.reduce bf16" if compression.method == "bf16" else "use zero 0, or none"
         raise NotSupportedYet(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import balancer_knobs
 import compression_knobs
 import pytest
 from adapter_knobs import ADAPTERS
@@ -29,7 +30,7 @@ LOOKS = {"step": step, "step_mean": step_mean, "timeline": timeline, "sent": sen
          "buffers": memory("buffers"), "compression": time_of("compression")}  # fmt: skip
 CLUSTERS = [
     Knob(base, key, first, second, LOOKS[look], sign, both)
-    for base, key, first, second, look, sign, both in (*ROWS, *compression_knobs.ROWS)
+    for base, key, first, second, look, sign, both in (*ROWS, *compression_knobs.ROWS, *balancer_knobs.ROWS)
 ]
 ASKED = {"launches": launches, "memory": memory, "sent": sent, "time_of": time_of}
 
