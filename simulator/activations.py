@@ -22,6 +22,7 @@ class Activations:
         self._mode, self._model, self._cut = scenario.plan.recompute, scenario.model, cut
         self._units = blocks.units(scenario.model)
         self.change, self.beside = cache(self._change), cache(self._beside)
+        self.kept, self.working, self.rerun = cache(self._kept), cache(self._working), cache(self._rerun)
 
     def _change(self, verb: str, span: Span) -> int:
         """How many more bytes (fewer, below 0) are held once the action is over."""
@@ -49,11 +50,11 @@ class Activations:
         """The layer of a unit, -1 for embedding and head."""
         return self._units[index].layer
 
-    def working(self, index: int) -> int:
+    def _working(self, index: int) -> int:
         """Gradients of activations inside a unit's backward pass."""
         return blocks.working_bytes(self._model, self._units[index], self._cut)
 
-    def kept(self, index: int) -> int:
+    def _kept(self, index: int) -> int:
         """From a unit's forward pass to its backward."""
         return blocks.kept_bytes(self._model, self._units[index], self._cut, self._mode)
 
@@ -65,7 +66,7 @@ class Activations:
         units = self._units[span[0] : span[1] + 1]
         return sum(blocks.weight_bytes(self._model, unit, self._cut) for unit in units)
 
-    def rerun(self, index: int) -> int:
+    def _rerun(self, index: int) -> int:
         """What recomputation holds while backward is at this unit: of its whole layer (full), or of the unit."""
         layer, same = self._units[index].layer, [self._units[index]]
         if self._mode == "full":

@@ -47,7 +47,8 @@ class CachingAllocator:
     def __init__(self) -> None:
         self.requested = self.most_requested = self.reserved = 0
         self._segments = 0
-        self._free: dict[bool, list[tuple[tuple[int, int, int], Block]]] = {True: [], False: []}
+        self._free: dict[bool, list[tuple[int, int, int]]] = {True: [], False: []}
+        self._blocks: dict[tuple[int, int, int], Block] = {}
         self._asked: dict[int, int] = {}
 
     @property
@@ -85,8 +86,8 @@ class CachingAllocator:
 
     def _best_fit(self, size: int, is_small: bool) -> Block | None:
         free = self._free[is_small]
-        place = bisect_left(free, size, key=lambda pair: pair[0][0])
-        return free.pop(place)[1] if place < len(free) else None
+        place = bisect_left(free, (size,))
+        return self._blocks.pop(free.pop(place)) if place < len(free) else None
 
     def _new_segment(self, size: int, is_small: bool) -> Block:
         length = SMALL_SEGMENT_BYTES if is_small else LARGE_SEGMENT_BYTES
@@ -109,11 +110,12 @@ class CachingAllocator:
         block.size += other.size
 
     def _keep(self, block: Block) -> None:
-        insort(self._free[block.is_small], (block.key, block), key=lambda pair: pair[0])
+        insort(self._free[block.is_small], block.key)
+        self._blocks[block.key] = block
 
     def _forget(self, block: Block) -> None:
         free = self._free[block.is_small]
-        del free[bisect_left(free, block.key, key=lambda pair: pair[0])]
+        del free[bisect_left(free, block.key)], self._blocks[block.key]
 
 
 def _rounded(size: int, step: int) -> int:

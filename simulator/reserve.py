@@ -25,7 +25,8 @@ ENOUGH = 2
 what these have left."""
 STATE_BYTES = 4
 MOST_TENSORS = 64
-"""Of a unit: a layer keeps some 17 tensors of its residual stream's size, and 8 times as many of its shards."""
+"""At once: a layer that is run again holds some 17 of its residual stream's size and 10 gradients; what would be far
+more is larger tensors."""
 
 
 def replayed(own: RankProgram, scenario, cut: Cut, at_rest: dict[str, int]) -> CachingAllocator:

@@ -71,8 +71,11 @@ def test_blocks_never_overlap_and_all_given_back_is_whole_segments(steps):
     before = allocator.reserved
     for block, _ in held:
         allocator.free(block)
-    again = [block for small in (True, False) for _, block in allocator._free[small]]
-    assert len({block.segment for block in again}) == len(again) and sum(block.size for block in again) == before
+    sizes, segments = [], set()
+    for size, segment, _ in (*allocator._free[True], *allocator._free[False]):
+        sizes.append(size)
+        segments.add(segment)
+    assert len(segments) == len(sizes) and sum(sizes) == before == allocator.reserved
 
 
 PIPE = ("plan.tensor=1", "plan.pipeline=4", "plan.data=2", "plan.global_batch=32")

@@ -70,8 +70,12 @@ def units(model: ModelSpec) -> tuple[Unit, ...]:
         raise NotSupportedYet(
             f"block {trunk.block} is not supported yet; use one of {', '.join(STYLES)}", key="model.trunk.block"
         )
-    kinds = STYLES[trunk.block].kinds
-    layers = (Unit(kind, layer) for layer in range(trunk.num_layers) for kind in kinds)
+    return _layered_units(STYLES[trunk.block].kinds, trunk.num_layers)
+
+
+@lru_cache(maxsize=256)
+def _layered_units(kinds: tuple[str, ...], num_layers: int) -> tuple[Unit, ...]:
+    layers = (Unit(kind, layer) for layer in range(num_layers) for kind in kinds)
     return (Unit("embedding"), *layers, Unit("head"))
 
 
