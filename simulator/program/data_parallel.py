@@ -69,16 +69,14 @@ def make_buckets(
 
     numel: dense parameters of a unit on this rank that are trained. A unit is never split, so a bucket may exceed
     bucket_bytes by one. seams: units at which something else starts in the middle of a pass (`embedding.py`); no bucket
-    reaches across one, and such a unit without parameters has no bucket to itself. Units of which nothing is trained
-    join the bucket before; a chunk of none but such has none.
+    reaches across one. Units of which nothing is trained join the bucket before; a chunk of none but such has none.
     """
     buckets: list[Bucket] = []
     for chunk in sorted(chunks, key=lambda chunk: -chunk.stage):
         last, total, found = chunk.last, 0, len(buckets)
         for unit in range(chunk.last, chunk.first - 1, -1):
             total += numel(unit)
-            full = total * element_bytes >= bucket_bytes and not (unit - 1 in seams and not numel(unit - 1))
-            if not full and unit != chunk.first and unit not in seams:
+            if total * element_bytes < bucket_bytes and unit != chunk.first and unit not in seams:
                 continue
             if total:
                 buckets.append(Bucket(f"b{len(buckets)}", chunk.stage, unit, last, total))

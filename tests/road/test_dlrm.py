@@ -9,7 +9,9 @@ from road_scenarios import DLRM, answer, scenario, step_ns
 
 from simulator import scenario_from, simulate
 from simulator.memory import measure_memory
+from simulator.model import tables
 from simulator.model.placements import placements
+from simulator.model.tables import bottom
 from simulator.program.lowering import cut_of, lower
 from simulator.program.program import check_program
 from simulator.road import Road
@@ -28,9 +30,9 @@ def spans(result, action: str) -> list[tuple[int, int]]:
 
 def test_the_bottom_runs_while_vectors_travel_and_its_gradients_while_theirs_do():
     result = answer("dlrm")
-    for exchange, bottom in (("exchange vectors 0F0", "0F0.0"), ("exchange gradients 0B0", "0B0.1")):
+    for exchange, own in (("exchange vectors 0F0", "0F0.0"), ("exchange gradients 0B0", "0B0.1")):
         (begin, end), *_ = spans(result, exchange)
-        assert all(begin <= start < end for start, _ in spans(result, bottom)), f"{bottom} beside {exchange}"
+        assert all(begin <= start < end for start, _ in spans(result, own)), f"{own} beside {exchange}"
     (_, arrived), *_ = spans(result, "exchange vectors 0F0")
     assert min(start for start, _ in spans(result, "0F0.1")) >= arrived
 
@@ -39,9 +41,9 @@ def test_a_bottom_that_is_shorter_than_the_exchange_is_free_in_forward():
     """Its time is hidden; what is left of it is its part of the interaction, the update and the bucket."""
     slow = "cluster={preset: cpu_host, gpus_per_node: 2}; model.dense.interaction=cat; model.dense.top=[1]"
     sets = (*slow.split("; "), "plan.global_batch=1024")
-    bottom = answer("dlrm", *sets, "model.dense.bottom=[8]")
-    (begin, end), *_ = spans(bottom, "exchange vectors 0F0")
-    (first, _), *_, (_, last) = spans(bottom, "0F0.0") * 2
+    result = answer("dlrm", *sets, "model.dense.bottom=[8]")
+    (begin, end), *_ = spans(result, "exchange vectors 0F0")
+    (first, _), *_, (_, last) = spans(result, "0F0.0") * 2
     assert begin <= first and last <= end
 
 
@@ -60,6 +62,17 @@ def test_the_tops_bucket_is_reduced_beside_the_bottoms_backward():
 
 def one_rank(*sets: str):
     return scenario("dlrm", "plan.bottom_mlp=one_rank", "cluster.gpus_per_node=8", "plan.global_batch=4096", *sets)
+
+
+@pytest.mark.parametrize("zero", [0, 3])
+def test_a_bucket_neither_crosses_where_vectors_enter_nor_is_empty(zero):
+    """dot has no parameters: however small buckets are, it is reduced (or gathered) with the top."""
+    size = "plan.bucket_mib=0.001" if zero == 0 else "plan.bucket_mib=null"
+    (own,) = lower(scenario("dlrm", f"plan.zero={zero}", size)).ranks
+    assert [(bucket.first, bucket.last) for bucket in own.buckets] == [(1, 2), (0, 0)]
+    assert all(bucket.numel for bucket in own.buckets)
+    (own,) = lower(scenario("dlrm", f"plan.zero={zero}", size, "model.dense.interaction=dcn_v2")).ranks
+    assert [(bucket.first, bucket.last) for bucket in own.buckets] == [(2, 2), (1, 1), (0, 0)]
 
 
 @pytest.mark.parametrize("sets", [(), ("cluster.nodes=2", "plan.global_batch=8192"), (WIDE_BOTTOM,)], ids=str)
@@ -91,6 +104,18 @@ def test_its_rank_holds_no_table_and_its_memory_is_its_own():
     assert dict(first.by_kind)["embeddings"] < dict(others.by_kind)["embeddings"]
     small = scenario("dlrm", "plan.bottom_mlp=one_rank")  # of four ranks it takes its share
     assert any(0 in placed.owners for placed in placements(small))
+
+
+def test_its_rank_runs_and_sends_the_rows_of_all_replicas():
+    """8 replicas of 512 rows; the bottom's vectors are bf16, the tables' fp32."""
+    wide = one_rank("model.dense.interaction=cat", "model.dense.bottom=[1024]")
+    (forward,) = (kernel for kernel in bottom.lookup_steps(wide, cut_of(wide), "F") if kernel.op == "gemm")
+    (backward,) = (kernel for kernel in bottom.lookup_steps(wide, cut_of(wide), "B") if kernel.op == "gemm")
+    assert forward.shape == (8 * 512, 1024, 13) and backward.shape == (1024, 13, 8 * 512)
+    assert tables.traffic(wide).vectors == 8 * 512 * 1024 * 2
+    four = scenario("dlrm", "plan.bottom_mlp=one_rank")
+    beside = sum(0 in placed.owners for placed in placements(four))
+    assert beside and tables.traffic(four).vectors == 4 * 512 * 64 * (4 * beside + 2)
 
 
 @pytest.mark.parametrize("kind", ["row_wise", "table_wise", "data_parallel"])
