@@ -14,7 +14,6 @@ from simulator.memory_walk import KINDS, Moment, Walk
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.bottom_mlp import MEMBER, on_one_rank, reserves_member
-from simulator.model.lengths import over_the_step
 from simulator.model.tables import bottom
 from simulator.policies.compression import compressor_of, method_of
 from simulator.program.lowering import cut_of, local_shapes
@@ -116,14 +115,12 @@ def at_rest(own: RankProgram, scenario) -> dict[str, int]:
     if scenario.plan.scatters_each:
         found["gradients"] = 0
     found["activations"] = 0
-    found["embeddings"] = 0
-    if holds_tables:
-        waiting = tables.gradient_bytes(scenario, over_the_step(own.samples))
-        found["embeddings"] = tables.storage_bytes(scenario) + waiting
+    held = tables.held(scenario, own.samples) if holds_tables else tables.Held()
+    found["embeddings"] = held.stored + held.waiting
     if own.rank == MEMBER and on_one_rank(scenario):
         tables_bytes = 0 if reserves_member(scenario) else found["embeddings"]
         found["embeddings"] = tables_bytes + bottom.held_bytes(scenario, cut_of(scenario))
-    found["buffers"] = _buffers(own, scenario, holds_tables)
+    found["buffers"] = held.buffers + _buffers(own, scenario)
     return found
 
 
@@ -135,16 +132,14 @@ def _devices(own: RankProgram, cluster: Cluster) -> dict[Device, int]:
     return found
 
 
-def _buffers(own: RankProgram, scenario, holds_tables: bool) -> int:
-    """Receive buffers of the pipeline, exchanged vectors of the tables, what a compressor keeps between steps: for the
-    largest microbatch, where they differ."""
+def _buffers(own: RankProgram, scenario) -> int:
+    """Receive buffers of the pipeline, and what a compressor keeps between steps: for the largest microbatch, where
+    they differ."""
     receives: dict[str, int] = {}
     for launch in own.launches:
         if launch.action.verb == "recv":
             receives[launch.stream] = max(receives.get(launch.stream, 0), launch.action.size_bytes)
     total = sum(receives.values())
-    if holds_tables:
-        total += max(tables.buffer_bytes(scenario, samples) for samples in own.samples or (None,))
     plan = scenario.plan
     if plan.compression.method != "none" and own.buckets:
         size = DTYPE_BYTES[scenario.precision.reduce]

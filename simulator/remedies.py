@@ -1,7 +1,7 @@
 """Remedies: changes of a scenario that make it need less memory, in the order in which they disturb it.
 
-1. What costs communication alone: ZeRO 1, sequence parallelism, row-wise tables, shards over all replicas, ZeRO 2
-   and 3, blocks dropped after forward.
+1. What costs communication alone: ZeRO 1, sequence parallelism, tables sharded as fits, shards over all replicas,
+   ZeRO 2 and 3, blocks dropped after forward.
 2. Another order of the same work: a schedule that keeps fewer microbatches alive.
 3. What is computed again: recompute selective, selective_op, full.
 4. Smaller kernels: half the microbatch, a quarter, and so on.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from simulator.model import placements, tables
+from simulator.model import blocks, tables
 
 Change = tuple[str, ...]
 """`--set` lines that belong together."""
@@ -45,8 +45,8 @@ def _states(scenario) -> Iterator[Change]:
         yield ("plan.zero=1",)
     if plan.tensor > 1 and not plan.sequence_parallel:
         yield ("plan.sequence_parallel=true",)
-    if any(load.sharding != placements.AUTO for load in tables.loads(scenario)):
-        yield (f"plan.embedding_sharding={placements.AUTO}",)
+    if plan.embedding_sharding != "auto" and blocks.sparse_tables(scenario.model):
+        yield ("plan.embedding_sharding=auto",)
     if plan.zero and plan.shard_group not in (None, plan.replicas):
         yield ("plan.shard_group=null",)
     if plan.replicas > 1 and plan.pipeline == 1:  # a pipeline keeps what it has gathered, and sums up what it scatters

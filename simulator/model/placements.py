@@ -9,8 +9,9 @@
 
 Member i of the table group is rank i: stage 0 comes first. Row r of a piece is with the (r mod n)-th of its n owners,
 so that frequent rows spread (TorchRec deals out blocks of consecutive rows, and hashes ids so that they spread).
-Whatever the plan leaves open is placed greedily: the table with the largest traffic first, each of its parts on the
-members that have least so far, the lowest member on ties.
+Where every kind is stated, tables are placed greedily: the table with the largest traffic first, each of its parts on
+the members that have least so far, the lowest member on ties. Where a kind is left open (auto), kinds and places are
+searched together (`table_choices.py`).
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ from simulator.model.bottom_mlp import MEMBER, reserves_member
 from simulator.model.lookups import group_size, own_ids
 from simulator.model.spec import Table
 from simulator.units import DTYPE_BYTES
-
-AUTO = "row_wise"
-"""What embedding_sharding `auto` stands for until plans are searched."""
 
 COLUMN_STEP = 4
 """Columns of a piece are a multiple of so many: FBGEMM's kernels load vectors of four."""
@@ -70,12 +68,16 @@ class TablePlacement:
 @lru_cache(maxsize=256)
 def placements(scenario) -> tuple[TablePlacement, ...]:
     """The place of every sparse table, in the model's order. Raises ScenarioError for pieces that cannot be cut."""
+    if any(scenario.plan.sharding_of(table.name) == "auto" for table in sparse_tables(scenario.model)):
+        from simulator.table_choices import planned
+
+        return planned(scenario).placements
     group = group_size(scenario)
     loads, found = [0] * group, {}
     if reserves_member(scenario):
         loads[MEMBER] = 2**62  # a bottom MLP keeps it for itself
     for table in sorted(sparse_tables(scenario.model), key=lambda table: (-_traffic(scenario, table), table.name)):
-        kind = kind_of(scenario.plan, table)
+        kind = scenario.plan.sharding_of(table.name)
         placed = _place(scenario, table, kind, loads)
         for member in placed.owners if kind not in ("row_wise", "data_parallel") else ():
             loads[member] += _traffic(scenario, table) // len(placed.owners)
@@ -83,15 +85,18 @@ def placements(scenario) -> tuple[TablePlacement, ...]:
     return tuple(found[table.name] for table in sparse_tables(scenario.model))
 
 
-def kind_of(plan, table: Table) -> str:
-    """The plan's sharding of a table, `auto` resolved."""
-    kind = plan.sharding_of(table.name)
-    return AUTO if kind == "auto" else kind
-
-
 def members_by_node(scenario) -> tuple[range, ...]:
     """The members of the table group on each node, in order."""
     return tuple(_by_node(scenario.cluster, group_size(scenario)))
+
+
+def column_counts(scenario, table: Table, most: int) -> tuple[int, ...]:
+    """Numbers of equal pieces, 1 up to `most`, that leave each enough columns: embedding_columns of the plan."""
+    return tuple(
+        pieces for pieces in range(1, max(1, min(most, table.dim // COLUMN_STEP)) + 1)
+        if pieces == 1
+        or (table.dim % (pieces * COLUMN_STEP) == 0 and table.dim // pieces >= scenario.plan.embedding_columns)
+    )  # fmt: skip
 
 
 def column_pieces(scenario, table: Table, most: int) -> int:
@@ -99,18 +104,13 @@ def column_pieces(scenario, table: Table, most: int) -> int:
 
     Raises ScenarioError where there is more than one place for pieces and the table cannot be cut in two.
     """
-    narrowest = scenario.plan.embedding_columns
-    fitting = [
-        pieces for pieces in range(1, min(most, table.dim // COLUMN_STEP) + 1)
-        if table.dim % (pieces * COLUMN_STEP) == 0 and table.dim // pieces >= narrowest
-    ]  # fmt: skip
-    pieces = max(fitting, default=1)
+    pieces = column_counts(scenario, table, most)[-1]
     if pieces == 1 and most > 1:
         halves = table.dim % (2 * COLUMN_STEP) == 0
         remedy = f"--set plan.embedding_columns={table.dim // 2}, or use " if halves else ""
         raise ScenarioError(
             f"table {table.name} has {table.dim} columns, which cannot be cut into equal pieces of at least "
-            f"{narrowest} columns, a multiple of {COLUMN_STEP}; use {remedy}row_wise for it",
+            f"{scenario.plan.embedding_columns} columns, a multiple of {COLUMN_STEP}; use {remedy}row_wise for it",
             key="plan.embedding_sharding",
         )
     return pieces

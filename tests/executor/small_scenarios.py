@@ -77,7 +77,13 @@ def scenario(model: str, *, global_batch: int = 8, microbatch: int = 1, optimize
             "cluster": {"preset": "dgx_h100", "nodes": nodes, "gpus_per_node": ranks // nodes}
             if nodes > 1
             else {"preset": "cpu_host", "gpus_per_node": ranks},
-            "plan": {"data": 1, "microbatch": microbatch, "global_batch": global_batch, **plan},
+            "plan": {
+                "data": 1,
+                "microbatch": microbatch,
+                "global_batch": global_batch,
+                "embedding_sharding": "row_wise",
+                **plan,
+            },
         },
         sets,
     )

@@ -93,25 +93,19 @@ def test_a_rank_alone_exchanges_nothing():
         assert (found.ids, found.vectors, found.gather, found.dense_gradients) == (0, 0, 0, 0)
 
 
-def test_auto_is_row_wise_and_one_table_may_differ():
-    assert tables.traffic(scenario([item()], "auto")) == tables.traffic(scenario([item()], "row_wise"))
-    mixed = scenario([item(), item(name="user")], {"user": "data_parallel"})
-    assert [load.sharding for load in tables.loads(mixed)] == ["row_wise", "data_parallel"]
-
-
 @pytest.mark.parametrize(
     ("optimizer", "state_bytes"), [("sgd", 0), ("rowwise_adagrad", 4), ("adagrad", 64 * 4), ("adam", 64 * 8)]
 )
 @pytest.mark.parametrize(("sharding", "rows"), [("row_wise", 250), ("table_wise", 1000), ("data_parallel", 1000)])
 def test_storage_is_rows_and_their_states(optimizer, state_bytes, sharding, rows):
-    assert tables.storage_bytes(scenario([item(optimizer=optimizer)], sharding)) == rows * (64 * 4 + state_bytes)
+    assert tables.held(scenario([item(optimizer=optimizer)], sharding)).stored == rows * (64 * 4 + state_bytes)
 
 
 def test_a_cached_host_table_stores_and_reads_its_share():
     zipf = {"kind": "zipf", "alpha": 1.05}
     held = scenario([item(placement="host", cache_fraction=0.1, ids=zipf)])
     whole = scenario([item(ids=zipf)])
-    assert tables.storage_bytes(held) == tables.storage_bytes(whole) // 10
+    assert tables.held(held).stored == tables.held(whole).stored // 10
     cached, missed = tables.lookup_forward(held)
     hits = round(800 * hit_rate(held.model.tables[0].ids, 1000, 0.1))
     assert missed.op == "embedding_lookup_host"
@@ -133,7 +127,7 @@ def test_misses_come_over_the_host_link_however_rows_are_dealt(kind, bags):
     (all_here,) = tables.lookup_forward(whole)
     assert missed.bytes_moved == (load.read - round(load.read * hit_rate(load.table.ids, 1000, 0.1))) * load.row_bytes
     assert cached.bytes_moved + missed.bytes_moved == all_here.bytes_moved
-    assert tables.storage_bytes(held) == load.rows // 10 * load.stored_bytes
+    assert tables.held(held).stored == load.rows // 10 * load.stored_bytes
     *_, update = tables.optimizer(held)
     assert update.op == "embedding_update_host" and update.kind == kinds.OPTIMIZER
     fused = scenario([item(**keys, placement="host")], kind, global_batch=32, embedding_fused_optimizer=True)
@@ -142,11 +136,11 @@ def test_misses_come_over_the_host_link_however_rows_are_dealt(kind, bags):
 
 
 def test_memory_is_that_of_the_rank_that_holds_most():
-    """Two tables of one owner each: the one that is asked for most, and one with ten times the rows."""
-    found = [item(rows=100), item(name="rare", rows=1000, lookups_per_sample=1)]
+    """Two tables of one owner each: the one that is asked for most, and one with a hundred times the rows."""
+    found = [item(rows=100), item(name="rare", rows=10_000, lookups_per_sample=1)]
     run = scenario(found, "table_wise", data=2)
     assert [load.rows for load in tables.loads(run)] == [100, 0]
-    assert tables.storage_bytes(run) == 1000 * (256 + 4)
+    assert tables.held(run).stored == 10_000 * (256 + 4)
 
 
 def test_lookup_reads_and_writes_each_vector():
@@ -162,7 +156,7 @@ def test_gradients_of_one_row_are_summed_before_the_update():
     # two microbatches leave 25 row gradients each; 25 rows of weights and 4-byte states are read and written
     assert update.bytes_moved == 2 * 25 * 256 + 25 * 2 * (256 + 4)
     assert update.kind == kinds.OPTIMIZER
-    assert tables.gradient_bytes(run) == 2 * 25 * 256
+    assert tables.held(run).waiting == 2 * 25 * 256
 
 
 def test_a_fused_update_keeps_no_row_gradients_and_reads_them_once():
@@ -170,12 +164,12 @@ def test_a_fused_update_keeps_no_row_gradients_and_reads_them_once():
     (backward,) = tables.lookup_backward(run)
     # 25 of the 100 rows are this rank's: weights and 4-byte states are read and written as gradients arrive
     assert backward.bytes_moved == 800 * (8 + 256) + 25 * 2 * (256 + 4)
-    assert tables.optimizer(run) == () and tables.gradient_bytes(run) == 0 and not tables.updates_last(run)
-    copied = scenario([item(), item(name="user")], {"user": "data_parallel"}, global_batch=32,
+    assert tables.optimizer(run) == () and tables.held(run).waiting == 0 and not tables.updates_last(run)
+    copied = scenario([item(), item(name="user")], {"item": "row_wise", "user": "data_parallel"}, global_batch=32,
                       embedding_fused_optimizer=True)  # fmt: skip
     (update,) = tables.optimizer(copied)
     assert update.bytes_moved > 1000 * 256 and tables.updates_last(copied)
-    assert tables.gradient_bytes(copied) == 1000 * 256
+    assert tables.held(copied).waiting == 1000 * 256
 
 
 def test_each_rank_asks_once_for_what_it_asks_for_often():
@@ -190,7 +184,7 @@ def test_each_rank_asks_once_for_what_it_asks_for_often():
     assert lookup.bytes_moved == 100 * (8 + 2 * 256)  # 4 ranks ask a fourth of this one's rows each
     assert found.bytes_moved == 8 * (800 * (4 * 1 + 2) + 100)  # a row's number has 7 bits: one digit of the sort
     assert repeated.bytes_moved == 800 * (8 + 2 * 256) and summed.bytes_moved == 800 * (8 + 256) + 100 * 256
-    assert tables.storage_bytes(run) == tables.storage_bytes(whole)
+    assert tables.held(run).stored == tables.held(whole).stored
     assert tables.optimizer(run) == tables.optimizer(whole)  # the same rows are touched
 
 
@@ -219,7 +213,7 @@ def test_data_parallel_updates_what_any_rank_touched():
 
 
 def test_a_sampled_head_looks_its_rows_up_too():
-    plan = Plan.model_validate({"data": 1, "microbatch": 8, "global_batch": 8})
+    plan = Plan.model_validate({"data": 1, "microbatch": 8, "global_batch": 8, "embedding_sharding": "row_wise"})
     # SASRec: inputs, positives and one negative at each of 200 positions
     assert tables.lookup_forward(of(SASREC, plan))[0].shape == (3 * 8 * 200 * 50,)
 
@@ -234,7 +228,7 @@ def test_a_table_tied_to_a_full_softmax_is_not_sparse():
     run = of(SASREC_SOFTMAX, Plan.model_validate({"data": 4, "microbatch": 8, "global_batch": 32}))
     assert tables.traffic(run) is None
     assert tables.lookup_forward(run) == tables.lookup_backward(run) == tables.optimizer(run) == ()
-    assert tables.storage_bytes(run) == tables.gradient_bytes(run) == tables.buffer_bytes(run) == 0
+    assert tables.held(run).stored == tables.held(run).waiting == tables.held(run).buffers == 0
 
 
 @given(st.integers(1, 10**7), st.sampled_from([1, 2, 4, 8]), st.sampled_from(["fp32", "bf16"]))
@@ -243,8 +237,8 @@ def test_more_ranks_hold_less_and_send_as_much(rows, data, dtype):
         scenario([item(rows=rows, dtype=dtype)], data=degree, microbatch=4, global_batch=4 * degree)
         for degree in (1, data)
     )
-    share = tables.storage_bytes(many)
-    row = tables.storage_bytes(one) // rows
+    share = tables.held(many).stored
+    row = tables.held(one).stored // rows
     assert rows * row <= share * data < (rows + data) * row
     if data > 1:
         assert tables.traffic(many).vectors == 400 * 64 * (4 if dtype == "fp32" else 2)
@@ -259,6 +253,6 @@ def test_vectors_leave_in_the_dtype_that_is_stated():
     wide, narrow = Stated(model, plan), Stated(model, plan, Precision(vectors="bf16"))
     assert 2 * tables.traffic(narrow).vectors == tables.traffic(wide).vectors
     assert tables.traffic(narrow).ids == tables.traffic(wide).ids
-    assert tables.storage_bytes(narrow) == tables.storage_bytes(wide)
+    assert tables.held(narrow).stored == tables.held(wide).stored
     (read,), (less,) = tables.lookup_forward(wide), tables.lookup_forward(narrow)
     assert read.bytes_moved - less.bytes_moved == 800 * 64 * 2

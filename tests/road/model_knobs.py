@@ -66,11 +66,11 @@ MODEL = [
     Knob("bert", "model.head.negatives", "1000", "10", step, ">", "model.head.kind=sampled_softmax"),
     Knob("bert", "model.head.negatives", "1000", "10", model_flops, ">", "model.head.kind=sampled_softmax"),
     Knob("bert", "model.head.negatives", "1000", "10", sent("exchange vectors"), ">",
-         "model.head.kind=sampled_softmax"),
+         "model.head.kind=sampled_softmax; plan.embedding_sharding=row_wise"),
     Knob("bert", "model.head.tied", "false", "true", memory("parameters"), "<=", "plan.embedding_sharding=row_wise"),
     Knob("bert", "model.head.tied", "false", "true", memory("embeddings"), ">"),
     Knob("sasrec", "model.head.negatives", "10", "1", step, ">"),
-    Knob("sasrec", "model.head.table", "null", "item", sent("exchange ids"), "<"),
+    Knob("sasrec", "model.head.table", "null", "item", sent("exchange ids"), "<", "plan.embedding_sharding=row_wise"),
     Knob("hstu", "model.dense.top", "[1024, 1024, 1]", "[256, 1]", step, ">"),
     Knob("hstu", "model.dense.top", "[1024, 1024, 1]", "[256, 1]", memory("parameters"), ">"),
 ]  # fmt: skip

@@ -205,9 +205,9 @@ ON_DEVICE = "model.tables.0.rows=2000000000"
 
 @pytest.mark.parametrize("sets, remedy", [
     ((ON_DEVICE,), ["model.tables.0.placement=host"]),
-    (("model.tables.0.rows=100000000", "plan.embedding_sharding=data_parallel"), ["plan.embedding_sharding=row_wise"]),
+    (("model.tables.0.rows=100000000", "plan.embedding_sharding=data_parallel"), ["plan.embedding_sharding=auto"]),
     (("model.tables.0.rows=100000000", "plan.embedding_sharding=table_wise", "model.tables.0.dim=512"),
-     ["plan.embedding_sharding=row_wise"]),
+     ["plan.embedding_sharding=auto"]),
     (("model.tables.0.rows=30000000000", "model.tables.0.placement=host", "model.tables.0.cache_fraction=0.1"),
      ["cluster.nodes=4", "plan.data=32", "plan.global_batch=256"]),
 ])  # fmt: skip

@@ -5,7 +5,7 @@
     traffic(scenario)       bytes of the exchanges of one microbatch
     lookup_forward, lookup_backward, optimizer      kernels of an owner
     find_distinct, repeat_vectors, sum_gradients    of who asks for each id only once
-    storage_bytes, gradient_bytes, buffer_bytes     memory
+    held(scenario)          memory of the fullest member
 
 All numbers are those of the busiest rank where tables have few owners, and of the mean owner where rows are dealt out
 (that hot rows load some owners more is not modelled). Vectors travel in the table's dtype (TorchRec without quantized
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from simulator.model.blocks import sparse_tables
 from simulator.model.lookups import ids_per_sample
-from simulator.model.placements import AUTO, placements
+from simulator.model.placements import placements
 from simulator.model.spec import ModelSpec
 from simulator.model.tables.distinct import find_distinct, repeat_vectors, sum_gradients
 from simulator.model.tables.kernels import is_fused, lookup_backward, lookup_forward, optimizer, updates_last
@@ -27,18 +27,19 @@ from simulator.model.tables.loads import (
     STATE_BYTES,
     Load,
     busiest,
+    holds,
     is_deduplicated,
     loads,
+    part_of,
     parts,
 )
-from simulator.model.tables.storage import buffer_bytes, gradient_bytes, storage_bytes
+from simulator.model.tables.storage import Held, held
 from simulator.model.tables.traffic import ACROSS_NODES, DIRECT, REDUCED, Traffic, traffic, way_of
 
-__all__ = ["ACROSS_NODES", "AUTO", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "STATE_BYTES", "Load", "Traffic",
-           "buffer_bytes", "busiest", "find_distinct", "gradient_bytes", "ids_per_sample", "is_deduplicated",
-           "is_fused", "loads", "lookup_backward", "lookup_forward", "num_parameters", "optimizer", "parts",
-           "placements", "repeat_vectors", "storage_bytes", "sum_gradients", "traffic", "updates_last",
-           "way_of"]  # fmt: skip
+__all__ = ["ACROSS_NODES", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "STATE_BYTES", "Held", "Load", "Traffic",
+           "busiest", "find_distinct", "held", "holds", "ids_per_sample", "is_deduplicated", "is_fused", "loads",
+           "lookup_backward", "lookup_forward", "num_parameters", "optimizer", "part_of", "parts", "placements",
+           "repeat_vectors", "sum_gradients", "traffic", "updates_last", "way_of"]  # fmt: skip
 
 
 def num_parameters(model: ModelSpec) -> int:

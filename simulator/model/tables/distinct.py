@@ -15,31 +15,37 @@ DIGIT_BITS = 8
 
 
 def find_distinct(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
-    """Each pass of the sort reads and writes ids and their places; distinct ids and a place for each are written."""
-    steps = []
-    for load in _deduplicated(scenario, samples):
-        passes = -(-max(1, (load.table.rows - 1).bit_length()) // DIGIT_BITS)
-        moved = ID_BYTES * (load.own_ids * (4 * passes + 2) + load.sent)
-        steps.append(Kernel("copy", (load.own_ids,), "fp32", 0, moved))
-    return tuple(steps)
+    """Of all tables, on the rank that asks."""
+    return tuple(found_of(load) for load in _deduplicated(scenario, samples))
 
 
 def repeat_vectors(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
-    """Reads a place and a vector for each id, writes the vector."""
-    return tuple(
-        Kernel("embedding_lookup", (load.own_ids * load.table.dim,), "fp32", 0,
-               load.own_ids * (ID_BYTES + 2 * load.vector_bytes))
-        for load in _deduplicated(scenario, samples)
-    )  # fmt: skip
+    """Of all tables, on the rank that asks."""
+    return tuple(repeated_of(load) for load in _deduplicated(scenario, samples))
 
 
 def sum_gradients(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
+    """Of all tables, on the rank that asks."""
+    return tuple(summed_of(load) for load in _deduplicated(scenario, samples))
+
+
+def found_of(load: Load) -> Kernel:
+    """Each pass of the sort reads and writes ids and their places; distinct ids and a place for each are written."""
+    passes = -(-max(1, (load.table.rows - 1).bit_length()) // DIGIT_BITS)
+    moved = ID_BYTES * (load.own_ids * (4 * passes + 2) + load.sent)
+    return Kernel("copy", (load.own_ids,), "fp32", 0, moved)
+
+
+def repeated_of(load: Load) -> Kernel:
+    """Reads a place and a vector for each id, writes the vector."""
+    moved = load.own_ids * (ID_BYTES + 2 * load.vector_bytes)
+    return Kernel("embedding_lookup", (load.own_ids * load.table.dim,), "fp32", 0, moved)
+
+
+def summed_of(load: Load) -> Kernel:
     """Reads a place and a gradient for each id, writes a sum for each distinct one."""
-    return tuple(
-        Kernel("embedding_update", (load.own_ids * load.table.dim,), "fp32", 0,
-               load.own_ids * (ID_BYTES + load.vector_bytes) + load.sent * load.vector_bytes)
-        for load in _deduplicated(scenario, samples)
-    )  # fmt: skip
+    moved = load.own_ids * (ID_BYTES + load.vector_bytes) + load.sent * load.vector_bytes
+    return Kernel("embedding_update", (load.own_ids * load.table.dim,), "fp32", 0, moved)
 
 
 def _deduplicated(scenario, samples: Samples | None) -> list[Load]:

@@ -1,41 +1,73 @@
-"""Bytes of tables in device memory, on the rank that holds most."""
+"""Bytes of tables in device memory: what a member holds of each, and the member that holds most of all together."""
 
 from __future__ import annotations
 
-from simulator.model.lengths import Samples
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from simulator.model import bottom_mlp
+from simulator.model.lengths import Samples, over_the_step
 from simulator.model.lookups import group_size
 from simulator.model.tables.kernels import is_fused
-from simulator.model.tables.loads import GRADIENT_BYTES, Load, fullest, parts
-from simulator.model.tables.traffic import traffic
+from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, holds, parts
+from simulator.model.tables.traffic import ACROSS_NODES, way_of
 
 
-def storage_bytes(scenario) -> int:
-    """Weights and optimizer states."""
-    return fullest(scenario, lambda load: int(load.rows * load.cached) * load.stored_bytes)[1]
+class Held(NamedTuple):
+    """Bytes on one member. stored: weights and optimizer states. waiting: row gradients until the end of the step (a
+    dense gradient where every member holds the table). buffers: ids and vectors of one microbatch, sent and received.
+    """
+
+    stored: int = 0
+    waiting: int = 0
+    buffers: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self)
 
 
-def gradient_bytes(scenario, samples: Samples | None = None) -> int:
-    """Row gradients that wait for the end of the step (a dense gradient where every rank holds the table)."""
-
-    def waiting(load: Load) -> int:
-        if is_fused(scenario, load):
-            return 0
-        rows = load.table.rows if load.sharding == "data_parallel" else scenario.microbatches * load.unique(1)
-        return load.columns * GRADIENT_BYTES * rows
-
-    return fullest(scenario, waiting, samples)[1]
+def held(scenario, samples: Sequence[Samples] = ()) -> Held:
+    """What the member holds that holds most, the lowest on ties. samples: of every microbatch, where lengths differ;
+    buffers are those of the largest."""
+    step = over_the_step(samples)
+    member, _ = fullest(scenario, lambda load: held_by_owner(scenario, load).total, step)
+    rest, exchanged = _on(scenario, member, step), [_on(scenario, member, one) for one in samples or (None,)]
+    return rest._replace(buffers=max(one.buffers for one in exchanged))
 
 
-def buffer_bytes(scenario, samples: Samples | None = None) -> int:
-    """Ids and vectors of one microbatch: sent, received and gathered; of a reduction, what goes in and comes out."""
-    found = traffic(scenario, samples)
-    if found is None:
-        return 0
-    reduced = found.reduced + found.reduced // group_size(scenario)
-    if found.node_members is not None:
-        reduced += found.node_reduced + found.node_reduced // found.node_members + 2 * found.across
-    if found.deduplicates:  # vectors of distinct ids, repeated
-        reduced += sum(
-            load.own_vectors * load.vector_bytes for load in parts(scenario, samples) if load.sent < load.own_ids
-        )
-    return 2 * (found.ids + found.vectors) + found.gather + reduced
+def held_by_owner(scenario, load: Load) -> Held:
+    """An owner's part of a table: rows, their gradients unless fused, the ids that it receives and what it makes of
+    them; of a sum inside a node what goes in and what comes out."""
+    rows = load.table.rows if load.sharding == "data_parallel" else scenario.microbatches * load.unique(1)
+    rows, buffers = 0 if is_fused(scenario, load) else rows, 0
+    if _travels(scenario, load):
+        made = load.made * load.made_bytes
+        buffers = load.read * ID_BYTES + made
+        buffers += made // load.placed.rows_over if way_of(load.table, load.placed) == ACROSS_NODES else 0
+    return Held(int(load.rows * load.cached) * load.stored_bytes, load.columns * GRADIENT_BYTES * rows, buffers)
+
+
+def held_by_all(scenario, load: Load) -> Held:
+    """What a table takes on every member besides: the ids that it sends, the vectors that it gets (of distinct ids,
+    and repeated), and what it gathers."""
+    plan, vectors = scenario.plan, load.own_vectors * load.vector_bytes
+    buffers = plan.tensor * vectors if plan.tensor > 1 and not plan.sequence_parallel else 0
+    if _travels(scenario, load):
+        buffers += load.sent * load.placed.pieces * ID_BYTES + load.came * load.vector_bytes
+        buffers += vectors if load.sent < load.own_ids else 0
+    return Held(buffers=buffers)
+
+
+def _on(scenario, member: int, samples: Samples | None) -> Held:
+    """All tables on one member; beside them the vectors of a bottom MLP that is on one rank, sent and received."""
+    found = [Held(buffers=(group_size(scenario) + 1) * bottom_mlp.vector_bytes(scenario))]
+    for load in parts(scenario, samples):
+        found.append(held_by_all(scenario, load))
+        if holds(load.placed, member):
+            found.append(held_by_owner(scenario, load))
+    return Held(*map(sum, zip(*found, strict=True)))
+
+
+def _travels(scenario, load: Load) -> bool:
+    return load.sharding != "data_parallel" and group_size(scenario) > 1
