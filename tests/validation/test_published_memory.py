@@ -5,12 +5,18 @@ A100, read as 10^9 bytes. Nothing is fitted to it. ZB-1p and ZB-2p are searched 
 twice that; zb_h1 and zb_h2 stand in for them.
 """
 
+import os
+
 import pytest
 
 from simulator.scenario.loader import scenario_from
 from simulator.simulation import memory_of
+from simulator.units import GIB
 from simulator.validation import load_cases
 from simulator.validation.cases import read_rows
+from simulator.validation.sources import SOURCES
+
+FULL = os.environ.get("REHEARSE_FULL") == "1"
 
 MEASURED = [row for row in read_rows("zero_bubble.csv") if row["memory_GB"]]
 CASES = list(zip(load_cases("zero_bubble"), MEASURED, strict=True))
@@ -33,3 +39,13 @@ def test_schedules_rank_as_they_were_measured():
         measured = [float(row["memory_GB"]) for _, row in own]
         order = range(len(own))
         assert sorted(order, key=lambda place: counted[place]) == sorted(order, key=lambda place: measured[place])
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_was_run_fits(source):
+    """Every published step ran, so none may be called too large (every fourth row; all under REHEARSE_FULL=1). Left
+    out: rows that another plan stands in for, and compiled ones, which are not built."""
+    cases = [case for case in load_cases(source) if not case.stand_in and "compiled" not in case.name]
+    for case in cases[:: 1 if FULL else 4]:
+        over = memory_of(scenario_from(case.scenario)).over
+        assert over is None, f"{case.name}: {over.peak / GIB:.1f} of {over.limit / GIB:.1f} GiB"
