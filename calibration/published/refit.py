@@ -2,7 +2,8 @@
 
 Gauss-Newton on the percent errors of the fit rows: predictions are nearly linear in the constants, so a few steps do.
 A few rows alone can trade one constant for another, so each is also held, weakly, to the range that is plausible for
-it: a row that is off by ROW_ERROR_PERCENT weighs as much as a constant at an end of its range.
+it, and answers to its own sources' rows alone: a row that is off by ROW_ERROR_PERCENT weighs as much as a constant
+at an end of its range.
 `without` leaves a source's rows out: what the constants would be if it had never been published.
 """
 
@@ -55,7 +56,8 @@ def refit(profile: str, without: str | None = None, steps: int = STEPS) -> dict[
             other = value.copy()
             other[place] += SHARE_OF_RANGE * (high - low)[place]
             moved = errors(profile, cases, fixed | _named(free, other))
-            slopes.append((moved - before) / (other - value)[place])
+            told = np.array([case.source in free[place].sources for case in cases])
+            slopes.append(told * (moved - before) / (other - value)[place])
         middle, half = (low + high) / 2, (high - low) / 2
         matrix = np.vstack([np.array(slopes).T / ROW_ERROR_PERCENT, np.diag(1 / half)])
         missed = np.concatenate([before / ROW_ERROR_PERCENT, (value - middle) / half])

@@ -7,6 +7,7 @@
 | llm_foundry | flash | beside the weight gradient's GEMM | added by the GEMM | torch's | no |
 | current | flash | beside the weight gradient's GEMM | added by the GEMM | persistent | yes |
 | torch | flash | beside the weight gradient's GEMM | added by the GEMM | torch's | yes |
+| torchtitan | as torch; a LLaMA runs norm, rotary positions and gate in small kernels | | | | |
 | deeplearning_examples | as torch; the dense parts of a DLRM are fused kernels | | | | |
 
 Read from github, by date, never from residuals:
@@ -26,6 +27,8 @@ Read from github, by date, never from residuals:
 - deeplearning_examples: NVIDIA/DeepLearningExamples, PyTorch/Recommendation/DLRM of 2021: apex.mlp.MLP (bias and ReLU
   in the products' epilogues), dotBasedInteract in one kernel, tables whose gradients are sparse tensors
   (nn/embeddings.py) for torch.optim.SGD (scripts/main.py), unscaled by a GradScaler under AMP.
+- torchtitan: pytorch/torchtitan of December 2024 without torch.compile: nn.RMSNorm was a composite of small kernels,
+  rotary positions are complex products in fp32, and its `selective_ac_option: op` keeps every second product alone.
 - torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
 
 Not parted by generation: dropout and activation kernels, and norms of other families (each block states its own).
@@ -48,7 +51,8 @@ class Stack:
     fused_mlp: a DLRM's MLPs and dot interaction are fused kernels (`model/blocks/mlp.py`, `dlrm_interaction.py`).
     sparse_gradients: of tables are torch's sparse tensors, a gradient for each id, and torch.optim's update.
     dropout: models whose block has dropout train with it. fused_loss: an eager block's loss is one kernel that leaves
-    the gradient in place of the logits.
+    the gradient in place of the logits. eager: LLaMA's norm, rotary positions and gate run one small kernel an
+    operator. reruns_products: selective_op runs every second product again too (memory is counted as if it kept all).
     """
 
     name: str
@@ -63,6 +67,8 @@ class Stack:
     sparse_gradients: bool = False
     dropout: bool = True
     fused_loss: bool = False
+    eager: bool = False
+    reruns_products: bool = False
 
 
 MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False, "apex", True)
@@ -71,7 +77,10 @@ LLM_FOUNDRY = Stack("llm_foundry", "flash", True, True, False, "torch", False, d
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
 TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
 EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True)
-STACKS = {stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, LLM_FOUNDRY, CURRENT, EXAMPLES, TORCH)}
+TORCHTITAN = replace(TORCH, name="torchtitan", eager=True, reruns_products=True)
+STACKS = {
+    stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, LLM_FOUNDRY, CURRENT, EXAMPLES, TORCHTITAN, TORCH)
+}
 
 
 def newest(defaults: Iterable[Mapping[str, str]]) -> Mapping[str, str]:

@@ -282,7 +282,8 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
 
 
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
-            "fused_mlp", "sparse_gradients", "dropout", "fused_loss")  # fmt: skip
+            "fused_mlp", "sparse_gradients", "dropout", "fused_loss", "eager",
+            "reruns_products")  # fmt: skip
 """What of a cut the stack decides, not the plan."""
 
 
@@ -316,6 +317,8 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         sparse_gradients=stack.sparse_gradients,
         dropout=stack.dropout,
         fused_loss=stack.fused_loss,
+        eager=stack.eager,
+        reruns_products=stack.reruns_products,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
         vectors=scenario.precision.vectors,
         lone_bottom=on_one_rank(scenario),

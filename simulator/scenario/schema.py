@@ -48,7 +48,10 @@ class Software(Value):
 
     compile: bool = Field(False, description="torch.compile's fused memory-bound kernels")
     stack: (
-        Literal["megatron_2021", "megatron_2022", "llm_foundry", "current", "torch", "deeplearning_examples"] | None
+        Literal[
+            "megatron_2021", "megatron_2022", "llm_foundry", "current", "torchtitan", "torch", "deeplearning_examples"
+        ]
+        | None
     ) = Field(None, description="generation of the training software; null: the profile's")
     attention: Literal["flash", "unfused"] | None = Field(None, description="null: the stack's own")
 

@@ -76,7 +76,9 @@ class Cut:
     of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
     into an activation or a loss. fused_mlp: the MLPs of a DLRM have their activations in the products' epilogues, and
     its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. dropout: False: none,
-    whatever the block has. fused_loss: an eager block's loss is fused all the same. overlap_tensor: collectives of
+    whatever the block has. fused_loss: an eager block's loss is fused all the same. eager: LLaMA's norm, rotary
+    positions and gate are PyTorch's own small kernels. reruns_products: selective_op runs every second product again
+    too. overlap_tensor: collectives of
     sequence-parallel linear layers are split into pieces that run beside the pieces of their GEMMs. Which software does
     what: `model/stacks.py`.
     vectors: the dtype in which looked-up vectors arrive, where it is not their table's. lone_bottom: a bottom MLP's
@@ -104,6 +106,8 @@ class Cut:
     lone_bottom: bool = False
     dropout: bool = True
     fused_loss: bool = False
+    eager: bool = False
+    reruns_products: bool = False
     context_kind: str = "ring"
     overlap_tensor: bool = False
 

@@ -23,11 +23,16 @@ from simulator.model.blocks.adapter import (
     row_weight_bytes,
 )
 from simulator.model.blocks.cut import Cut, Parameter, Unit
-from simulator.model.blocks.kernels import memory_bound, norm_backward, norm_forward
+from simulator.model.blocks.kernels import gemm, memory_bound, norm_backward, norm_forward
 from simulator.model.spec import Trunk
 from simulator.model.work import Kernel, Step
 
 MASK = attention.DROPOUT_MASK_BYTES
+EAGER_NORM, EAGER_NORM_BACKWARD, EAGER_ROTARY = 36, 72, 20
+EAGER_GATE, EAGER_GATE_BACKWARD = 10, 18
+"""Bytes for each 16-bit element where PyTorch runs a small kernel an operator. RMSNorm: up to fp32 6, square 8, mean 4,
+scale 8, down 6, weight 4; its backward twice that (each product has two gradients, and the weight's is summed). Rotary:
+up to fp32 6, complex product 8, down 6. SiLU 4 and product 6; backward two products 12, SiLU 6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Style:
             steps += attention.core_forward(trunk, cut, self.drops(cut))
         else:
             # gated: reads gate and up, writes; else reads and writes, the bias in the same kernel
-            steps.append(self._activation(trunk, cut, 3 if self.gated else 2))
+            steps.append(self._activation_forward(trunk, cut))
         steps += row_forward(into, trunk.hidden, cut, trained)
         # (bias +) (dropout +) residual in one kernel: reads both summands, writes the sum and dropout's mask
         steps.append(self._residual(trunk, cut, 3))
@@ -112,7 +117,8 @@ class Style:
             steps.append(memory_bound("copy", cut.tokens * cut.share(out), 2 * cut.bytes, cut))
         elif trained.inner:
             # gated: reads dY, gate, up; writes both gradients. else reads dY and the input, writes
-            steps.append(self._activation(trunk, cut, 5 if self.gated else 3))
+            each = 5 if self.gated else 3
+            steps.append(self._activation(trunk, cut, EAGER_GATE_BACKWARD if self._is_eager(cut) else each * cut.bytes))
         steps += column_backward(trunk.hidden, out, cut, self.bias, trained)
         if trained.passes or self.norm_behind:
             steps.append(self._norm_backward(trunk, cut, trained))
@@ -129,15 +135,21 @@ class Style:
     def cheap(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """What selective_op runs again: norm, rotary positions, activation and an unfused core. A norm behind the
         residual would need the branch's product; a ReLU's backward keeps nothing but what the next product reads. What
-        goes to other ranks of a context group is kept as it was sent or came: nothing is turned again."""
+        goes to other ranks of a context group is kept as it was sent or came: nothing is turned again. A stack that
+        keeps every second product runs K's, the output's and the up projection's again too."""
         steps: list[Step] = []
         if trained.keeps_input and not self.norm_behind:
             steps.append(self.norm_forward(trunk, cut))
         if unit.kind == "attention" and trained.inner:
             turned = self._rotary(trunk, cut) if cut.context == 1 else ()
             steps += (*turned, *self.core(trunk, unit, cut))
+            if cut.reruns_products:
+                steps += (gemm(cut.tokens, cut.share(trunk.kv_width), trunk.hidden, cut),
+                          gemm(cut.tokens, trunk.hidden, cut.share(trunk.query_width), cut))  # fmt: skip
         elif unit.kind == "mlp" and trained.keeps_inner and not self.relu:
-            steps.append(self._activation(trunk, cut, 3 if self.gated else 2))
+            if cut.reruns_products:
+                steps.append(gemm(cut.tokens, cut.share(trunk.ffn), trunk.hidden, cut))
+            steps.append(self._activation_forward(trunk, cut))
         return tuple(steps)
 
     def kept_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, mode: str = "none", trained: Training = WHOLE) -> int:
@@ -208,12 +220,16 @@ class Style:
         elements = cut.shard_tokens * trunk.hidden
         if self.norm_backward is None:
             return norm_forward(elements, trunk.hidden, cut)
+        if self._is_eager(cut):
+            return memory_bound("elementwise", elements, EAGER_NORM, cut)
         return memory_bound("layernorm", elements, 2 * cut.bytes, cut)
 
     def _norm_backward(self, trunk: Trunk, cut: Cut, trained: Training) -> Kernel:
         elements = cut.shard_tokens * trunk.hidden
         if self.norm_backward is None:
             return norm_backward(elements, trunk.hidden, cut, trained=not trained.frozen)
+        if self._is_eager(cut):
+            return memory_bound("elementwise", elements, EAGER_NORM_BACKWARD, cut)
         passes = 3 if trained.frozen else self.norm_backward  # a second kernel makes weights' gradients
         return memory_bound("layernorm", elements, passes * cut.bytes, cut)
 
@@ -221,12 +237,20 @@ class Style:
         mask = MASK if self.drops(cut) else 0
         return memory_bound("elementwise", cut.shard_tokens * trunk.hidden, passes * cut.bytes + mask, cut)
 
-    def _activation(self, trunk: Trunk, cut: Cut, passes: int) -> Kernel:
-        return memory_bound("elementwise", cut.tokens * cut.share(trunk.ffn), passes * cut.bytes, cut)
+    def _is_eager(self, cut: Cut) -> bool:
+        """Whether RMSNorm, rotary positions and the gate are rows of small kernels."""
+        return cut.eager and self.gated and self.rotary and self.norm_parameters == 1
+
+    def _activation_forward(self, trunk: Trunk, cut: Cut) -> Kernel:
+        each = 3 if self.gated else 2
+        return self._activation(trunk, cut, EAGER_GATE if self._is_eager(cut) else each * cut.bytes)
+
+    def _activation(self, trunk: Trunk, cut: Cut, each: int) -> Kernel:
+        return memory_bound("elementwise", cut.tokens * cut.share(trunk.ffn), each, cut)
 
     def _rotary(self, trunk: Trunk, cut: Cut) -> tuple[Step, ...]:
         """Turns Q and K by their positions, or their gradients back: reads and writes both."""
         if not self.rotary:
             return ()
         elements = cut.tokens * (cut.share(trunk.query_width) + cut.share(trunk.kv_width))
-        return (memory_bound("elementwise", elements, 2 * cut.bytes, cut),)
+        return (memory_bound("elementwise", elements, EAGER_ROTARY if self._is_eager(cut) else 2 * cut.bytes, cut),)
