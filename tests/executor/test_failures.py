@@ -19,6 +19,7 @@ from small_scenarios import MODELS, scenario
 
 from simulator.executor.execution import execute
 from simulator.executor.launcher import ExecutionFailed, _failure
+from simulator.executor.worker import _meet
 
 FULL = os.environ.get("REHEARSE_FULL") == "1"
 KILLS = 20 if FULL else 2
@@ -108,6 +109,18 @@ def test_the_traceback_is_that_ranks_alone(monkeypatch, tmp_path):
     story(tmp_path, 0, 10, "Connection closed by peer", True)
     story(tmp_path, 1, 20, "no items", False)
     assert str(_failure([1, 1], tmp_path)) == "rank 1 failed (RuntimeError: no items)\nTraceback of rank 1"
+
+
+def test_a_rank_that_starts_late_is_waited_for_whatever_the_runs_timeout(tmp_path):
+    """Importing torch on a busy machine takes longer than a collective may: the run's time counts once all are here."""
+    met: list[str] = []
+    first = threading.Thread(target=lambda: met.append(_meet(tmp_path / "store", 0, 2).get("rank 1").decode()))
+    first.start()
+    time.sleep(0.5)
+    assert first.is_alive() and met == []
+    assert _meet(tmp_path / "store", 1, 2).get("rank 0") == b"here"
+    first.join(timeout=30)
+    assert met == ["here"]
 
 
 def test_a_rank_that_stands_still_is_named(monkeypatch):
