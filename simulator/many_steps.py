@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from simulator import kinds
 from simulator.metrics import Utilization, breakdown_ns, utilization
 from simulator.timeline import Timeline
 
@@ -19,8 +20,17 @@ class StepAnswer:
     utilization: Utilization
 
     @classmethod
-    def of(cls, timeline: Timeline) -> StepAnswer:
-        return cls(timeline.step_ns, breakdown_ns(timeline), utilization(timeline))
+    def of(cls, timeline: Timeline, move_ns: int = 0) -> StepAnswer:
+        """move_ns: what moving layers to other stages has taken ahead of the step."""
+        breakdown, used = breakdown_ns(timeline), utilization(timeline)
+        if not move_ns:
+            return cls(timeline.step_ns, breakdown, used)
+        whole = timeline.step_ns + move_ns
+        share = timeline.step_ns / whole
+        return cls(
+            whole, {**breakdown, kinds.PIPELINE: breakdown[kinds.PIPELINE] + move_ns},
+            Utilization(used.busy * share, used.compute * share),
+        )  # fmt: skip
 
 
 def mean_ns(steps_ns: Sequence[int]) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simulator.adaptation import adapted_run, adapts
 from simulator.codec_costs import CodecRange, codec_range
 from simulator.costs.sampling import repeat_factors
 from simulator.errors import NotSupportedYet, ScenarioError
@@ -43,7 +44,7 @@ BUSIEST = 8
 
 @dataclass(frozen=True)
 class Result:
-    """One predicted step; where samples differ in length the mean of the run's `steps`, each with a draw of its own.
+    """One predicted step; where samples differ in length or layers move between stages, the mean of the run's `steps`.
 
     samples_ns: makespans of the samples, in order of their index (one entry without sampling). steps_ns: of the steps
     in the lower-median sample, which breakdown and utilization are the mean of; timeline, graph and links are those of
@@ -161,7 +162,8 @@ class Result:
 def simulate(
     scenario, *, engine: str = "auto", samples: int = 0, watch: Callable[[Timeline], None] | None = None
 ) -> Result:
-    """Predicts one steady training step of a scenario; where samples differ in length, the mean of its `steps`.
+    """Predicts one steady training step of a scenario; where samples differ in length or layers move, the mean of its
+    `steps`.
 
     samples 0: every op at its profile's median. K > 0: K draws of the profile's errors; the answer is the lower-median
     sample's. Where the profile knows how repeats scatter, every real rank and every op has its own draw of that, so
@@ -177,28 +179,37 @@ def simulate(
     started = time.perf_counter()
     stated, (scenario, decisions) = scenario, settle(scenario)
     prices = Prices.of(scenario)
-    roads = [Road(scenario, prices, step) for step in range(scenario.num_draws)]
-    first = roads[0].expanded(prices)
+    moves = (0,) * scenario.num_draws
+    if adapts(scenario):
+        steps, moved = adapted_run(scenario)
+        roads, moves, decisions = [one.road for one in steps], tuple(one.move_ns for one in steps), (*decisions, *moved)
+    else:
+        roads = [Road(scenario, prices, step) for step in range(scenario.num_draws)]
+    first = roads[0].expanded(roads[0].prices)
     scatters = bool(first.repeat_error.any())
 
     def expanded(road: Road, sample: int | None) -> Expanded:
         if sample is None:
-            return first if road is roads[0] else road.expanded(prices)
-        drawn = road.expanded(prices.sampled(scenario.seed, sample), whole=scatters, contracted=not scatters)
+            return first if road is roads[0] else road.expanded(road.prices)
+        drawn = road.expanded(road.prices.sampled(scenario.seed, sample), whole=scatters, contracted=not scatters)
         return _repeated(drawn, scenario.seed, sample)
+
+    def timelines_of(sample: int | None) -> dict[Road, Timeline]:
+        return {road: road.timeline(expanded(road, sample)) for road in dict.fromkeys(roads)}
 
     makespans = []
     for sample in range(samples):
-        timelines = [road.timeline(expanded(road, sample)) for road in roads]
-        makespans.append(mean_ns([timeline.step_ns for timeline in timelines]))
-        for timeline in timelines if watch is not None else ():
+        timelines = timelines_of(sample)
+        makespans.append(mean_ns([timelines[road].step_ns + ns for road, ns in zip(roads, moves, strict=True)]))
+        for timeline in timelines.values() if watch is not None else ():
             watch(timeline)
     chosen = lower_median(makespans) if samples else None
-    run = [StepAnswer.of(road.timeline(expanded(road, chosen))) for road in roads]
+    timelines = timelines_of(chosen)
+    run = [StepAnswer.of(timelines[road], ns) for road, ns in zip(roads, moves, strict=True)]
     steps_ns = tuple(step.step_ns for step in run)
     shown = roads[lower_median(steps_ns)]
     graph = expanded(shown, chosen)
-    memory = max((road.memory for road in roads), key=lambda found: found.tightest.peak)
+    memory = max((road.memory for road in dict.fromkeys(roads)), key=lambda found: found.tightest.peak)
     codecs = codec_range(roads[0])
     return Result(
         scenario=scenario,

@@ -7,8 +7,9 @@ layers alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from simulator.errors import ScenarioError
 from simulator.memory import measure_memory
@@ -61,7 +62,12 @@ def checked(scenario, layers: object) -> Partition:
 
 
 def partition_that_fits(scenario, work: StageWork, paces: Sequence[int]) -> Partition:
-    """The fastest partition of which every stage fits in memory; the fastest of all where none does.
+    """The fastest partition of which every stage fits in memory; the fastest of all where none does."""
+    return what_fits(scenario, work)(paces) or work.best(paces)
+
+
+def what_fits(scenario, work: StageWork) -> Callable[[Sequence[int]], Partition | None]:
+    """Of stages of these paces the fastest partition of which every stage fits in memory; None where none does.
 
     A stage that is over its limit may not hold those layers again, nor more; where layers are alike, not as many.
     """
@@ -74,18 +80,19 @@ def partition_that_fits(scenario, work: StageWork, paces: Sequence[int]) -> Part
             for other, first, last in full
         )  # fmt: skip
 
-    while True:
-        try:
-            found = work.best(paces, fits)
-        except ValueError:
-            return work.best(paces)
-        over = stages_over(scenario, found)
-        if not over:
-            return found
-        at = [sum(found[:stage]) for stage in range(len(found))]
-        full += [(stage, at[stage], at[stage] + found[stage]) for stage in over if found[stage]]
-        if not any(found[stage] for stage in over):  # what does not fit is no layer
-            return found
+    def best(paces: Sequence[int]) -> Partition | None:
+        while True:
+            try:
+                found = work.best(paces, fits)
+            except ValueError:
+                return None
+            over = [stage for stage in stages_over(scenario, found) if found[stage]]
+            if not over:
+                return found
+            ends = list(accumulate(found))
+            full.extend((stage, ends[stage] - found[stage], ends[stage]) for stage in over)
+
+    return best
 
 
 def stages_over(scenario, layers: Partition) -> tuple[int, ...]:

@@ -1,4 +1,5 @@
-"""`faults` at the step that is simulated, which is step 0: slow links and slow ranks.
+"""`faults` at the step that is simulated, which is step 0: slow links and slow ranks. A run under the adaptive stage
+balancer has many: its stragglers are those of each, its links those of step 0.
 
 A fault with from_step and to_step is there in the steps [from_step, to_step): another step sees nothing of it. Faults
 of one link or one rank multiply.
@@ -30,8 +31,8 @@ def degraded(cluster: Cluster, faults: Faults) -> Cluster:
     return slow
 
 
-def straggler_factors(faults: Faults, ranks: int) -> tuple[tuple[int, float], ...]:
-    """(rank, how many times slower its compute is), ascending, of the ranks that straggle in the simulated step.
+def straggler_factors(faults: Faults, ranks: int, step: int = STEP) -> tuple[tuple[int, float], ...]:
+    """(rank, how many times slower its compute is), ascending, of the ranks that straggle in a step.
 
     Raises ScenarioError for a rank that is not there, with the nearest, and for steps that are none.
     """
@@ -43,13 +44,13 @@ def straggler_factors(faults: Faults, ranks: int) -> tuple[tuple[int, float], ..
             raise ScenarioError(
                 f"there is no rank {fault.rank}, and the nearest of the {ranks} is {ranks - 1}", key=f"{key}.rank"
             )
-        if _is_there(fault):
+        if _is_there(fault, step):
             found[fault.rank] = found.get(fault.rank, 1.0) * fault.factor
     return tuple(sorted((rank, factor) for rank, factor in found.items() if factor != 1.0))
 
 
-def _is_there(fault: SlowLink | Straggler) -> bool:
-    return fault.from_step <= STEP and (fault.to_step is None or fault.to_step > STEP)
+def _is_there(fault: SlowLink | Straggler, step: int = STEP) -> bool:
+    return fault.from_step <= step and (fault.to_step is None or fault.to_step > step)
 
 
 def _check_steps(fault: SlowLink | Straggler, key: str) -> None:

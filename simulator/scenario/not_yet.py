@@ -17,6 +17,9 @@ from simulator.values import Value
 ONLY_GATHERED = ("topk_sampled", "dgc")
 """Compressors that pick entries over the whole bucket: no region's owner could be sent a fixed number."""
 
+ONE_PASS_BACK = ("1f1b", "gpipe")
+"""Schedules whose length the adaptive stage balancer can predict."""
+
 Line = tuple[str, Callable[[ScenarioFile], bool], str]
 
 
@@ -46,8 +49,8 @@ NOT_YET: tuple[Line, ...] = (
      and _picks_over_all(f.plan.compression), "use allgather, or compression method topk"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
-    ("plan.balancer.kind", lambda f: f.plan.balancer.kind == "adaptive"
-     or (f.plan.balancer.kind == "length" and f.plan.context > 1), "use none, static, or length without context"),
+    ("plan.balancer.kind", lambda f: f.plan.balancer.kind == "length" and f.plan.context > 1,
+     "use none, or length without context"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),
     ("faults.checkpoint", lambda f: f.faults.checkpoint is not None, "leave it out"),
     ("faults.spares", lambda f: f.faults.spares > 0, "use 0"),
@@ -68,6 +71,12 @@ def check_supported(file: ScenarioFile) -> None:
             said = "this" if isinstance(value, tuple | Value) else said
             raise NotSupportedYet(f"{said} is not supported yet; {instead}", key=key)
     compression, plan = file.plan.compression, file.plan
+    if plan.balancer.kind == "adaptive" and plan.schedule not in ONE_PASS_BACK and plan.pipeline > 1:
+        raise NotSupportedYet(
+            f"adaptive with {plan.schedule}, whose length is not the slowest stage's, is not supported yet; use "
+            "schedule 1f1b or gpipe, or kind none",
+            key="plan.balancer.kind",
+        )
     if plan.balancer.kind in ("static", "adaptive") and plan.virtual_stages > 1:
         raise NotSupportedYet(
             f"{plan.balancer.kind} with {plan.virtual_stages} chunks on each rank is not supported yet; use none with "

@@ -86,8 +86,9 @@ class Scenario:
 
     @property
     def num_draws(self) -> int:
-        """Steps that differ from each other, because each has samples of its own; a longer run begins anew."""
-        return self.steps if self.samples_differ else 1
+        """Steps that may differ from each other, because each has samples of its own or layers may have moved; a
+        longer run begins anew."""
+        return self.steps if self.samples_differ or self.plan.balancer.kind == "adaptive" else 1
 
     def lengths(self, step: int = 0) -> tuple[int, ...]:
         """Real positions of every sample of a step, those of the first replica first."""

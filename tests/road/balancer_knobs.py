@@ -5,6 +5,7 @@ from __future__ import annotations
 from knob_settings import DEEP
 
 SLOW = DEEP + "; faults.stragglers=[{rank: 2, factor: 1.5}]"
+ADAPTS = SLOW + "; plan.balancer.kind=adaptive; steps=15"
 
 ROWS = [
     ("gpt", "plan.balancer.kind", "static", "none", "step", "<", SLOW),
@@ -12,4 +13,8 @@ ROWS = [
     ("gpt", "plan.balancer.kind", "static", "none", "timeline", "=", DEEP),  # layers and ranks alike
     ("gpt", "plan.balancer.kind", "static", "none", "timeline", "=", ""),  # one stage
     ("gpt", "plan.balancer.kind", "static", "none", "timeline", "=", SLOW + "; plan.partition=[2, 6, 4, 4]"),
+    ("gpt", "plan.balancer.kind", "adaptive; steps=15", "none", "step_mean", "<", SLOW),
+    ("gpt", "plan.balancer.kind", "adaptive; steps=15", "none", "step_mean", "=", DEEP),
+    ("gpt", "plan.balancer.window", "3", "10", "step_mean", "<", ADAPTS),
+    ("gpt", "plan.balancer.threshold", "0.6", "0.05", "step_mean", ">", ADAPTS + "; plan.balancer.window=3"),
 ]  # fmt: skip

@@ -61,7 +61,6 @@ LEFT_OUT = {
     "model.tables.name", "model.tables.ids.kind",  # a name; a kind that comes with its whole `ids` above
     *(f"model.trunk.layers.{key}" for key in ("forward_s", "backward_s", "parameters", "activation_bytes")),
     *(f"plan.sync.{key}" for key in ("staleness", "period")),  # of modes that are refused
-    *(f"plan.balancer.{key}" for key in ("window", "threshold")),
     *(f"data.lengths.{key}" for key in ("name", "path")),  # tests/scenario/test_stated_lengths.py
 }  # fmt: skip
 """Keys that only a refused kind takes, or that are tested elsewhere."""

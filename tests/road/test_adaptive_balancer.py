@@ -1,0 +1,70 @@
+"""The adaptive balancer in simulation: a run of many steps, stragglers that come and go, layers moved at a price."""
+
+import pytest
+
+from simulator import load_scenario, simulate
+from simulator.adaptation import move_cost
+from simulator.errors import NotSupportedYet
+
+TEXT = """
+schema_version: 1
+name: adaptive
+model: {trunk: {block: gpt, layers: 12, hidden: 1024, heads: 16, vocab: 512, seq: 512}}
+cluster: {preset: dgx_h100, nodes: 2, gpus_per_node: 1, nics_per_node: 1, nic_gbit_per_s: 50}
+plan: {pipeline: 2, microbatch: 1, global_batch: 8, balancer: {kind: adaptive, window: 5, threshold: 0.05}}
+steps: 40
+"""
+SLOW = "faults.stragglers=[{rank: 1, factor: 1.5}]"
+
+
+@pytest.fixture
+def run(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(TEXT)
+    return lambda *sets: simulate(load_scenario(path, sets))
+
+
+def test_it_recovers_at_least_seven_tenths_of_what_hindsight_would(run):
+    none, best, found = (
+        run(SLOW, *sets) for sets in (["plan.balancer={kind: none}"], ["plan.balancer={kind: static}"], ["steps=100"])
+    )
+    lost = none.step_time_s - best.step_time_s
+    assert lost > 0.1 * best.step_time_s
+    after = found.steps_ns[-1] * 1e-9
+    assert (none.step_time_s - after) / lost >= 0.7
+    # over the whole run of 100 steps, those before the decision and the move itself included
+    assert (none.step_time_s - found.step_time_s) / lost >= 0.7
+    (decision,) = found.decisions
+    assert decision.step == 5 and decision.before == (6, 6)
+    measured = found.steps_ns[4] / found.steps_ns[-1] - 1
+    assert abs(decision.predicted_gain - measured) < 0.1
+
+
+def test_a_step_with_a_move_is_longer_by_its_price_and_the_breakdown_sums_to_it(run):
+    found = run(SLOW)
+    cost = move_cost(found.scenario)
+    (decision,) = found.decisions
+    move = cost.move_ns(decision.before, decision.after)
+    assert found.steps_ns[5] - found.steps_ns[6] == move
+    # a layer of 12.6e6 parameters: 2 B of them and 12 B of Adam's state, at 50 Gbit/s
+    assert move == pytest.approx(14 * 12.6e6 / (50e9 / 8) * 1e9, rel=0.2)
+    assert sum(found.breakdown.values()) == sum(found.steps_ns) // len(found.steps_ns)
+    assert found.steps_ns[0] == run(SLOW, "plan.balancer={kind: none}").steps_ns[0]
+
+
+def test_a_straggler_that_goes_gives_its_layers_back(run):
+    found = run("faults.stragglers=[{rank: 1, factor: 1.5, from_step: 8, to_step: 24}]", "cluster.nic_gbit_per_s=400")
+    assert [(one.step, one.after) for one in found.decisions] == [(11, (7, 5)), (27, (6, 6))]
+    assert found.steps_ns[0] == found.steps_ns[-1] < found.steps_ns[8]
+
+
+def test_nothing_moves_where_stages_are_even_or_the_run_is_over_too_soon(run):
+    assert run().decisions == ()
+    assert run(SLOW, "plan.balancer.threshold=0.3").decisions == ()
+    assert run(SLOW, "steps=6", "cluster.nic_gbit_per_s=1").decisions == ()
+    assert run(SLOW, "steps=5").decisions == ()
+
+
+def test_schedules_whose_length_it_cannot_tell_are_refused(run):
+    with pytest.raises(NotSupportedYet, match="adaptive with zb_h1, whose length is not the slowest stage's, is not"):
+        run("plan.schedule=zb_h1")
