@@ -6,6 +6,7 @@
     measure/                   the measuring processes, the only part that imports torch
     session.py journal.py      rounds over everything until the time is up; every sample that was taken
     build.py fits.py files.py  samples -> profile with held-out errors, written in one piece
+    imports/ assumed.py        times that were taken elsewhere, into a profile; what nobody measured
     published/ profiles/       profiles made of published tables, and the files that ship
 
 How: all ranks of the machine run the same op at once, and one rank alone; rounds visit every point once, so that drift

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration import fits
+from calibration import assumed, fits
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled, bin_means
 from calibration.machine import load
 from calibration.pieces import DEFAULTS, Named
@@ -19,9 +19,9 @@ from simulator.cluster import Cluster
 from simulator.costs import measured
 from simulator.costs.datasheet import datasheet_profile
 from simulator.costs.profile import SCHEMA_VERSION, profile_from_record, sealed
-from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
+from simulator.kinds import CONTEXT, DATA, EMBEDDING, TENSOR
 
-MEASURED, ASSUMED = "measured", "assumed"
+MEASURED = "measured"
 PER_MILLION = 1e6
 BANDWIDTH_OPS = ("copy", "elementwise")
 MESSAGES_TO_A_LEVEL = 32
@@ -64,7 +64,7 @@ def build(journal: Journal, context: Context) -> dict:
                                       "contaminated_share": round(journal.contaminated_share, 4)},
         "journal": journal.to_record(),
     }  # fmt: skip
-    _fill_with_assumptions(record, context)
+    assumed.fill(record, context.cluster.node_type)
     record["constants"] |= _constants(together, context)
     record["overlap"] |= _overlap(journal)
     record["fits"] = fits.fits(profile_from_record(sealed(record)), context.cluster)
@@ -204,7 +204,7 @@ def _sources(context: Context) -> dict:
     return {
         "together": group(MEASURED, f"{what}, all ranks at once"),
         "alone": group(MEASURED, f"{what}, one rank, the others idle"),
-        "datasheet": group(ASSUMED, "datasheet times assumed efficiencies"),
+        assumed.SOURCE: assumed.ASSUMED | {"date": context.date, "command": context.command},
     }
 
 
@@ -219,36 +219,3 @@ def _constants(points: dict[Point, Sampled], context: Context) -> dict:
     if context.host_dispatches:
         found["launch_s"] = constant(0.0, "kernels run on the host: their times hold its dispatch")
     return found
-
-
-def _fill_with_assumptions(record: dict, context: Context) -> None:
-    """Adds what a profile must have and nobody measured here, from the datasheet profile."""
-    node = context.cluster.node_type
-    base = datasheet_profile(node.device, node.fabric)
-    kernels = {(row["op"], row["dtype"]) for row in record["kernels"]}
-    for (op, dtype), table in base.kernels.items():
-        if (op, dtype) not in kernels:
-            record["kernels"].append(
-                {"op": op, "dtype": dtype, "source": "datasheet",
-                 "columns": {axis: values.tolist() for axis, values in table.columns.items()},
-                 "median_ns": (table.median_s * 1e9).tolist()}
-            )  # fmt: skip
-    curves = {row["op"] for row in record["collectives"]}
-    for (op, tier, ranks), curve in base.collectives.items():
-        if op not in curves:
-            record["collectives"].append(
-                {"op": op, "group_size": ranks, "tier": tier, "source": "datasheet",
-                 "size_bytes": curve.size_bytes.tolist(), "median_ns": (curve.median_s * 1e9).tolist()}
-            )  # fmt: skip
-    record["curves"] |= {
-        name: {"unit": curve.unit, "source": "datasheet",
-               "columns": {axis: values.tolist() for axis, values in curve.columns.items()},
-               "value": curve.value.tolist()}
-        for name, curve in base.curves.items()
-    }  # fmt: skip
-    record["constants"] |= {
-        name: {"value": one.value, "unit": one.unit, "kind": one.kind, "citation": one.citation, "fitted_on": []}
-        for name, one in base.constants.items()
-    }
-    for kind in (TENSOR, CONTEXT, EMBEDDING, DATA, PIPELINE):
-        record["overlap"].setdefault(kind, {"compute": 1.0, "own": 1.0, "source": "datasheet"})

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from calibration import files, grid, machine, typical
 from calibration.build import Context
+from calibration.imports.command import import_file
 from calibration.measure.fleet import Fleet
 from calibration.pieces import Job, jobs_of_scenario
 from calibration.points import COLLECTIVE, KERNEL, Point, merged
@@ -20,7 +21,7 @@ from simulator.cluster import Cluster
 from simulator.errors import RehearseError, ScenarioError
 from simulator.units import DTYPE_BYTES
 
-__all__ = ["calibrate", "report_lines"]
+__all__ = ["calibrate", "import_file", "report_lines"]
 
 DEVICES = ("cpu", "cuda", "auto")
 DTYPES = {"cpu": "fp32", "cuda": "bf16"}
@@ -81,7 +82,8 @@ def calibrating(
         if journal.num_samples:
             say(f"going on with {journal.num_samples} samples of {out}")
         context = Context(name, cluster, DTYPES[device], facts, machine.today(), command, device == "cpu")
-        yield Session(fleet, journal, context, points, ranks=ranks, out=out, say=say, wanted=wanted)
+        before = files.carried_on(out)
+        yield Session(fleet, journal, context, points, ranks=ranks, out=out, say=say, wanted=wanted, before=before)
 
 
 def _resolve(device: str) -> tuple[str, int]:

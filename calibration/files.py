@@ -69,5 +69,10 @@ def resume(path: str | Path, machine: dict) -> Journal:
         ) from error
 
 
+def carried_on(path: str | Path) -> dict | None:
+    """The record that is there already: what was imported into it stays when it is measured on."""
+    return json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None
+
+
 def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -6,6 +6,7 @@ same for the largest sixth of the points, predicted from the smaller ones. No po
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -32,12 +33,25 @@ def fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
     found = {}
     for (op, dtype), table in profile.kernels.items():
         if table.source.kind == "measured" and not op.endswith(measured.ALONE):
-            found[f"{op}.{dtype}"] = kernel_fit(profile, table)
+            found[measured.op_class(op, dtype)] = kernel_fit(profile, table)
     ops = dict.fromkeys(op for (op, _, _), curve in profile.collectives.items() if curve.source.kind == "measured")
+    return found | _curve_fits(profile, ops) | _piece_fits(profile, cluster)
+
+
+def imported(profile: Profile, citations: set[str]) -> dict[str, dict]:
+    """The same of what was imported alone. citations: of the sources that imports have written."""
+    tables = {key: table for key, table in profile.kernels.items() if key[0].endswith(measured.IMPORTED)}
+    found = {measured.op_class(*key): kernel_fit(profile, table) for key, table in tables.items()}
+    curves = {op: curve for (op, _, _), curve in profile.collectives.items() if curve.source.citation in citations}
+    return found | _curve_fits(profile, curves)
+
+
+def _curve_fits(profile: Profile, ops: Iterable[str]) -> dict[str, dict]:
+    found = {}
     for op in ops:
         curves = [curve for (name, _, _), curve in profile.collectives.items() if name == op]
         found["transfer.intra_node" if op == "send" else f"collective.intra_node.{op}"] = _collective_fit(op, curves)
-    return found | _piece_fits(profile, cluster)
+    return found
 
 
 def _piece_fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from calibration import files, grid
 from calibration.build import Context, build
+from calibration.imports.merging import carried
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
 from calibration.pieces import Job
@@ -64,15 +65,16 @@ def _is_needed_alone(what: Point | Job, wanted: frozenset[str]) -> bool:
 class Session:
     """fleet: the measuring processes. ranks: how many of them measure kernels at once. say: takes lines of progress.
 
-    wanted: keys of what a scenario asked for; from the second round on it is visited twice a round.
+    wanted: keys of what a scenario asked for; from the second round on it is visited twice a round. before: the record
+    that is gone on with; what was imported into it is kept.
     """
 
     def __init__(
         self, fleet: Fleet, journal: Journal, context: Context, points: list[Point | Job], *, ranks: int, out: str,
-        say: Say, wanted: frozenset[str] = frozenset(),
+        say: Say, wanted: frozenset[str] = frozenset(), before: dict | None = None,
     ):  # fmt: skip
         self.fleet, self.journal, self.context = fleet, journal, context
-        self.ranks, self.out, self.say = ranks, out, say
+        self.ranks, self.out, self.say, self.before = ranks, out, say, before
         self.visits, self.wanted = plan_visits(points, ranks, wanted), wanted
         self.rounds = self._revisits = 0
         self._sentinel = grid.sentinel(context.dtype)
@@ -122,6 +124,8 @@ class Session:
     def flush(self) -> dict:
         """Writes the profile as far as it is known."""
         record = build(self.journal, self.context)
+        if self.before is not None:
+            record = carried(record, self.before)
         files.write(record, self.out)
         self._flushed = time.monotonic()
         return record

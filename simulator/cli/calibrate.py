@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simulator.cli.output import check_writable
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 
 LEAST_BUDGET_S = 1.0
 BAR_WIDTH = 24
@@ -23,19 +23,30 @@ def calibrate(
         typer.Option(metavar="FILE", help="Measure what this scenario, or JSON list of kernels, needs; repeatable."),
     ] = None,
     imported: Annotated[
-        str | None, typer.Option("--import", metavar="nccl-tests|kineto|csv FILE", help="Not supported yet.")
+        tuple[str, str] | None,
+        typer.Option(
+            "--import", metavar="nccl-tests|kineto|csv FILE", help="Add a file's times to a profile; measures nothing."
+        ),
+    ] = None,
+    onto: Annotated[
+        str | None,
+        typer.Option(metavar="PROFILE", help="What --import adds to, where --out is new: a profile, or a topology."),
     ] = None,
 ) -> None:
     """Measure this machine and write a cost profile."""
-    if imported is not None:
-        raise NotSupportedYet("imports are not supported yet; leave the option out", key="--import")
     if not budget >= LEAST_BUDGET_S:
         raise ScenarioError(f"{budget:g} s is too short to measure anything; give 20 or more", key="--budget")
     check_writable(out, "--out")
     from simulator.registry import calibration
 
-    command = " ".join(("rehearse", *sys.argv[1:]))
-    room = calibration()
+    command, room = " ".join(("rehearse", *sys.argv[1:])), calibration()
+    if imported is not None:
+        if missing:
+            raise ScenarioError("--import measures nothing; leave --missing to another call", key="--missing")
+        print(*room.import_file(*imported, onto=onto, out=out, command=command), sep="\n")
+        return
+    if onto is not None:
+        raise ScenarioError("--onto says what --import adds to; give it with --import", key="--onto")
     record, path = room.calibrate(device, budget_s=budget, out=out, missing=missing or (), command=command, say=say)
     if sys.stderr.isatty():
         print(file=sys.stderr)

@@ -88,7 +88,7 @@ class CollectiveCosts:
         sends = SEND in self.tiers.chosen and scale == 1.0
         curves = self.tiers.chosen[SEND if sends else "all_to_all"]
         seconds, exact, outside = curves.time_s(2, size_bytes * (1 if sends else 2), scale)
-        source = curves.source(exact, outside) if sends else "extrapolated" if outside else "interpolated"
+        source = curves.source(2, exact, outside) if sends else "extrapolated" if outside else "interpolated"
         repeat_error = curves.repeat_error(2, size_bytes) if sends else 0.0
         time = KernelTime(seconds, source, "transfer.intra_node", repeat_error)
         return self._delayed(self._taken(Way(seconds, curves.startup_s(2), volume), time, size_bytes, span), 1, span)
@@ -135,7 +135,7 @@ class CollectiveCosts:
         else:
             seconds, exact, outside = curves.time_s(span.size, size_bytes, scale)
             repeat_error = curves.repeat_error(span.size, size_bytes)
-            time = KernelTime(seconds, curves.source(exact, outside), op_class, repeat_error)
+            time = KernelTime(seconds, curves.source(span.size, exact, outside), op_class, repeat_error)
         steps = 1 if op == "all_to_all" else ring_steps(op, span.size)  # messages to all leave at once
         return self._delayed(self._taken(Way(time.seconds, startup_s, volume), time, size_bytes, span), steps, span)
 

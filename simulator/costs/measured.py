@@ -7,6 +7,10 @@ the host's dispatch where kernels run on the host.
 
 Tables come in two conditions: `op` was measured on all ranks of the machine at once, `op` + ALONE on one rank while the
 others were idle: processes of one CPU share its memory, and a cluster of one rank has nobody to share with.
+
+A third, `op` + IMPORTED, holds what a user timed elsewhere on the same device (`calibration/imports`): such a shape
+costs what it took there; shapes between them are read from it where the profile has no table of the op that is more
+than assumed, and never those beyond.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from simulator.units import DTYPE_BYTES
 
 ALONE = "@1"
 """Suffix of an op's table that was measured on one rank while the others were idle."""
+IMPORTED = "@imported"
+"""Suffix of an op's table that was read from a user's own file."""
 
 ATTENTION = ("batch", "heads", "kv_heads", "seq_q", "seq_kv", "head_dim", "causal")
 AXES: dict[str, tuple[str, ...]] = {
@@ -46,9 +52,19 @@ ATTENTION_PASSES = {"attention_forward": 1.0, "attention_backward": 2.5,
 """Matrix products of an attention kernel in units of its forward's two (arXiv 2205.14135, appendix B)."""
 
 
+def bare(op: str) -> str:
+    """The op of a table, without its condition."""
+    return op.partition("@")[0]
+
+
+def op_class(op: str, dtype: str) -> str:
+    """The class of the fit that a table has."""
+    return f"imported.{bare(op)}.{dtype}" if op.endswith(IMPORTED) else f"{bare(op)}.{dtype}"
+
+
 def axes(op: str) -> tuple[str, ...]:
     """Columns of an op's table."""
-    return AXES.get(op.removesuffix(ALONE), MEMORY_AXES)
+    return AXES.get(bare(op), MEMORY_AXES)
 
 
 def point_of(kernel: Kernel) -> tuple[int, ...]:
@@ -58,7 +74,7 @@ def point_of(kernel: Kernel) -> tuple[int, ...]:
 
 def coordinates(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, ...]:
     """The point in the log2 units that distances are measured in."""
-    op = op.removesuffix(ALONE)
+    op = bare(op)
     if op in ATTENTION_PASSES:
         batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal = point
         return (log2(batch * heads), log2(seq_q), log2(seq_kv), log2(head_dim), 2 * log2(heads / kv_heads), 4 * causal)
@@ -79,7 +95,7 @@ def row_width(dtype: str, point: tuple[float, ...]) -> float:
 
 def work(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, float]:
     """(FLOPs, bytes) that bound this kernel from below."""
-    op, size = op.removesuffix(ALONE), DTYPE_BYTES[dtype]
+    op, size = bare(op), DTYPE_BYTES[dtype]
     if op in ATTENTION_PASSES:
         batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal = point
         flops = 4.0 * batch * heads * seq_q * seq_kv * head_dim * (0.5 if causal else 1.0)
@@ -160,14 +176,27 @@ class MeasuredKernels:
 
     def time(self, kernel: Kernel) -> tuple[float, str, str, float] | None:
         """(seconds, source, op class, repeat error); None where no table of this op and dtype was measured."""
+        point = tuple(map(float, point_of(kernel)))
+        if (kernel.op + IMPORTED, kernel.dtype) in self._rows:
+            seconds, source, repeat = self._table(kernel.op + IMPORTED, kernel.dtype).time_s(point)
+            if source == "measured" or (source == "interpolated" and not self._is_known(kernel)):
+                return seconds, source, op_class(kernel.op + IMPORTED, kernel.dtype), repeat
         for op in (kernel.op + ALONE, kernel.op) if self._alone else (kernel.op,):
-            key = (op, kernel.dtype)
-            if key in self._rows:
-                if key not in self._tables:
-                    self._tables[key] = MeasuredTable(self._profile, self._rows[key])
-                seconds, source, repeat = self._tables[key].time_s(tuple(map(float, point_of(kernel))))
-                return seconds, source, f"{kernel.op}.{kernel.dtype}", repeat
+            if (op, kernel.dtype) in self._rows:
+                seconds, source, repeat = self._table(op, kernel.dtype).time_s(point)
+                return seconds, source, op_class(op, kernel.dtype), repeat
         return None
+
+    def _table(self, op: str, dtype: str) -> MeasuredTable:
+        key = (op, dtype)
+        if key not in self._tables:
+            self._tables[key] = MeasuredTable(self._profile, self._rows[key])
+        return self._tables[key]
+
+    def _is_known(self, kernel: Kernel) -> bool:
+        """Whether the profile itself has timed kernels of this op and dtype."""
+        table = self._profile.kernels.get((kernel.op, kernel.dtype))
+        return table is not None and table.source.kind != "assumed"
 
 
 def repeat_errors(table: KernelTable | CollectiveCurve) -> np.ndarray:

@@ -27,7 +27,7 @@ class NodeCurves:
         self.op = op
         self.curves = {curve.group_size: _Curve(curve) for curve in sorted(curves, key=lambda one: one.group_size)}
         self.sizes = tuple(self.curves)
-        self.kind = curves[0].source.kind
+        self._kinds = {curve.group_size: curve.source.kind for curve in curves}
 
     @property
     def best_bytes_per_s(self) -> float:
@@ -40,14 +40,15 @@ class NodeCurves:
         ]
         return max(rates)
 
-    def source(self, exact: bool, outside: bool) -> str:
+    def source(self, ranks: int, exact: bool, outside: bool) -> str:
         """The word of `price.SOURCES` for a time that `time_s` gave."""
-        known = self.kind if exact else "interpolated"
-        return "datasheet" if self.kind == "assumed" else "extrapolated" if outside else known
+        kind = self._kinds[self._nearest(ranks)]
+        known = kind if exact else "interpolated"
+        return "datasheet" if kind == "assumed" else "extrapolated" if outside else known
 
     def repeat_error(self, ranks: int, size_bytes: float) -> float:
         """Spread of repeats at the measured message size nearest to this one, in the group size nearest to this one."""
-        curve = self.curves[min(self.sizes, key=lambda size: (abs(size - ranks), size))]
+        curve = self.curves[self._nearest(ranks)]
         return curve.repeats[bisect_left(curve.middles, size_bytes)]
 
     def startup_s(self, ranks: int) -> float:
@@ -77,6 +78,9 @@ class NodeCurves:
         traffic = self.traffic_s(ranks, size_bytes) * ring_volume(self.op, ranks) * size_bytes
         outside = not self.sizes[0] <= ranks <= self.sizes[-1] or rate_scale != 1.0
         return self.startup_s(ranks) + traffic / rate_scale, False, outside
+
+    def _nearest(self, ranks: int) -> int:
+        return min(self.sizes, key=lambda size: (abs(size - ranks), size))
 
     def _per_byte(self, ranks: int, size_bytes: float) -> float:
         curve = self.curves[ranks]

@@ -14,8 +14,9 @@
      "fits":      {op class: {error, outside_error, points, ...}}}
 
 Points stand in columns, not in objects, so that 5,000 of them load in a few milliseconds. A `quantiles_ns` row holds a
-point's whole sample as evenly spaced quantiles. `kind` of a source: measured (on this device, by `rehearse calibrate`),
-published (on this device, by others), transferred (on another device, carried over by a stated rule) or assumed.
+point's whole sample as evenly spaced quantiles. `kind` of a source: measured (on this device, by `rehearse calibrate`,
+or by its user and imported, as the citation says), published (on this device, by others), transferred (on another
+device, carried over by a stated rule) or assumed.
 """
 
 from __future__ import annotations
