@@ -9,12 +9,14 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from simulator.adaptation import adapted_run, adapts
 from simulator.codec_costs import CodecRange, codec_range
 from simulator.costs.sampling import repeat_factors
+from simulator.embedding_plan import embedding_plan
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.feasibility import shortage
 from simulator.flops import FlopsPerStep, flops_per_step
@@ -94,6 +96,11 @@ class Result:
         used = [use for use in self.expanded.link_use if use.size_bytes]
         return tuple(sorted(used, key=lambda use: (-use.share(step_ns), use.link)))
 
+    @cached_property
+    def embedding_plan(self) -> dict | None:
+        """Where the sparse tables are and what they cost (`embedding_plan.py`); None where there are none."""
+        return embedding_plan(self.scenario, self.program, Prices.of(self.scenario).pricer_of(0))
+
     @property
     def feasible(self) -> bool:
         return self.reason is None
@@ -148,6 +155,7 @@ class Result:
             "ranks_simulated": len(self.graph.ranks),
             "wall_s": self.wall_s,
             "provenance": self.provenance,
+            "embedding_plan": self.embedding_plan,
             "busiest_links": [
                 {"link": use.link, "bytes": use.size_bytes, "utilization": use.share(self.timeline.step_ns)}
                 for use in self.busiest_links[:BUSIEST]

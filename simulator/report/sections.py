@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.report import format, words
 from simulator.report.breakdown import breakdown_figure, parts
 from simulator.report.drawing import MAX_BANDS, draw, drawn_ranks
+from simulator.report.embedding import embedding_section
 from simulator.report.heat_map import heat_figure
 from simulator.report.memory import memory_figure
 from simulator.report.memory_time import memory_heat_figure, memory_time_figure
@@ -55,6 +56,7 @@ def section(result: Any, name: str, prefix: str, budget: int, figures: Figures) 
         "timeline": _timeline(result, numbers, prefix, budget, figures),
         "utilization": _utilization(result, prefix, figures),
         "links": _links(result),
+        "embedding": embedding_section(numbers.get("embedding_plan"), prefix, figures),
         "trust": _trust(result, numbers),
         "identity": [
             ("run", numbers["run_id"]),

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from simulator.report import format
 from simulator.report.breakdown import parts, unique_names
+from simulator.report.embedding import embedding_lines, embedding_table
 from simulator.report.palette import SOURCE, memory_look
 from simulator.report.ruled import ruled_table
 from simulator.report.study_tables import study_table
@@ -105,6 +106,8 @@ def _details(result: Any) -> list[Any]:
             bar = "#" * round(part.share * BAR)
             table.add_row(part.look.words, format.duration(part.seconds), format.percent(part.share), f" {bar}")
     pieces += [table, Text()]
+    if plan := numbers.get("embedding_plan"):
+        pieces += [embedding_table(plan), *map(_text, embedding_lines(plan)), Text()]
     memory = numbers["memory_bytes"]
     kinds = ", ".join(
         f"{memory_look(kind).words} {format.bytes_text(count)}" for kind, count in memory["by_kind"].items() if count
