@@ -41,7 +41,8 @@ class Alone:
         ids = torch.zeros(positions, dtype=torch.int64)
         inputs = Inputs(ids, ids, torch.ones(positions))
         for table in blocks.sparse_tables(model):
-            inputs.vectors[table.name] = torch.zeros(positions, table.dim).requires_grad_()
+            rows = positions if table.pooling == "none" else batch  # one vector for each sample
+            inputs.vectors[table.name] = torch.zeros(rows, table.dim).requires_grad_()
         if head.kind in ("sampled_softmax", "binary") and head.table is not None:
             width = model.table(head.table).dim
             inputs.scored = torch.zeros(positions, 1 + head.negatives, width).requires_grad_()
