@@ -47,8 +47,9 @@ def calibrate(
 ) -> tuple[dict, str]:  # fmt: skip
     """Measures until the budget is spent and returns (the profile's record, the file it is in).
 
-    A profile that is already at `out` is continued. missing: scenarios, or JSON lists of kernels, whose kernels are
-    measured first and exactly. Raises ScenarioError for options that cannot be used, NoTorch without torch.
+    A profile that is already at `out` is continued. missing: scenarios, whose kernels are measured first and exactly;
+    where all are JSON lists (`rehearse simulate --missing`), nothing but those is measured. Raises ScenarioError for
+    options that cannot be used, NoTorch without torch.
     """
     began = time.monotonic()
     with calibrating(device, budget_s=budget_s, out=out, missing=missing, command=command, say=say) as session:
@@ -121,8 +122,11 @@ def _points(
     kernels = [one for one in kernels if one.what == KERNEL or (one.op, *one.shape) not in met]
     usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario)]
     usual = _distinct([*jobs, *usual])[len(jobs) :]
+    alone = bool(missing) and all(path.endswith(".json") for path in missing)
     everything, count = merged([*kernels, *grid.kernel_points(dtype)]), len(merged(kernels))
     asked, rest = everything[:count], everything[count:]
+    if alone:
+        return asked, frozenset(one.key for one in asked)
     pairs = [*grid.collective_points(worlds[:1]), *grid.overlap_points(worlds)]
     mixed = _interleaved(rest[1:], pairs, usual)
     points = [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:])]

@@ -24,7 +24,8 @@ MOST_RANKS = 4
 
 
 def wanted_by(path: str) -> list[Point | Job]:
-    """What a scenario file, or a JSON list of {op, shape, dtype, bytes_moved}, asks for. Raises ScenarioError."""
+    """What a scenario file asks for, or a JSON list of {op, shape, dtype, bytes_moved} and {op, ranks, bytes}, such as
+    `rehearse simulate --missing` writes. Raises ScenarioError."""
     if path.endswith(".json"):
         return _points_of_list(path)
     scenario = load_scenario(path, WITHOUT_PROFILE)
@@ -69,11 +70,7 @@ def _with_layouts(steps: Iterable[Step], action: Action, tokens: int) -> Iterabl
 def _points_of_list(path: str) -> list[Point]:
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
-        kernels = [
-            Kernel(row["op"], tuple(int(size) for size in row["shape"]), row.get("dtype", "fp32"),
-                   bytes_moved=int(row.get("bytes_moved", 0)))
-            for row in rows
-        ]  # fmt: skip
+        found = [_point_of_row(row) for row in rows]
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(
             f"cannot read {path}: {error}; give a scenario or a JSON list of kernels", key="--missing"
@@ -81,7 +78,18 @@ def _points_of_list(path: str) -> list[Point]:
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ScenarioError(
             f'{path} is not a JSON list of kernels such as {{"op": "gemm", "shape": [512, 256, 256], "dtype": "fp32"}} '
-            f"({type(error).__name__} {error})",
+            f'or messages such as {{"op": "all_reduce", "ranks": 2, "bytes": 1024}} ({type(error).__name__} {error})',
             key="--missing",
         ) from error
-    return [kernel_point(kernel) for kernel in kernels if kernel.op and kernel.shape]
+    return [point for point in found if point is not None]
+
+
+def _point_of_row(row: dict) -> Point | None:
+    """What a row of `rehearse simulate --missing` asks for; None where a message cannot be sent inside one machine."""
+    if "ranks" in row:
+        ranks, size = int(row["ranks"]), int(row["bytes"])
+        can = int(row.get("nodes", 1)) == 1 and 2 <= ranks <= MOST_RANKS and size > 0
+        return Point(COLLECTIVE, row["op"], "fp32", (ranks, size)) if can else None
+    shape = tuple(int(size) for size in row["shape"])
+    kernel = Kernel(row["op"], shape, row.get("dtype", "fp32"), bytes_moved=int(row.get("bytes_moved", 0)))
+    return kernel_point(kernel) if kernel.op and kernel.shape else None

@@ -78,6 +78,11 @@ class Prices:
         """What they rest on, one sentence each."""
         return tuple(dict.fromkeys(warning for pricer in self.pricers for warning in pricer.warnings))
 
+    @property
+    def unmeasured(self) -> tuple[dict[str, object], ...]:
+        """What they had no measurement near for (`Pricer.unmeasured`)."""
+        return tuple(row for pricer in self.pricers for row in pricer.unmeasured)
+
 
 class Road:
     """Of one step of a scenario. shared: whether its messages share links (`network: isolated`: they do not).

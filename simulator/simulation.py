@@ -53,7 +53,8 @@ class Result:
     its lower-median step, as is program. tokens: real positions in a step's samples. program_digest: of the first step.
     memory: of the fullest one. reason: why it does not fit in memory, None where it does. warnings: sentences about
     what the costs rest on. decisions: what the scenario's policies decided. codec_range: the step if compression's own
-    kernels cost half or double, where nobody has measured them.
+    kernels cost half or double, where nobody has measured them. unmeasured: kernels and messages that the profiles hold
+    nothing near (`Pricer.unmeasured`).
     """
 
     scenario: object
@@ -76,6 +77,7 @@ class Result:
     cut: Cut
     decisions: tuple[Decision, ...] = ()
     codec_range: CodecRange | None = None
+    unmeasured: tuple[dict[str, object], ...] = ()
 
     @property
     def name(self) -> str:
@@ -239,6 +241,7 @@ def simulate(
         cut=prices.cut,
         decisions=(*decisions, *decisions_of(scenario)),
         codec_range=codecs,
+        unmeasured=prices.unmeasured,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
     )
 

@@ -20,7 +20,7 @@ def calibrate(
     out: Annotated[str | None, typer.Option(metavar="PROFILE.json", help="Write (or go on with) this profile.")] = None,
     missing: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="Measure what this scenario, or JSON list of kernels, needs; repeatable."),
+        typer.Option(metavar="FILE", help="Measure what a scenario needs first, or just a simulation's list."),
     ] = None,
     imported: Annotated[
         tuple[str, str] | None,

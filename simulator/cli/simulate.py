@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, Any
 
@@ -24,8 +25,12 @@ def simulate(
     decisions: Annotated[
         str | None, typer.Option(metavar="D.jsonl", help="Write what the policies of one FILE decided.")
     ] = None,
+    missing: Annotated[
+        str | None, typer.Option(metavar="M.json", help="Write what no profile has measured, for calibrate --missing.")
+    ] = None,
 ) -> int:
     """Predict the training step of each scenario."""
+    check_writable(missing, "--missing")
     if trace is not None and len(files) > 1:
         raise ScenarioError(f"a trace shows one scenario, and {len(files)} files are given; give one", key="--trace")
     if decisions is not None and len(files) > 1:
@@ -73,6 +78,10 @@ def simulate(
         from simulator.report.trace import write_trace
 
         write_trace(results[0], trace)
+    if results and missing is not None:
+        rows = {json.dumps(row): None for result in results for row in result.unmeasured}
+        with open(missing, "w", encoding="utf-8") as file:
+            file.write("[\n" + ",\n".join(rows) + "\n]\n")
     if results and decisions is not None:
         from simulator.policies.decisions import decisions_text
 

@@ -25,6 +25,7 @@ from simulator.costs.algorithm_rules import switches_of
 from simulator.costs.collectives import CollectiveCosts, CollectiveTime
 from simulator.costs.datasheet import DATASHEET_ERROR, datasheet_profile
 from simulator.costs.kernels import STATED, KernelCosts, KernelTime
+from simulator.costs.node_curves import SEND
 from simulator.costs.pieces import MeasuredPieces
 from simulator.costs.price import Price
 from simulator.costs.profile import Profile
@@ -36,6 +37,7 @@ from simulator.units import FULL_RATE, format_bytes, ns_to_seconds, seconds_to_n
 UNFITTED_ERROR = 0.15
 """Standard deviation of the log of the error of a price whose rule has no held-out points (assumed)."""
 
+GUESSED = ("extrapolated", "datasheet")
 
 SWITCH_LATENCY_S = 1e-6
 """What a profile's start-up holds of the hop between two devices of a node: NVSwitch's, as in the boxes that were
@@ -73,6 +75,7 @@ class Pricer:
         self._assumed: set[str] = set()
         self._prices: dict[tuple, Price] = {}
         self._warnings: dict[str, str] = {}
+        self._unmeasured: dict[tuple, None] = {}
         if self._from_datasheet:
             self._warnings["device"] = (
                 f"{node.device.name} has no cost profile: priced from its datasheet, so times may be off by a quarter; "
@@ -145,6 +148,12 @@ class Pricer:
         return tuple(self._warnings.values())
 
     @property
+    def unmeasured(self) -> tuple[dict[str, object], ...]:
+        """Every kernel and message that was priced without a measurement near it, as `rehearse calibrate --missing`
+        reads it, in the order they came up."""
+        return tuple(dict(row) for row in self._unmeasured)
+
+    @property
     def assumes_codecs(self) -> bool:
         """Whether a kernel of a compressor was asked for that nobody has measured."""
         return bool(self._assumed)
@@ -197,8 +206,10 @@ class Pricer:
         error = self._fit_error(op_class, source)
         if self._draw is not None:
             seconds *= fit_factor(*self._draw, op_class, error)
-        if source in ("extrapolated", "datasheet") and not self._from_datasheet and op_class not in self._warnings:
-            self._warnings[op_class] = _warning(self.profile, op_class, source, asked)
+        if source in GUESSED:
+            self._unmeasured.setdefault(_row(key))
+            if not self._from_datasheet and op_class not in self._warnings:
+                self._warnings[op_class] = _warning(self.profile, op_class, source, asked)
         price = Price(seconds_to_ns(seconds), source, op_class, error, repeat_error)
         self._prices[key] = price
         return price
@@ -211,7 +222,7 @@ class Pricer:
         fit = self.profile.fits.get(op_class)
         if fit is None:
             return UNFITTED_ERROR
-        return fit.outside_error if source in ("extrapolated", "datasheet") else fit.error
+        return fit.outside_error if source in GUESSED else fit.error
 
 
 def straggler_pace(profile: Profile, nodes: int) -> float:
@@ -219,6 +230,18 @@ def straggler_pace(profile: Profile, nodes: int) -> float:
     on a typical one: `straggler_per_doubling` for each doubling (the largest of n draws grows about like log n).
     """
     return 1.0 + profile.optional("straggler_per_doubling", 0.0) * log2(nodes)
+
+
+def _row(key: tuple) -> tuple[tuple[str, object], ...]:
+    """Keys and values of what a price's key asks for: {op, shape, dtype, bytes_moved} or {op, ranks, nodes, bytes}."""
+    if key[0] == "piece":
+        key = key[1:]
+    if isinstance(key[1], tuple):
+        op, shape, dtype, moved = key[:4]
+        return (("op", op), ("shape", shape), ("dtype", dtype), ("bytes_moved", int(moved)))
+    op, size_bytes, span, *_ = key
+    op = SEND if op == "transfer" else op
+    return (("op", op), ("ranks", span.size), ("nodes", span.nodes), ("bytes", int(size_bytes)))
 
 
 def _shape(kernel: Kernel) -> str:

@@ -1,5 +1,6 @@
 """Options that cannot be used are refused with a sentence, before anything is measured."""
 
+import json
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -7,6 +8,18 @@ import pytest
 from calibration import calibrate as room
 from calibration import machine
 from simulator.errors import ScenarioError
+
+SASREC = """
+schema_version: 1
+name: s
+model:
+  trunk: {block: sasrec, layers: 1, hidden: 32, heads: 2, ffn: 32, vocab: 0, seq: 16}
+  tables: [{name: item, rows: 100, dim: 32, pooling: none, optimizer: adam, dtype: fp32}]
+  head: {kind: full_softmax, table: item, tied: true}
+dtype: fp32
+cluster: {preset: cpu_host, gpus_per_node: 2}
+plan: {microbatch: 4, global_batch: 8}
+"""
 
 
 @pytest.fixture
@@ -47,15 +60,32 @@ def test_a_missing_file_that_is_not_there_is_refused(with_torch):
 
 def test_what_a_scenario_asks_for_comes_first_and_once(tmp_path):
     """Then kernels, messages and units in an even mix; groups of four last."""
-    path = tmp_path / "kernels.json"
+    path, scenario = tmp_path / "kernels.json", tmp_path / "s.yaml"
     path.write_text('[{"op": "gemm", "shape": [8, 16, 32]}]')
-    points, wanted = room._points("cpu", 0, [str(path)], budget_s=90)
-    assert wanted == {points[1].key}
-    assert points[1].shape == (8, 16, 32)
+    scenario.write_text(SASREC)
+    points, wanted = room._points("cpu", 0, [str(path), str(scenario)], budget_s=90)
+    assert wanted == {point.key for point in points[1 : 1 + len(wanted)]}
+    assert {"job", "kernel", "collective"} == {point.key.partition(" ")[0] for point in points[1 : 1 + len(wanted)]}
+    assert (8, 16, 32) in {getattr(point, "shape", ()) for point in points[1 : 1 + len(wanted)]}
     assert len({point.key for point in points}) == len(points)
     assert {point.shape[0] for point in points[-40:]} == {4}
     short, _ = room._points("cpu", 0, [], budget_s=5)
     assert not any(getattr(point, "what", "") == "collective" and point.shape[0] == 4 for point in short)
+
+
+def test_a_list_is_measured_and_nothing_else(with_torch, tmp_path):
+    """What no machine by itself can send (between nodes, among more than four ranks) is passed over."""
+    path = tmp_path / "m.json"
+    messages = [
+        {"op": op, "ranks": ranks, "nodes": nodes, "bytes": 64}
+        for op, ranks, nodes in (("all_reduce", 2, 1), ("send", 2, 1), ("send", 2, 2), ("all_reduce", 8, 1))
+    ]
+    path.write_text(json.dumps([{"op": "gemm", "shape": [8, 16, 32]}, *messages]))
+    points, wanted = room._points("cpu", 0, [str(path)], budget_s=90)
+    assert [(point.op, point.shape) for point in points] == [
+        ("gemm", (8, 16, 32)), ("all_reduce", (2, 64)), ("send", (2, 64))
+    ]  # fmt: skip
+    assert wanted == {point.key for point in points}
 
 
 class Instant:
