@@ -10,6 +10,8 @@ from simulator.scenario.presets import preset_model
 from simulator.scenario.schema import PRESET_KEYS
 from simulator.scenario.source import Path, Source
 
+MERGED = ("trunk", "dense")
+
 
 def is_expansion(path: Path) -> bool:
     """Whether an override at this path stands beside the preset (`model.trunk={...}`), rather than within it."""
@@ -19,7 +21,7 @@ def is_expansion(path: Path) -> bool:
 def expand_model(source: Source, folder: str) -> None:
     """Merges what the preset or Hugging Face file says under the model's own keys.
 
-    `trunk` is merged key by key; tables, head, dense and adapter are replaced whole where they are given.
+    `trunk` and `dense` are merged key by key; tables, head and adapter are replaced whole where they are given.
     folder: what a relative path to a Hugging Face file starts from. Raises ScenarioError, NotSupportedYet.
     """
     model = source.data.get("model")
@@ -40,11 +42,11 @@ def expand_model(source: Source, folder: str) -> None:
         brought = {"trunk": trunk_from_config(os.path.join(folder, os.path.expanduser(file)))}
     for key in PRESET_KEYS:
         model.pop(key, None)
-    trunk = model.get("trunk")
-    if isinstance(trunk, dict) and "trunk" in brought:
-        model["trunk"] = {**brought["trunk"], **trunk}
-    elif trunk is None and "trunk" in brought:
-        model["trunk"] = brought["trunk"]
+    if "trunk" in brought and model.get("trunk") is None:
+        model.pop("trunk", None)
     for key, value in brought.items():
-        if key != "trunk" and key not in model:
+        stated = model.get(key)
+        if key not in model:
             model[key] = value
+        elif key in MERGED and isinstance(stated, dict):
+            model[key] = {**value, **stated}

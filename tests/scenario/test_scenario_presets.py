@@ -98,3 +98,14 @@ def test_a_starter_loads_as_it_stands_and_its_comments_are_its_defaults(preset):
     )
     assert scenario_from(parse_yaml(uncommented, "starter").data) == scenario
     assert STARTS[preset].reason in text
+
+
+def test_one_key_of_the_dense_part_is_changed_and_the_rest_of_the_preset_stays():
+    preset = _model("dlrm_dot_criteo").dense
+    changed = scenario_from({
+        "schema_version": 1, "name": "x", "cluster": {"preset": "single_gpu"},
+        "model": {"preset": "dlrm_dot_criteo", "dense": {"interaction": "cat"}},
+        "plan": {"microbatch": 1, "global_batch": 1},
+    }).model.dense  # fmt: skip
+    assert (preset.interaction, changed.interaction) == ("dot", "cat")
+    assert (changed.features, changed.bottom, changed.top) == (preset.features, preset.bottom, preset.top)
