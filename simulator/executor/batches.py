@@ -92,6 +92,8 @@ def _global_batch(scenario, step: int):
     pooled = {table.name for table in model.tables if table.pooling != "none"}
     ids = {name: array if name in pooled else array[:, :-1] for name, array in drawn.items()}
     weights, scored = np.ones((samples, seq)), None
+    if scenario.samples_differ:
+        weights[:] = np.arange(seq) < np.array(scenario.lengths(step))[:, None]
     head = model.head
     if head.kind in ("lm", "full_softmax"):
         named = TOKENS if TOKENS in drawn else head.table
@@ -99,7 +101,7 @@ def _global_batch(scenario, step: int):
         if not model.trunk.causal:
             masked = generator.random((samples, seq)) < MASKED_SHARE
             masked[:, 0] = True  # every sample has something to learn
-            labels, weights = ids[named], masked.astype(np.float64)
+            labels, weights = ids[named], weights * masked
             ids[named] = np.where(masked, 0, ids[named])
     elif head.table is not None:
         table: Table = model.table(head.table)

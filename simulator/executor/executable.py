@@ -10,6 +10,7 @@ from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
 from simulator.model.blocks import sparse_tables
+from simulator.program.jagged import balances
 from simulator.program.lowering import cut_of
 from simulator.units import GIB
 
@@ -32,9 +33,7 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
             "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",
             key="model.trunk.block",
         )
-    if scenario.samples_differ:
-        kind = scenario.data.lengths.kind
-        raise NotSupportedYet(f"{kind} lengths cannot be executed yet; use fixed", key="data.lengths.kind")
+    check_lengths(scenario)
     precision = scenario.precision
     stated = {"dtype": scenario.dtype, "precision.parameters": precision.parameters,
               "precision.gradients": precision.gradients, "precision.reduce": precision.reduce}  # fmt: skip
@@ -62,6 +61,25 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
                 "leave it out",
                 key=f"{key}.lookups_per_sample",
             )
+
+
+def check_lengths(scenario) -> None:
+    """Raises NotSupportedYet for samples of differing length that no rank could lay out."""
+    if not scenario.samples_differ:
+        return
+    plan, model, layout = scenario.plan, scenario.model, scenario.data.lengths.layout
+    key, packed = "data.lengths.layout", layout == "packed"
+    pooled = any(table.pooling != "none" for table in model.tables)
+    if balances(scenario) and pooled:
+        raise NotSupportedYet("length cannot be executed beside tables that pool yet; use none",
+                              key="plan.balancer.kind")  # fmt: skip
+    if plan.context > 1 and (packed or not model.trunk.causal):
+        instead = "padded" if model.trunk.causal else "a causal model"
+        raise NotSupportedYet(f"{layout} cannot be executed beside context yet; use {instead}", key=key)
+    if packed and pooled:
+        raise NotSupportedYet("packed cannot be executed beside tables that pool yet; use padded", key=key)
+    if not packed and plan.sequence_parallel and plan.tensor > 1 and sparse_tables(model):
+        raise NotSupportedYet("padded cannot be executed beside sequence_parallel and tables yet; use packed", key=key)
 
 
 def check_memory(scenario, program) -> None:

@@ -27,7 +27,8 @@ from simulator.executor.launcher import launch
 from simulator.executor.measured import action_graph, measured_timeline
 from simulator.graph.event_graph import EventGraph
 from simulator.metrics import breakdown_ns, utilization
-from simulator.policies.decisions import Decision, check_policies, policies_at_work
+from simulator.policies.balancer import POLICY
+from simulator.policies.decisions import Decision, check_policies, in_force, policies_at_work
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.settle import settle
@@ -95,7 +96,16 @@ class Execution:
 
     @property
     def step_time_s(self) -> float:
+        """The median step's; the mean of all where they have samples of their own, as in a simulation."""
+        if self.scenario.num_draws > 1:
+            return ns_to_seconds(sum(self.samples_ns) // len(self.samples_ns))
         return ns_to_seconds(self.timeline.step_ns)
+
+    @cached_property
+    def tokens(self) -> float:
+        """Real positions in a measured step's samples, on average."""
+        steps = range(self.warmup, self.warmup + len(self.samples_ns))
+        return sum(sum(self.scenario.lengths(step)) for step in steps) / len(steps)
 
     def percentile_s(self, percent: int) -> float:
         """Nearest-rank percentile of the measured steps."""
@@ -143,7 +153,7 @@ class Execution:
             "step_time_s_p95": self.percentile_s(95),
             "step_times_s": [ns_to_seconds(ns) for ns in self.samples_ns],
             "samples_per_s": samples_per_s,
-            "tokens_per_s": samples_per_s * scenario.model.trunk.seq,
+            "tokens_per_s": self.tokens / step_s,
             "losses": list(self.losses),
             "utilization": {"busy": used.busy, "compute": used.compute},
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in breakdown_ns(self.timeline).items()},
@@ -171,8 +181,11 @@ def execute(
         raise ScenarioError(f"{steps} steps measure nothing; give 1 or more", key="--steps")
     check_policies(decisions or (), policies_at_work(scenario.plan))
     scenario, _ = settle(scenario, decisions)
+    if scenario.samples_differ and source is not synthetic:
+        raise ScenarioError("a data source of its own has lengths of its own; use fixed", key="data.lengths.kind")
+    replayed = in_force(decisions, POLICY, 0) if decisions is not None else None
     job = Job(
-        scenario, lower(scenario), backend, steps, warmup, source,
+        scenario, lower(scenario, 0, replayed), backend, steps, warmup, source,
         attention=scenario.software.attention or "flash", learning_rate=learning_rate, keep_weights=keep_weights,
         timeout_s=timeout_s, decisions=decisions,
     )  # fmt: skip

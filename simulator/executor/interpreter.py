@@ -6,40 +6,48 @@ hands to another one on the same rank lies in `Step.mail`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import torch
 import torch.distributed as dist
 
 from simulator.executor.batches import TOKENS, Batch, Microbatch
 from simulator.executor.blocks import Env, Inputs
+from simulator.executor.blocks.samples import env_of, real_rows, rows_of
 from simulator.executor.cuda_streams import CudaStreams
 from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
 from simulator.executor.job import own_program, peer_of
+from simulator.executor.shuffle import Loaded, Reads, exchange, gather_lengths
 from simulator.executor.spans import Recorder, Span
 from simulator.executor.stages import Stages, Step
 from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
+from simulator.model.lengths import Samples, cuts_of
+from simulator.policies.balancer import POLICY, balancer_of
 from simulator.policies.compression import compressor_of
+from simulator.policies.decisions import Decision, in_force
 from simulator.program.actions import Action
 from simulator.program.embedding import MESSAGES
 from simulator.program.held import NOTHING, touches
-from simulator.program.lowering import local_shapes
+from simulator.program.jagged import LENGTH_BYTES, balances
+from simulator.program.lowering import cut_of, local_shapes
+from simulator.program.placement import holder
 from simulator.program.program import Program
 
 
 class Interpreter:
     """One rank of a program. groups: by (stream, kind). transfers: process groups of the pipeline's messages.
 
-    env, dense, tables: what it computes with. streams: what runs its actions.
+    env, dense, tables: what it computes with. streams: what runs its actions. decisions: of the length balancer,
+    replayed; None: it decides step by step.
     """
 
     def __init__(
         self, scenario, program: Program, rank: int, env: Env, dense: DenseParameters, tables: SparseTables | None,
         groups: dict[tuple[str, str], Group], transfers: dict, recorder: Recorder, streams: HostStreams | CudaStreams,
-        device: torch.device,
+        device: torch.device, decisions: tuple[Decision, ...] | None = None,
     ):  # fmt: skip
         own = self.own = own_program(program, rank)
         self.scenario, self.program, self.env, self.dense, self.tables = scenario, program, env, dense, tables
@@ -48,18 +56,31 @@ class Interpreter:
         self.compressor = cache(lambda method: compressor_of(self.plan, method))
         self.payloads: dict[str, torch.Tensor] = {}
         self.touches = touches(own, scenario)
+        self.cuts = cuts_of(scenario, cut_of(scenario))
         tensor = groups["compute", "tensor"]
         self.stages = Stages(scenario, own, env, dense, tables, tensor, recorder, streams.keep)
         self.compute, self.others = self._tasks()
         self.steps_run = 0
+        self.balancer, self.decisions = balancer_of(scenario) if balances(scenario) else None, decisions
+        self.loaded: Loaded | None = None
+        self.lengths: tuple[int, ...] = ()
 
-    def prepare(self, batch: Batch) -> list[Inputs]:
-        """A batch on the device; the data loader's work, not the step's."""
-        return [self._inputs(m, microbatch, batch.total_weight) for m, microbatch in enumerate(batch.microbatches)]
+    def prepare(self, batch: Batch, samples: Sequence[Samples] = (), step: int = 0) -> list[Inputs] | Loaded:
+        """A batch on the device; the data loader's work, not the step's. samples: of each microbatch, where they differ
+        in length. step: of the run. A batch that is shuffled first is prepared within the step."""
+        if self.balancer is not None:
+            return Loaded(batch, tuple(length for one in samples for length in one.lengths), step)
+        return self._prepared(batch, samples)
 
-    def run_step(self, inputs: list[Inputs]) -> tuple[list[Span], float]:
+    def _prepared(self, batch: Batch, samples: Sequence[Samples]) -> list[Inputs]:
+        samples = samples or [None] * len(batch.microbatches)
+        pairs = zip(batch.microbatches, samples, strict=True)
+        return [self._inputs(number, *pair, batch.total_weight) for number, pair in enumerate(pairs)]
+
+    def run_step(self, prepared: list[Inputs] | Loaded) -> tuple[list[Span], float]:
         """One training step; returns the spans in launch order and this rank's part of the loss."""
-        self.stages.step = Step(inputs)
+        self.loaded = prepared if isinstance(prepared, Loaded) else None
+        self.stages.step = Step([] if self.loaded else prepared)
         spans = self.streams.run(self.compute, self.others, len(self.own.launches))
         self.steps_run += 1
         return spans, float(sum(self.stages.step.losses))
@@ -103,6 +124,7 @@ class Interpreter:
     def _communicates(self, action: Action) -> Callable[[Span], None]:
         verbs = {"send": self._send, "recv": self._receive, "reduce": self._reduce,
                  "reduce_scatter": self._reduce_scatter, "all_gather": self._all_gather,
+                 "gather lengths": self._gather_lengths, "shuffle samples": self._shuffle,
                  **dict.fromkeys(MESSAGES, self._table_message)}  # fmt: skip
 
         def work(span: Span) -> None:
@@ -111,22 +133,44 @@ class Interpreter:
 
         return work
 
-    # microbatches and tables
+    # samples, microbatches and tables
 
-    def _inputs(self, number: int, microbatch: Microbatch, total_weight: float) -> Inputs:
+    def _gather_lengths(self, action: Action) -> tuple[int, int]:
+        self.lengths = gather_lengths(self.loaded.lengths, self.dense.data)
+        size = len(self.lengths) * LENGTH_BYTES
+        return size, size
+
+    def _shuffle(self, action: Action) -> tuple[int, int]:
+        """Each replica gets the samples that the balancer gives it: decided here, by all ranks alike, or before."""
+        step = self.loaded.step
+        replayed = in_force(self.decisions, POLICY, step) if self.decisions is not None else None
+        order = self.balancer.check(replayed.after, step) if replayed else self.balancer.decide(self.lengths)
+        reads = Reads(*(holder(self.plan, stage) == self.layout.coordinates(self.rank)[0]
+                        for stage in (0, self.stages.num_stages - 1)))  # fmt: skip
+        batch, samples, size = exchange(self.loaded, self.lengths, order, reads, self.dense.data)
+        self.stages.step.inputs += self._prepared(batch, samples)
+        return size, size
+
+    def _inputs(self, number: int, microbatch: Microbatch, samples: Samples | None, total_weight: float) -> Inputs:
+        env = self.env
+        if samples is not None:
+            env = env_of(env, self.cuts(samples), samples.lengths, self.scenario.data.lengths.layout)
+        rows = partial(self._rows, env)
         pooled = {table.name for table in self.scenario.model.tables if table.pooling != "none"}
-        flat = {
-            name: self._bags(array) if name in pooled else self._flat(array) for name, array in microbatch.ids.items()
-        }
+        flat = {name: self._bags(array) if name in pooled else rows(array) for name, array in microbatch.ids.items()}
+        real = real_rows(env, self.device)
         if self.tables is not None:
             asked = {name: ids for name, ids in flat.items() if name != TOKENS}
             if microbatch.scored is not None:
                 table = self.scenario.model.head.table
-                scored = self._flat(microbatch.scored)
-                asked[table] = torch.cat([asked[table][:, None], scored], dim=1).reshape(-1)
-            self.tables.present(number, asked)
-        weights = self._flat(microbatch.weights).to(self.env.numerics.loss) / total_weight
-        inputs = Inputs(flat.get(TOKENS, flat.get(self._token_table())), self._flat(microbatch.labels), weights)
+                asked[table] = torch.cat([asked[table][:, None], rows(microbatch.scored)], dim=1)
+            if real is not None:  # padding is not looked up
+                asked = {name: ids if name in pooled else ids[real] for name, ids in asked.items()}
+            self.tables.present(number, {name: ids.reshape(-1) for name, ids in asked.items()})
+        weights = rows(microbatch.weights).to(self.env.numerics.loss) / total_weight
+        inputs = Inputs(flat.get(TOKENS, flat.get(self._token_table())), rows(microbatch.labels), weights)
+        if samples is not None:
+            inputs.env, inputs.real = env, real
         if microbatch.numbers is not None:
             inputs.numbers = torch.as_tensor(microbatch.numbers).to(self.device, self.env.numerics.activations)
         return inputs
@@ -134,12 +178,9 @@ class Interpreter:
     def _token_table(self) -> str | None:
         return self.scenario.model.head.table
 
-    def _flat(self, array) -> torch.Tensor:
-        """[samples, positions, ...] -> [own positions * samples, ...], sequence-major, on the device."""
-        tensor = torch.as_tensor(array).to(self.device).transpose(0, 1)
-        if self.layout.context > 1:
-            tensor = torch.cat([tensor[at : at + count] for at, count in self.env.spans])
-        return tensor.reshape(-1, *tensor.shape[2:])
+    def _rows(self, env: Env, array) -> torch.Tensor:
+        """[samples, positions, ...] -> [own rows, ...] on the device."""
+        return rows_of(env, torch.as_tensor(array).to(self.device))
 
     def _bags(self, array) -> torch.Tensor:
         """[samples, lookups] -> [samples * lookups], sample after sample, on the device."""
@@ -170,7 +211,7 @@ class Interpreter:
         return share.numel() * self.env.numerics.activation_bytes, 0
 
     def _receive(self, action: Action) -> tuple[int, int]:
-        rows, width = self.stages.boundary_shape()
+        rows, width = self.stages.boundary_shape(action.microbatch)
         count = -(-rows * width // self.layout.tensor) if self.stages.scatters else rows * width
         share = torch.empty(count, dtype=self.env.numerics.activations, device=self.device)
         peer = peer_of(self.program, self.rank, action)

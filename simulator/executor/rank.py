@@ -97,7 +97,7 @@ class _Runner:
             )
         self.interpreter = Interpreter(
             scenario, job.program, rank, self.env, self.dense, self.tables, groups, transfers, recorder, self.streams,
-            self.device,
+            self.device, job.decisions,
         )  # fmt: skip
         self.counts_loss = groups["compute", "tensor"].index == 0 or is_partial(self.env)
 
@@ -106,7 +106,9 @@ class _Runner:
         data_rank, lost = job.scenario.layout.coordinates(self.rank)[1], RunDelay()
         for step in range(job.warmup + job.steps):
             batch = job.source(job.scenario, step, data_rank)
-            prepared = self.interpreter.prepare(batch)
+            draw = step % job.scenario.num_draws
+            samples = job.scenario.samples(draw)
+            prepared = self.interpreter.prepare(batch, samples[data_rank] if samples else (), draw)
             if self.bottom is not None:
                 self.bottom.load(job.scenario, job.source, step)
             dist.barrier()

@@ -184,7 +184,7 @@ class Stages:
 
     def _run(self, first: int, last: int, x, inputs: Inputs):
         for unit in self.units[first : last + 1]:
-            x = forward(self.env, unit, self.dense.weights, x, inputs)
+            x = forward(inputs.env or self.env, unit, self.dense.weights, x, inputs)
         return x
 
     def _run_again(self, stage: int, microbatch: int, layer: tuple[int, ...], inputs: Inputs) -> None:
@@ -210,8 +210,8 @@ class Stages:
             if head.kind in ("sampled_softmax", "binary") and head.table == name:
                 grouped = vectors.view(-1, 2 + head.negatives, vectors.shape[1])
                 vectors, scored = grouped[:, 0], grouped[:, 1:]
-                inputs.scored = scored.detach().clone().requires_grad_()
-            inputs.vectors[name] = vectors.detach().clone().requires_grad_()
+                inputs.scored = _at_rows(scored, inputs).requires_grad_()
+            inputs.vectors[name] = _at_rows(vectors, inputs).requires_grad_()
 
     def _give_vectors(self, microbatch: int, inputs: Inputs) -> None:
         if self.tables is None:
@@ -220,7 +220,10 @@ class Stages:
         for name, vectors in inputs.vectors.items():
             gradient = vectors.grad
             if inputs.scored is not None and name == self.scenario.model.head.table:
-                gradient = torch.cat([gradient[:, None], inputs.scored.grad], dim=1).flatten(0, 1)
+                gradient = torch.cat([gradient[:, None], inputs.scored.grad], dim=1)
+                gradient = (gradient if inputs.real is None else gradient[inputs.real]).flatten(0, 1)
+            elif inputs.real is not None and self.scenario.model.table(name).pooling == "none":
+                gradient = gradient[inputs.real]
             gradients[name] = gradient
         inputs.vectors, inputs.scored = {}, None
         self.tables.accept_gradients(microbatch, gradients)
@@ -229,7 +232,7 @@ class Stages:
         """The activation (or, of B, the gradient) that stage `source` hands to `stage`."""
         if holder(self.plan, source) == holder(self.plan, stage):
             return self.step.mail.pop(("hand", of, stage, microbatch))
-        return self._whole(self.step.mail.pop(("recv", of, stage, microbatch)))
+        return self._whole(self.step.mail.pop(("recv", of, stage, microbatch)), microbatch)
 
     def _hand_on(self, of: str, stage: int, target: int, microbatch: int, x: torch.Tensor) -> None:
         """Leaves a result of `stage` to its send, or to stage `target` itself where this rank holds both."""
@@ -244,19 +247,29 @@ class Stages:
             return x.contiguous()
         return _padded(x.reshape(-1), self.layout.tensor).chunk(self.layout.tensor)[self.tensor.index].contiguous()
 
-    def _whole(self, share: torch.Tensor) -> torch.Tensor:
+    def _whole(self, share: torch.Tensor, microbatch: int) -> torch.Tensor:
         """A received activation: the shares of all tensor ranks, gathered (Megatron-LM's scatter/gather)."""
-        shape = self.boundary_shape()
+        shape = self.boundary_shape(microbatch)
         if not self.scatters:
             return share.view(shape)
         flat = self.tensor.all_gather(share, self.env.numerics.activation_bytes)
         return flat[: shape[0] * shape[1]].view(shape)
 
-    def boundary_shape(self) -> tuple[int, int]:
+    def boundary_shape(self, microbatch: int) -> tuple[int, int]:
         """(positions, hidden) of a rank's activation between two stages."""
-        tensor = self.env.tensor
-        shares = tensor.size if tensor.shards_sequence else 1
-        return self.env.batch * self.env.seq // shares, self.env.model.trunk.hidden
+        env = self.step.inputs[microbatch].env or self.env
+        shares = env.tensor.size if env.tensor.shards_sequence else 1
+        return env.batch * env.seq // shares, env.model.trunk.hidden
+
+
+def _at_rows(vectors: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    """A copy of looked-up vectors at the rows that they belong to; padding has none, so zeros."""
+    vectors = vectors.detach()
+    if inputs.real is None or len(vectors) != len(inputs.real):  # of a table that pools: one for each sample
+        return vectors.clone()
+    rows = vectors.new_zeros((len(inputs.labels), *vectors.shape[1:]))
+    rows[inputs.real] = vectors
+    return rows
 
 
 def _padded(flat: torch.Tensor, parts: int) -> torch.Tensor:

@@ -80,11 +80,12 @@ def decisions_of(scenario) -> tuple[Decision, ...]:
 
 
 def shuffle_samples(launches: Sequence[Launch]) -> list[Launch]:
-    """Adds the shuffle ahead of everything that reads samples: the first launch of a pass, and of the tables. Not
-    hidden behind the step before, as a loader that runs ahead could."""
+    """Adds the shuffle ahead of everything that reads samples, or must know how long they are: the first launches of
+    the computation, of the tables and of receives. It is not hidden behind the step before, as a loader's could be."""
     gather = Action("gather lengths")
-    shuffle = Action("shuffle samples", after=())
-    waiting, found = {"compute", "embedding"}, [Launch("data", gather), Launch("data", shuffle)]
+    shuffle = Action("shuffle samples")
+    waiting = {launch.stream for launch in launches if launch.stream.startswith(("compute", "embedding", "recv"))}
+    found = [Launch("data", gather), Launch("data", shuffle)]
     for launch in launches:
         action = launch.action
         if launch.stream in waiting:

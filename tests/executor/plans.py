@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from context_plans import CONTEXT_PLANS
 from dlrm_plans import DLRM_PLANS
+from length_plans import LENGTH_PLANS
 from lora_plans import LORA_PLANS
 from table_plans import TABLE_PLANS
 
@@ -119,6 +120,7 @@ PLANS = {
         ("llama", {"data": 2, "zero": 3, "recompute": "selective_op"}),
         ("bert", {"pipeline": 2, "schedule": "zb_v", "partition": (0, 1, 3, 0), "microbatch": 1}),
         *CONTEXT_PLANS[2],
+        *LENGTH_PLANS[2],
         *TABLE_PLANS[2],
         *LORA_PLANS[2],
         *DLRM_PLANS[2],
@@ -174,6 +176,7 @@ PLANS = {
         ("bert", {"pipeline": 2, "data": 2, "schedule": "zb_h2", "recompute": "full", "microbatch": 1,
                   **SMALL_BUCKETS}),
         *CONTEXT_PLANS[4],
+        *LENGTH_PLANS[4],
         *TABLE_PLANS[4],
         *LORA_PLANS[4],
         *DLRM_PLANS[4],

@@ -25,7 +25,7 @@ TOLERANCE = 1e-9
 def test_plan_trains_the_same_model(ranks, number):
     model, keys = PLANS[ranks][number]
     job, records = runs(ranks)[number]
-    sets = tuple(text for text in keys.get("sets", ()) if text.startswith("model."))
+    sets = tuple(text for text in keys.get("sets", ()) if text.startswith(("model.", "data.")))
     alone, alone_records = unsplit(model, keys.get("optimizer", "sgd"), sets)
     np.testing.assert_allclose(losses(records), losses(alone_records), rtol=TOLERANCE)
     assert losses(records)[0] > 0

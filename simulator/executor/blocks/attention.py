@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from simulator.executor.blocks.env import Env
+from simulator.executor.blocks.samples import by_sample, seen_keys
 from simulator.executor.context_parallel import Spans, over_context
 
 ROTARY_BASE = 10_000.0
@@ -21,7 +22,7 @@ def core(env: Env, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) 
 
     In a context group each rank has a slice of the positions (`context_parallel.py`).
     """
-    return over_context(env.context, SoftmaxBlock(), partial(_whole, env), query, key, value)
+    return over_context(env.context, SoftmaxBlock(), by_sample(env, partial(_whole, env)), query, key, value)
 
 
 def _whole(env: Env, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -30,17 +31,22 @@ def _whole(env: Env, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     flash: torch's fused kernel, which keeps nothing of size s^2. unfused: the 2021 stack's separate kernels, run again
     in backward under selective recomputation.
     """
-    causal = env.model.trunk.causal
+    causal, seen = env.model.trunk.causal, seen_keys(env, query.device)
     if env.attention == "flash":
         grouped = key.shape[1] != query.shape[1]
-        return F.scaled_dot_product_attention(query, key, value, is_causal=causal, enable_gqa=grouped)
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=seen, is_causal=causal, enable_gqa=grouped
+        )  # fmt: skip
     if env.recompute_core:
-        return checkpoint(_unfused, query, key, value, causal, use_reentrant=False)
-    return _unfused(query, key, value, causal)
+        return checkpoint(_unfused, query, key, value, causal, seen, use_reentrant=False)
+    return _unfused(query, key, value, causal, seen)
 
 
-def _unfused(query, key, value, causal: bool) -> torch.Tensor:
-    return torch.softmax(_scores(query, _repeated(key, query), causal), dim=-1) @ _repeated(value, query)
+def _unfused(query, key, value, causal: bool, seen: torch.Tensor | None) -> torch.Tensor:
+    scores = _scores(query, _repeated(key, query), causal)
+    if seen is not None:
+        scores = scores.masked_fill(~seen, -torch.inf)
+    return torch.softmax(scores, dim=-1) @ _repeated(value, query)
 
 
 def _scores(query, key, causal: bool) -> torch.Tensor:

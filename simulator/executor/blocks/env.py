@@ -18,7 +18,8 @@ from simulator.model.spec import ModelSpec
 class Env:
     """batch: samples of a microbatch. seq: positions of each that this rank has. attention: flash or unfused.
     recompute_core: run the attention core again in backward instead of keeping its s^2 matrices. cheap: whether cheap
-    ops are run again too."""
+    ops are run again too. lengths: of the samples, where they differ; packed: one behind the other, as one sample
+    (`blocks/samples.py`)."""
 
     model: ModelSpec
     batch: int
@@ -29,11 +30,13 @@ class Env:
     recompute_core: bool = False
     cheap: Forgetting = field(default_factory=Forgetting)
     context: Context = WHOLE
+    lengths: tuple[int, ...] = ()
+    packed: bool = False
 
     @cached_property
     def spans(self) -> Spans:
         """Where in a sample this rank's positions are."""
-        return self.context.spans(self.seq)
+        return tuple((0, length) for length in self.lengths) if self.packed else self.context.spans(self.seq)
 
 
 @dataclass
@@ -44,7 +47,8 @@ class Inputs:
     weights: of each position in the loss; they are already divided by the weight of the whole global batch.
     vectors: looked-up rows of each sparse table, this rank's positions, or one for each sample; scored: rows that the
     head scores, [own positions, 1 + negatives, dim], the positive first. Both are leaves: their gradients go back to
-    the tables. numbers: [samples, features] of a DLRM.
+    the tables. numbers: [samples, features] of a DLRM. env, real: of a microbatch whose samples differ in length, what
+    it is computed with, and which rows are no padding (None: all).
     """
 
     ids: torch.Tensor | None
@@ -53,3 +57,5 @@ class Inputs:
     vectors: dict[str, torch.Tensor] = field(default_factory=dict)
     scored: torch.Tensor | None = None
     numbers: torch.Tensor | None = None
+    env: Env | None = None
+    real: torch.Tensor | None = None

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from simulator.executor.blocks.adapter import column_product, row_product
 from simulator.executor.blocks.attention import _later
 from simulator.executor.blocks.env import Env
+from simulator.executor.blocks.samples import by_sample, seen_keys
 from simulator.executor.blocks.transformer import EPSILON, norm
 from simulator.executor.context_parallel import over_context
 from simulator.executor.tensor_parallel import Tensor
@@ -32,28 +33,29 @@ def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
     value, query, key = (
         part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in rest
     )  # fmt: skip
-    length = env.seq * env.context.size
-    out = over_context(
-        env.context, PointwiseBlock(length), partial(hstu_attention, causal=trunk.causal, length=length),
-        query, key, value,
+    attend = partial(
+        hstu_attention, causal=trunk.causal, length=trunk.seq, seen=seen_keys(env, x.device)
     )  # fmt: skip
+    out = over_context(env.context, PointwiseBlock(trunk.seq), by_sample(env, attend), query, key, value)
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
     out = head_norm(env, out, weights[f"{name}.output_norm.weight"], weights[f"{name}.output_norm.bias"])
     gated = env.cheap.again(torch.mul, out, gate)
     return x + row_product(env, unit, weights, gated, "proj")
 
 
-def hstu_attention(query, key, value, causal: bool, length: int) -> torch.Tensor:
-    """silu(Q K^T / sqrt(d)) V / length on [batch, heads, positions, d]."""
+def hstu_attention(query, key, value, causal: bool, length: int, seen: torch.Tensor | None = None) -> torch.Tensor:
+    """silu(Q K^T / sqrt(d)) V / length on [batch, heads, positions, d]. length: the longest sample's."""
     scores = F.silu(query @ key.transpose(-1, -2) / sqrt(query.shape[-1]))
     if causal:
         scores = scores.masked_fill(_later(query.shape[2], scores.device), 0.0)
+    if seen is not None:
+        scores = scores.masked_fill(~seen, 0.0)
     return (scores / length) @ value
 
 
 @dataclass(frozen=True)
 class PointwiseBlock:
-    """A step of a ring without softmax; backward runs it again. length: positions of a whole sample."""
+    """A step of a ring without softmax; backward runs it again. length: positions of the longest sample."""
 
     length: int
 

@@ -1,0 +1,42 @@
+"""Plans whose samples differ in length that the executor's tests run (`plans.py`), by number of ranks."""
+
+from __future__ import annotations
+
+SMALL_BUCKETS = {"bucket_mib": 0.004}
+ZIPF = "data.lengths={kind: zipf, alpha: 1.1, max: 8, layout: %s}"
+PACKED, PADDED = ({"sets": (ZIPF % layout,)} for layout in ("packed", "padded"))
+
+BALANCED = {"balancer": {"kind": "length"}}
+
+LENGTH_PLANS = {
+    2: [
+        *((model, {"data": 2, **SMALL_BUCKETS, **how})
+          for model in ("llama", "gpt", "bert", "sasrec", "sasrec_binary", "hstu", "hstu_sampled")
+          for how in (PACKED, PADDED)),
+        *((model, {"tensor": 2, "sequence_parallel": True, **PACKED})
+          for model in ("llama", "gpt", "bert", "sasrec_binary", "hstu", "hstu_sampled")),
+        *((model, {"tensor": 2, **PADDED}) for model in ("llama", "sasrec_binary", "hstu")),
+        ("gpt", {"tensor": 2, "sequence_parallel": True, **PADDED}),
+        ("llama", {"pipeline": 2, "schedule": "zb_h1", "microbatch": 1, **PACKED}),
+        ("hstu", {"pipeline": 2, "microbatch": 1, "recompute": "full", **PACKED}),
+        ("bert", {"pipeline": 2, "schedule": "zb_v", "microbatch": 1, **PADDED}),
+        ("gpt", {"data": 2, "recompute": "selective", "sets": ("software.attention=unfused", ZIPF % "packed")}),
+        ("bert", {"data": 2, "sets": ("software.attention=unfused", ZIPF % "padded")}),
+        ("llama", {"data": 2, "zero": 3, "optimizer": "adam", **PADDED}),
+        ("hstu", {"context": 2, **PADDED}),
+        ("llama", {"context": 2, "context_kind": "all_to_all", **PADDED}),
+        ("hstu", {"data": 2, "embedding_sharding": "table_wise", **PACKED}),
+        *((model, {"data": 2, **SMALL_BUCKETS, **BALANCED, **how})
+          for model in ("llama", "bert", "sasrec_binary", "hstu", "hstu_sampled") for how in (PACKED, PADDED)),
+        ("llama", {"data": 2, "zero": 3, "optimizer": "adam", "microbatch": 1, **BALANCED, **PACKED}),
+    ],
+    4: [
+        ("llama", {"tensor": 2, "pipeline": 2, "microbatch": 1, **PACKED}),
+        ("hstu", {"tensor": 2, "data": 2, **PACKED}),
+        ("gpt", {"pipeline": 2, "data": 2, "microbatch": 1, "zero": 1, "optimizer": "adam", **PADDED, **SMALL_BUCKETS}),
+        ("llama", {"context": 2, "pipeline": 2, "microbatch": 1, **PADDED}),
+        ("hstu", {"data": 4, **BALANCED, **PACKED}),
+        ("llama", {"pipeline": 2, "data": 2, "microbatch": 1, **BALANCED, **PACKED}),
+        ("gpt", {"tensor": 2, "data": 2, "sequence_parallel": True, **BALANCED, **PADDED}),
+    ],
+}  # fmt: skip
