@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import product
 
 from calibration.points import COLLECTIVE, FORWARD, INPUT_GRADIENT, KERNEL, OVERLAP, WEIGHT_GRADIENT, Point
+from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 from simulator.units import DTYPE_BYTES, KIB, MIB
 
 TOKENS = (256, 1024, 4096)
@@ -51,7 +52,8 @@ COLLECTIVE_OPS = ("all_reduce", "send", "all_gather", "all_to_all", "reduce_scat
 
 def kernel_points(dtype: str) -> list[Point]:
     """Kernels of every family at one dtype."""
-    return [*_memory_bound(dtype), *_gemms(dtype), *_attention(dtype), *_batched_gemms(dtype), *_rest(dtype)]
+    usual = [*_memory_bound(dtype), *_gemms(dtype), *_attention(dtype), *_batched_gemms(dtype), *_rest(dtype)]
+    return [*usual, *_other_attention(dtype), *_other_optimizers(), *_bags()]
 
 
 def collective_points(worlds: tuple[int, ...]) -> list[Point]:
@@ -113,6 +115,33 @@ def _attention(dtype: str) -> list[Point]:
             if head_dim == HEAD_DIMS[-1]:
                 found += [Point(KERNEL, f"hstu_attention_{way}", dtype, shape) for way in ("forward", "backward")]
     return found
+
+
+def _other_attention(dtype: str) -> list[Point]:
+    """Without a mask, and with wide heads."""
+    found = []
+    for seq, head_dim, causal in ((16, 64, 0), (64, 64, 0), (200, 64, 0), (64, 128, 1), (200, 128, 1), (64, 256, 1)):
+        shape = (32, 4, 4, seq, seq, head_dim, causal)
+        found += [Point(KERNEL, f"attention_{way}", dtype, shape) for way in ("forward", "backward")]
+        if head_dim > HEAD_DIMS[-1]:
+            found += [Point(KERNEL, f"hstu_attention_{way}", dtype, shape) for way in ("forward", "backward")]
+    return found
+
+
+def _other_optimizers() -> list[Point]:
+    """Updates of SGD, Adagrad and LAMB: the gradient's read, and what they move."""
+    return [
+        Point(KERNEL, "optimizer", "fp32", (elements, (MASTER_BYTES + UPDATE_BYTES[name]) * elements))
+        for elements, name in product(OPTIMIZER_ELEMENTS[::2], ("sgd", "adagrad", "lamb"))
+    ]
+
+
+def _bags() -> list[Point]:
+    """Pooled lookups, one id and 20 ids a bag."""
+    return [
+        Point(KERNEL, "embedding_bag", "fp32", (20 * bags if many else bags, width, bags))
+        for bags, width, many in product((64, 1024), (32, 128), (False, True))
+    ]
 
 
 def _memory_bound(dtype: str) -> list[Point]:

@@ -15,6 +15,9 @@ from simulator.executor.environment import num_cores, rank_settings
 SMI_FIELDS = ("name", "memory.total", "driver_version", "clocks.sm", "clocks.mem", "power.limit")
 SMI_TIMEOUT_S = 10
 
+UNCONFIRMED = "nobody has checked this way of measuring, kernels and NCCL, on a GPU"
+"""Said in the profile and at the end of a calibration of a CUDA device, until somebody has."""
+
 
 def describe(device: str, torch_facts: dict, share: int) -> dict:
     """Facts for the profile's `machine`: processor, cores, memory, versions, settings and load at this moment.
@@ -33,6 +36,7 @@ def describe(device: str, torch_facts: dict, share: int) -> dict:
     }
     if device == "cuda":
         found["gpu"] = _gpu()
+        found["unconfirmed"] = UNCONFIRMED
     return found
 
 

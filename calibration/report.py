@@ -37,6 +37,10 @@ def report_lines(record: dict, path: str) -> list[str]:
         lines.append(
             f"          the machine drifted by more than {DRIFT_LIMIT:.0%}: something else ran; calibrate again"
         )
+    if "unconfirmed" in machine:
+        lines.append(
+            f"          unconfirmed: {machine['unconfirmed']}; compare a step of yours with `rehearse compare`"
+        )
     first = next(iter(record["sources"].values()))
     lines.append(f"source    {first['date']}, {first['command']}")
     lines.append(f"profile   {path}, schema {record['schema_version']}, checksum {record['checksum'][:12]}")

@@ -16,6 +16,8 @@ import torch.nn.functional as functional
 
 from calibration.points import FORWARD, INPUT_GRADIENT, Point
 from simulator.costs.measured import row_width
+from simulator.executor import optimizers
+from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 
 Call = Callable[[], object]
 
@@ -248,18 +250,31 @@ def _embedding_update(maker: _Maker) -> Call:
 
 
 def _optimizer(maker: _Maker) -> Call:
-    """Passes of an Adam step: norm (1 pass), clip (2), zero (1), and the fused update (the rest)."""
+    """Passes over dense parameters: norm (1), clip (2), else the update of the optimizer that moves so much."""
     parameter, gradient = maker.random(maker.elements), maker.random(maker.elements)
     if maker.passes == 1:
         return lambda: torch.linalg.vector_norm(gradient)
     if maker.passes == 2:
         return lambda: gradient.mul_(1.0)
-    moments = [torch.zeros_like(parameter) for _ in range(2)]
-    step = torch.ones((), dtype=torch.float32, device=maker.device)
-    return lambda: torch._fused_adam_(
-        [parameter], [gradient], [moments[0]], [moments[1].abs_()], [], [step], lr=0.0, beta1=0.9, beta2=0.999,
-        weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
-    )  # fmt: skip
+    name = min(UPDATE_PASSES, key=lambda one: abs(UPDATE_PASSES[one] - maker.passes))
+    state: dict[str, torch.Tensor] = {}
+    if name == "lamb":
+        return lambda: _lamb(parameter, gradient, state)
+    return lambda: optimizers.update(name, parameter, gradient, state, 1e-9)
+
+
+UPDATE_PASSES = {name: 1 + UPDATE_BYTES[name] // MASTER_BYTES for name in ("sgd", "adagrad", "adam", "lamb")}
+"""The gradient's read, and what the update moves."""
+
+
+def _lamb(parameter: torch.Tensor, gradient: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
+    """LAMB as plain torch writes it (arXiv 1904.00962); no fused kernel of it ships with torch."""
+    first, second = (state.setdefault(key, torch.zeros_like(parameter)) for key in ("first", "second"))
+    first.lerp_(gradient, 0.1)
+    second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+    step = first / second.sqrt().add_(1e-6)
+    ratio = torch.linalg.vector_norm(parameter) / torch.linalg.vector_norm(step)
+    parameter.sub_(step.mul_(ratio * 1e-9))
 
 
 def _topk(maker: _Maker) -> Call:

@@ -1,0 +1,49 @@
+"""The update that is timed for an optimizer's bytes is that optimizer's own."""
+
+import pytest
+
+from calibration import grid
+from calibration.points import KERNEL, Point
+from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
+
+torch = pytest.importorskip("torch")
+
+
+def operators(point: Point) -> set[str]:
+    """Names of the operators that the second call of a point's kernel runs (the first makes its states)."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from calibration.measure.kernels import make_call
+
+    class Listen(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+            found.add(function._schema.name)
+            return function(*arguments, **(keywords or {}))
+
+    found: set[str] = set()
+    call = make_call(point, "cpu")
+    for _ in range(17):  # every set of inputs has made its states
+        call()
+    with torch.no_grad(), Listen():
+        call()
+    return {name.removeprefix("aten::") for name in found}
+
+
+@pytest.mark.parametrize(
+    "name, runs, never",
+    [("sgd", {"add_"}, {"_fused_adam_", "sqrt"}), ("adagrad", {"addcmul_", "addcdiv_", "sqrt"}, {"_fused_adam_"}),
+     ("adam", {"_fused_adam_"}, {"addcmul_"}), ("lamb", {"lerp_", "sqrt", "linalg_vector_norm"}, {"_fused_adam_"})],
+)  # fmt: skip
+def test_an_update_is_its_optimizers(name, runs, never):
+    found = operators(Point(KERNEL, "optimizer", "fp32", (4096, (MASTER_BYTES + UPDATE_BYTES[name]) * 4096)))
+    assert runs <= found and not never & found
+
+
+def test_every_optimizer_and_mask_and_wide_heads_are_among_the_standard_points():
+    points = grid.kernel_points("bf16")
+    moved = {point.shape[1] / point.shape[0] for point in points if point.op == "optimizer"}
+    assert moved >= {MASTER_BYTES + UPDATE_BYTES[name] for name in ("sgd", "adagrad", "adam", "lamb")}
+    for way in ("forward", "backward"):
+        shapes = [point.shape for point in points if point.op == f"attention_{way}"]
+        assert {shape[-1] for shape in shapes} == {0, 1} and {shape[-2] for shape in shapes} >= {32, 64, 128, 256}
+    assert any(point.op == "embedding_bag" for point in points)
