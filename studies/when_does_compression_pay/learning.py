@@ -2,9 +2,9 @@
 
     python -m studies.when_does_compression_pay.learning [--steps N] [--seeds N] [--folder DIR]
 
-What an earlier command has trained is used again. Two real processes train each method; learning rates are tuned for each method, and for no compression, on seed 0 by the
-same grid. Steps to the target times the predicted step of a large set-up give the time to target there, as far as
-statistical efficiency carries over from this small model: an assumption.
+Two real processes train each method; what an earlier command has trained is used again. Learning rates are tuned for
+each method, and for none, on seed 0 by the same grid. Steps to the target times the predicted step of a large set-up
+give the time to target there, as far as statistical efficiency carries over from this small model: an assumption.
 """
 
 from __future__ import annotations
