@@ -30,6 +30,28 @@ PLANS: dict[str, dict[str, Any]] = {
     "tensor 2": {"tensor": 2, "microbatch": 32},
 }  # fmt: skip
 
+MORE_PLANS: dict[str, dict[str, Any]] = {
+    "data 2, m2": {"data": 2, "microbatch": 16},
+    "data 2, m4": {"data": 2, "microbatch": 8},
+    "tensor 2, m4": {"tensor": 2, "microbatch": 16},
+    "data 2, int8": {"data": 2, "microbatch": 32, "compression": {"method": "int8"}},
+    "data 2, one bit": {"data": 2, "microbatch": 32, "compression": {"method": "onebit"}},
+    "data 2, random-k 1 %": {
+        "data": 2, "microbatch": 32, "compression": {"method": "randomk", "density": TOP_K_DENSITY},
+    },
+    "zero 1": {"data": 2, "microbatch": 32, "zero": 1},
+    "zero 2, m2": {"data": 2, "microbatch": 16, "zero": 2},
+    "zero 3": {"data": 2, "microbatch": 32, "zero": 3},
+    "pipeline 2, gpipe m8": {"pipeline": 2, "microbatch": 8, "schedule": "gpipe"},
+    "pipeline 2, zb_h1 m4": {"pipeline": 2, "microbatch": 16, "schedule": "zb_h1"},
+    "pipeline 2, interleaved m4": {
+        "pipeline": 2, "microbatch": 16, "schedule": "interleaved_1f1b", "virtual_stages": 2,
+    },
+}  # fmt: skip
+"""Taken as well with `--plans 20`: enough to say how often an interval holds."""
+
+ALL_PLANS = PLANS | MORE_PLANS
+
 
 def scenario(name: str, profile: str | None = None):
     """One plan, priced from a profile's file. Every plan trains on the same 64 histories a step."""
@@ -48,6 +70,6 @@ def scenario(name: str, profile: str | None = None):
             "optimizer": "adam",
             "cluster": {"preset": "cpu_host", "gpus_per_node": RANKS},
             "profile": profile,
-            "plan": {"data": 1, "global_batch": GLOBAL_BATCH, **PLANS[name]},
+            "plan": {"data": 1, "global_batch": GLOBAL_BATCH, **ALL_PLANS[name]},
         }
     )  # fmt: skip

@@ -1,10 +1,11 @@
 """How close is the prediction to the run, and does it rank plans as the run does?
 
-    python -m studies.predict_then_run.run [--budget SECONDS] [--steps N] [--only PLAN]... [--folder DIR] [--again]
+    python -m studies.predict_then_run.run [--budget SECONDS] [--steps N] [--plans 8|20] [--only PLAN]... [--folder DIR]
+                                           [--again]
 
-Runs eight plans of a small recommender on MovieLens-100K, two processes each, in turns; calibrates this machine before
-and between the turns; predicts the plans and compares: a table, one offline HTML report and a JSON file. What an
-earlier run has measured is used again.
+Runs eight plans (or twenty) of a small recommender on MovieLens-100K, two processes each, in turns; calibrates this
+machine before and between the turns; predicts the plans and compares: a table, one offline HTML report and a JSON file.
+What an earlier run has measured is used again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from simulator.report.comparison_trace import write_comparison_trace
 from simulator.report.html import report_html
 from simulator.report.tables import print_to, study_table
 from studies.predict_then_run import stages
-from studies.predict_then_run.plans import PLANS, scenario
+from studies.predict_then_run.plans import ALL_PLANS, PLANS, scenario
 
 STEPS = 60
 BUSY = 0.02
@@ -57,6 +58,17 @@ def learning_rows(comparisons: list[Comparison], before: float, after: list[floa
     ]
 
 
+def interval_sentence(comparisons: list[Comparison]) -> str:
+    """How often a predicted interval held the measured median, and how wide it was for that."""
+    found = [(one.result.percentile_s(5), one.measured_s, one.result.percentile_s(95)) for one in comparisons]
+    inside = sum(low <= measured_s <= high for low, measured_s, high in found)
+    width = stages.median([(high - low) / measured_s for low, measured_s, high in found])
+    return (
+        f"{inside} of {len(found)} measured p50 steps lie within the predicted p5 to p95; the median interval is as "
+        f"wide as {format.percent(width)} of its step."
+    )
+
+
 def answers(comparisons: list[Comparison], where: str) -> list[str]:
     """The study's sentences."""
     errors = [abs(one.error_percent) for one in comparisons]
@@ -71,6 +83,7 @@ def answers(comparisons: list[Comparison], where: str) -> list[str]:
     return [
         f"Median absolute error of the p50 step {stages.median(errors):.1f} %, worst "
         f"{signed_percent(worst.error_percent)} ({worst.name}), {len(comparisons)} plans.",
+        interval_sentence(comparisons),
         f"Ranking: {ranking}. Predicted fastest: {best}; measured fastest: {fastest}.",
         f"Steps waited {format.percent(lost)} of their time for a core"
         + (": other processes ran beside them, so the error is theirs too." if lost > BUSY else "."),
@@ -96,7 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--budget", type=float, default=40.0, help="seconds of calibration before the runs")
     parser.add_argument("--steps", type=int, default=STEPS, help="measured steps of each plan")
-    parser.add_argument("--only", action="append", choices=list(PLANS), metavar="PLAN", help="one plan; repeatable")
+    parser.add_argument("--plans", type=int, choices=(len(PLANS), len(ALL_PLANS)), default=len(PLANS), help="how many")
+    parser.add_argument("--only", action="append", choices=list(ALL_PLANS), metavar="PLAN", help="one plan; repeatable")
     parser.add_argument("--folder", type=Path, default=Path("out/predict_then_run"), help="where everything is kept")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs have measured")
     options = parser.parse_args(arguments)
@@ -104,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.again:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    plans = options.only or list(PLANS)
+    plans = options.only or list(ALL_PLANS)[: options.plans]
     first = scenario(plans[0])
     histories, source, where = stages.data(first.seed, say)
     profile, runs = stages.measured(folder, plans, options.budget, options.steps, histories, source, say)

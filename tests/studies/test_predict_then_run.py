@@ -18,7 +18,7 @@ from simulator.errors import RehearseError
 from simulator.executor.executable import check_executable
 from simulator.program.lowering import lower
 from studies.predict_then_run import stages
-from studies.predict_then_run.plans import PLANS, RANKS, scenario
+from studies.predict_then_run.plans import ALL_PLANS, PLANS, RANKS, scenario
 
 ROOT = Path(__file__).parents[2]
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="runs need torch")
@@ -26,7 +26,7 @@ needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="process
 MARK = "REHEARSE_TEST_OF_STUDY"
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", ALL_PLANS)
 def test_every_plan_can_be_run_on_two_ranks(name):
     made = scenario(name)
     assert made.layout.ranks == RANKS
@@ -36,11 +36,25 @@ def test_every_plan_can_be_run_on_two_ranks(name):
 
 
 def test_plans_are_all_different_programs():
-    assert len({lower(scenario(name)).digest() for name in PLANS}) == len(PLANS)
+    assert len({lower(scenario(name)).digest() for name in ALL_PLANS}) == len(ALL_PLANS) == 20
+    assert list(ALL_PLANS)[: len(PLANS)] == list(PLANS)
+
+
+def test_the_intervals_are_counted_and_measured():
+    from types import SimpleNamespace
+
+    from studies.predict_then_run.run import interval_sentence
+
+    def one(low: float, measured_s: float, high: float):
+        bounds = {5: low, 95: high}
+        return SimpleNamespace(measured_s=measured_s, result=SimpleNamespace(percentile_s=bounds.__getitem__))
+
+    said = interval_sentence([one(0.9, 1.0, 1.1), one(1.8, 2.4, 2.2), one(0.5, 1.0, 1.5)])
+    assert said.startswith("2 of 3 measured p50 steps") and "20.0 % of its step" in said
 
 
 def test_names_become_parts_of_paths():
-    names = [stages.file_name(name) for name in PLANS]
+    names = [stages.file_name(name) for name in ALL_PLANS]
     assert len(set(names)) == len(names)
     assert names[2] == "data-2-top-k-1"
 
