@@ -127,3 +127,16 @@ def test_it_is_said_what_a_file_goes_into(tmp_path, imported):
     with pytest.raises(ScenarioError, match=r"cannot read .*nowhere\.csv"):
         import_file("csv", "nowhere.csv", onto="a100_sxm4_80gb", out=str(tmp_path / "n.json"), command="")
     assert not (tmp_path / "n.json").exists()
+
+
+def test_a_session_that_goes_on_keeps_what_was_imported(tmp_path):
+    from calibration.session import Session
+
+    path = tmp_path / "p.json"
+    files.write(build(journal(), context()), path)
+    (tmp_path / "t.csv").write_text(f"{HEADER}\ngemm,fp32,64x64x48,,,9\n")
+    import_file("csv", str(tmp_path / "t.csv"), onto=None, out=str(path), command="")
+    how = {"ranks": 2, "out": str(path), "say": lambda *said: None}
+    session = Session(None, journal(), context(), [], before=files.carried_on(path), **how)
+    assert "gemm@imported" in {row["op"] for row in session.flush()["kernels"]}
+    assert load_profile(path).kernels["gemm@imported", "fp32"].median_s == pytest.approx([9e-6])
