@@ -35,7 +35,7 @@ def import_file(kind: str, path: str, *, onto: str | None, out: str | None, comm
     origin = Origin(kind, PurePath(path).name, checksum, machine.today(), command)
     record = merged(record, entries, origin)
     files.write(record, out)
-    return [*_lines(entries, origin), *_closing(record, out)]
+    return [*_lines(entries, origin), *_other_device(entries.device, record["device"]["name"]), *_closing(record, out)]
 
 
 def _base(onto: str | None, out: str | None) -> tuple[dict, str]:
@@ -90,6 +90,14 @@ def _lines(entries: Entries, origin: Origin) -> list[str]:
     lines += [f"{'imported':<30} {'points':>6} {'repeats':>8}"]
     lines += [f"{name:<30} {len(counts):>6} {sum(counts):>8}" for name, counts in found.items()]
     return lines + [f"left out: {sentence}" for sentence in entries.left_out]
+
+
+def _other_device(ran_on: str, priced: str) -> list[str]:
+    """A warning where the driver's name in the file is that of another device than the profile's."""
+    known = next((device for part, device in machine.GPU_NAMES.items() if part in ran_on), priced)
+    if known == priced:
+        return []
+    return [f"warning: the file ran on {ran_on}, the profile is of {priced}; import it into one of {known}"]
 
 
 def _closing(record: dict, out: str) -> list[str]:

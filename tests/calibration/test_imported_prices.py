@@ -116,6 +116,22 @@ def test_measuring_on_keeps_what_was_imported(tmp_path):
     assert carried(untouched, untouched) is untouched
 
 
+def test_a_file_of_another_device_is_warned_about():
+    from calibration.imports.command import _other_device
+
+    assert _other_device("", "a100_sxm4_80gb") == []
+    assert _other_device("NVIDIA A100-SXM4-80GB", "a100_sxm4_80gb") == []
+    assert _other_device("NVIDIA Q9000", "a100_sxm4_80gb") == []
+    (line,) = _other_device("NVIDIA H100 80GB HBM3", "a100_sxm4_80gb")
+    assert "into one of h100_sxm5_80gb" in line
+
+
+def test_a_group_that_its_switch_added_up_for_is_taken_to_do_so_still(imported):
+    _, record = imported("all_reduce,,,8,1048576,77", "all_gather,,,8,1048576,50", onto="h100_sxm5_80gb")
+    rows = {row["op"]: row for row in record["collectives"] if row["source"].startswith("imported ")}
+    assert {op: row["algorithm"] for op, row in rows.items()} == {"all_reduce": "in_switch", "all_gather": "ring"}
+
+
 def test_it_is_said_what_a_file_goes_into(tmp_path, imported):
     with pytest.raises(ScenarioError, match="--onto with a profile"):
         imported(*ROWS, onto=None)
