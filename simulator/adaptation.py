@@ -14,13 +14,13 @@ import numpy as np
 
 from simulator.model import blocks, memory_rules
 from simulator.policies.decisions import Decision
-from simulator.policies.stage_balancer import ADAPTIVE, MoveCost, Observation, StageBalancer
+from simulator.policies.stage_balancer import MoveCost, Observation
 from simulator.policies.stage_partition import Partition
 from simulator.program.lowering import local_numel
 from simulator.program.placement import stage_layers
 from simulator.road import Prices, Road
 from simulator.scenario.faults import straggler_factors
-from simulator.stage_balance import stage_work, what_fits, with_partition
+from simulator.stage_balance import balancer_of, with_partition
 from simulator.timeline import Timeline
 
 
@@ -32,15 +32,10 @@ class RunStep:
     move_ns: int = 0
 
 
-def adapts(scenario) -> bool:
-    """Whether layers may move while it runs."""
-    return scenario.plan.balancer.kind == ADAPTIVE and scenario.layout.pipeline > 1
-
-
 def adapted_run(scenario) -> tuple[tuple[RunStep, ...], tuple[Decision, ...]]:
     """(every step of the run, what was decided)."""
     partition, steps = stage_layers(scenario), scenario.steps
-    balancer, known = balancer_of(scenario), _Known(scenario)
+    balancer, known = balancer_of(scenario, move_cost(scenario)), _Known(scenario)
     run: list[RunStep] = []
     seen: list[Observation] = []
     decisions: list[Decision] = []
@@ -55,15 +50,6 @@ def adapted_run(scenario) -> tuple[tuple[RunStep, ...], tuple[Decision, ...]]:
             move_ns = balancer.cost.move_ns(partition, after)
             partition = after
     return tuple(run), tuple(decisions)
-
-
-def balancer_of(scenario) -> StageBalancer:
-    """The scenario's adaptive balancer; what moving costs is priced over its links."""
-    plan, work = scenario.plan, stage_work(scenario)
-    return StageBalancer(
-        work, plan.microbatches, plan.balancer.window, plan.balancer.threshold, move_cost(scenario),
-        what_fits(scenario, work),
-    )  # fmt: skip
 
 
 def move_cost(scenario) -> MoveCost:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from simulator.adaptation import adapted_run, adapts
+from simulator.adaptation import adapted_run
 from simulator.codec_costs import CodecRange, codec_range
 from simulator.costs.sampling import repeat_factors
 from simulator.embedding_plan import embedding_plan
@@ -33,6 +33,7 @@ from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.road import Prices, Road
 from simulator.settle import settle
+from simulator.stage_balance import adapts
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
 from simulator.version import __version__

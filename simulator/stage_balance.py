@@ -14,6 +14,7 @@ from itertools import accumulate
 from simulator.errors import ScenarioError
 from simulator.memory import measure_memory
 from simulator.policies.decisions import Decision, in_force
+from simulator.policies.stage_balancer import ADAPTIVE, MoveCost, StageBalancer
 from simulator.policies.stage_partition import Partition, StageWork, predicted_gain
 from simulator.program.lowering import cut_of, lower
 from simulator.program.placement import stage_paces, work_of
@@ -35,6 +36,19 @@ def settle_stages(scenario, decisions: Sequence[Decision]) -> tuple[object, tupl
     before = work.best((1,) * len(paces))
     gain = predicted_gain(work.times(before, paces), work.times(after, paces), plan.microbatches)
     return with_partition(scenario, after), (Decision(0, STATIC, before, after, gain),)
+
+
+def adapts(scenario) -> bool:
+    """Whether layers may move while it runs."""
+    return scenario.plan.balancer.kind == ADAPTIVE and scenario.layout.pipeline > 1
+
+
+def balancer_of(scenario, cost: MoveCost) -> StageBalancer:
+    """The scenario's adaptive balancer. cost: of moving layers (`adaptation.move_cost`)."""
+    plan, work = scenario.plan, stage_work(scenario)
+    return StageBalancer(
+        work, plan.microbatches, plan.balancer.window, plan.balancer.threshold, cost, what_fits(scenario, work)
+    )  # fmt: skip
 
 
 def stage_work(scenario) -> StageWork:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -22,13 +22,14 @@ class DenseParameters:
     """buckets: by name; a chunk without reductions has one of its own. weights: every parameter by name.
 
     data, tensor: this rank's groups. shard: of those that share what zero shards; copies: of those that hold the same
-    share; default: all of `data`, and none. zero: whether replicas share the optimizer's part; scatters, gathers:
-    whether they share accumulated gradients, parameters.
+    share; default: all of `data`, and none. values: what parameters start from; default: as a run does. zero: whether
+    replicas share the optimizer's part; scatters, gathers: whether they share accumulated gradients, parameters.
     """
 
     def __init__(
         self, scenario, own: RankProgram, numerics: Numerics, data: Group, tensor: Group, device: torch.device,
         learning_rate: float | None, shard: Group | None = None, copies: Group | None = None,
+        values: Mapping[str, torch.Tensor] | None = None,
     ):  # fmt: skip
         self.numerics, self.data, self.tensor = numerics, data, tensor
         self.shard, self.copies = shard or data, copies
@@ -39,6 +40,8 @@ class DenseParameters:
         units = blocks.units(model)
 
         def start(one: Held) -> torch.Tensor:
+            if values is not None:
+                return values[one.parameter.name].view(one.shape)
             whole = starts.initial(scenario.seed, one.parameter.name, one.parameter.shape)
             widths = starts.parts(model, units[one.unit], one.parameter)
             return starts.shard(whole, one.parameter, widths, degree, tensor.index)

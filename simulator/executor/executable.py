@@ -12,6 +12,7 @@ from simulator.memory import measure_memory
 from simulator.model.blocks import sparse_tables
 from simulator.program.jagged import balances
 from simulator.program.lowering import cut_of
+from simulator.stage_balance import adapts
 from simulator.units import GIB
 
 PROCESS_BYTES = 350 * 2**20
@@ -28,6 +29,8 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
         raise ScenarioError(f"{backend!r} is not a backend; use {' or '.join(BACKENDS)}", key="--backend")
     check_ranks(scenario, ranks)
     check_emulated(scenario, backend)
+    check_stragglers(scenario, backend)
+    check_adaptive(scenario, backend)
     if scenario.model.trunk.block == "profiled":
         raise ScenarioError(
             "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",
@@ -80,6 +83,34 @@ def check_lengths(scenario) -> None:
         raise NotSupportedYet("packed cannot be executed beside tables that pool yet; use padded", key=key)
     if not packed and plan.sequence_parallel and plan.tensor > 1 and sparse_tables(model):
         raise NotSupportedYet("padded cannot be executed beside sequence_parallel and tables yet; use packed", key=key)
+
+
+def check_stragglers(scenario, backend: str) -> None:
+    """Raises NotSupportedYet where a slow rank cannot be run."""
+    if scenario.faults.stragglers and backend != "gloo":
+        raise NotSupportedYet(
+            "stragglers are run on CPUs over gloo, not yet on CUDA devices; leave them out, or use --backend gloo",
+            key="faults.stragglers",
+        )
+
+
+def check_adaptive(scenario, backend: str) -> None:
+    """Raises NotSupportedYet for state that no rank can hand over yet."""
+    if not adapts(scenario):
+        return
+    plan, words = scenario.plan, None
+    if plan.shards > 1:
+        words = f"adaptive with zero {plan.zero} cannot be executed yet, for shards would move too; use zero 0"
+    elif plan.compression.method != "none":
+        words = "adaptive with compression cannot be executed yet, for what was not sent would move too; use none of it"
+    elif plan.aggregation.order == "priority" and plan.replicas > 1:
+        words = "adaptive with order priority cannot be executed yet, for gradients of the last step wait; use backward"
+    elif scenario.model.adapter is not None:
+        words = "adaptive with adapters cannot be executed yet; leave model.adapter out"
+    elif backend != "gloo":
+        words = "adaptive is run on CPUs over gloo, not yet on CUDA devices; use --backend gloo"
+    if words is not None:
+        raise NotSupportedYet(words, key="plan.balancer.kind")
 
 
 def check_memory(scenario, program) -> None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
+from simulator.adaptation import move_cost
 from simulator.errors import ScenarioError
 from simulator.executor.batches import Source, synthetic
 from simulator.executor.emulated import label
@@ -29,9 +30,12 @@ from simulator.graph.event_graph import EventGraph
 from simulator.metrics import breakdown_ns, utilization
 from simulator.policies.balancer import POLICY
 from simulator.policies.decisions import Decision, check_policies, in_force, policies_at_work
+from simulator.policies.stage_balancer import ADAPTIVE
+from simulator.policies.stage_partition import Partition
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.settle import settle
+from simulator.stage_balance import adapts, with_partition
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
 
@@ -66,6 +70,28 @@ class Execution:
         """The program's actions as an unpriced graph (see `measured.action_graph`)."""
         return action_graph(self.program)
 
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What the adaptive stage balancer decided."""
+        return tuple(self.records[0].decisions)
+
+    @cached_property
+    def moves_ns(self) -> dict[int, int]:
+        """{measured step: what moving layers took ahead of it}; no part of any step."""
+        moves = [record.moves_ns for record in self.records]
+        return {
+            step: max(ns for _, ns in told) for (step, _), told in zip(moves[0], zip(*moves, strict=True), strict=True)
+        }
+
+    def program_of(self, step: int) -> Program:
+        """What a measured step ran: layers may have moved ahead of it."""
+        decided = in_force(self.decisions, ADAPTIVE, step)
+        return self.program if decided is None else self._program_with(decided.after)
+
+    @cached_property
+    def _program_with(self) -> Callable[[Partition], Program]:
+        return cache(lambda partition: lower(with_partition(self.scenario, partition)))
+
     @cached_property
     def samples_ns(self) -> tuple[int, ...]:
         return tuple(
@@ -92,7 +118,9 @@ class Execution:
     def timeline_of(self, step: int) -> Timeline:
         """Any measured step's."""
         begins = [record.begin_ns[step] for record in self.records]
-        return measured_timeline(self.program, self.graph, begins, [record.spans[step] for record in self.records])
+        program = self.program_of(step)
+        graph = self.graph if program is self.program else action_graph(program)
+        return measured_timeline(program, graph, begins, [record.spans[step] for record in self.records])
 
     @property
     def step_time_s(self) -> float:
@@ -122,7 +150,7 @@ class Execution:
             entry["count"] += 1
             entry["bytes"] += size
 
-        unfolded = self.program.unfolded()
+        unfolded = self.program_of(self.median_step).unfolded()
         for own in unfolded.ranks:
             for launch_, span in zip(own.launches, self.records[own.rank].spans[self.median_step], strict=True):
                 if launch_.stream == "compute":
@@ -155,6 +183,8 @@ class Execution:
             "samples_per_s": samples_per_s,
             "tokens_per_s": self.tokens / step_s,
             "losses": list(self.losses),
+            "decisions": [asdict(one) for one in self.decisions],
+            "moves_s": {str(step): ns_to_seconds(ns) for step, ns in self.moves_ns.items()},
             "utilization": {"busy": used.busy, "compute": used.compute},
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in breakdown_ns(self.timeline).items()},
             "messages": self.messages(),
@@ -188,6 +218,7 @@ def execute(
         scenario, lower(scenario, 0, replayed), backend, steps, warmup, source,
         attention=scenario.software.attention or "flash", learning_rate=learning_rate, keep_weights=keep_weights,
         timeout_s=timeout_s, decisions=decisions,
+        move_cost=move_cost(scenario) if adapts(scenario) and decisions is None else None,
     )  # fmt: skip
     if is_launched():
         from simulator.executor.launched import run_launched

@@ -20,6 +20,7 @@ from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
 from simulator.executor.job import own_program, peer_of
 from simulator.executor.shuffle import Loaded, Reads, exchange, gather_lengths
+from simulator.executor.slow_rank import SlowRank
 from simulator.executor.spans import Recorder, Span
 from simulator.executor.stages import Stages, Step
 from simulator.executor.streams import HostStreams, Task
@@ -41,13 +42,13 @@ class Interpreter:
     """One rank of a program. groups: by (stream, kind). transfers: process groups of the pipeline's messages.
 
     env, dense, tables: what it computes with. streams: what runs its actions. decisions: of the length balancer,
-    replayed; None: it decides step by step.
+    replayed; None: it decides step by step. slow: how much slower it is made.
     """
 
     def __init__(
         self, scenario, program: Program, rank: int, env: Env, dense: DenseParameters, tables: SparseTables | None,
         groups: dict[tuple[str, str], Group], transfers: dict, recorder: Recorder, streams: HostStreams | CudaStreams,
-        device: torch.device, decisions: tuple[Decision, ...] | None = None,
+        device: torch.device, decisions: tuple[Decision, ...] | None = None, slow: SlowRank | None = None,
     ):  # fmt: skip
         own = self.own = own_program(program, rank)
         self.scenario, self.program, self.env, self.dense, self.tables = scenario, program, env, dense, tables
@@ -57,6 +58,7 @@ class Interpreter:
         self.payloads: dict[str, torch.Tensor] = {}
         self.touches = touches(own, scenario)
         self.cuts = cuts_of(scenario, cut_of(scenario))
+        self.slow = SlowRank() if slow is None else slow
         tensor = groups["compute", "tensor"]
         self.stages = Stages(scenario, own, env, dense, tables, tensor, recorder, streams.keep)
         self.compute, self.others = self._tasks()
@@ -118,6 +120,7 @@ class Interpreter:
             self.dense.begin(touch)
             verbs[action.verb](action)
             self.dense.end(touch)
+            self.slow.repeat(span)
 
         return work
 

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from simulator.errors import ScenarioError
+from simulator.executor.adapting import Adapting
 from simulator.executor.blocks import Env
 from simulator.executor.blocks.head import is_partial
 from simulator.executor.context_parallel import Context
@@ -20,15 +21,20 @@ from simulator.executor.groups import make_groups, make_pipeline_groups
 from simulator.executor.interpreter import Interpreter
 from simulator.executor.job import Job, RankRecord, own_program
 from simulator.executor.lone_bottom import LoneBottom
+from simulator.executor.moving import adopt, move_layers, steps_of
 from simulator.executor.numerics import Numerics
 from simulator.executor.run_delay import RunDelay
-from simulator.executor.spans import Recorder, now_ns
+from simulator.executor.slow_rank import SlowRank
+from simulator.executor.spans import Recorder, Span, now_ns
 from simulator.executor.streams import HostStreams
 from simulator.executor.table_routes import TableGroups
 from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
 from simulator.model.blocks import sparse_tables
 from simulator.model.bottom_mlp import on_one_rank
+from simulator.program.lowering import lower
+from simulator.program.program import Program, RankProgram
+from simulator.stage_balance import adapts, with_partition
 
 
 def run_rank(job: Job, rank: int, fatal: Callable[[BaseException], None], local_rank: int | None = None) -> RankRecord:
@@ -81,10 +87,15 @@ class _Runner:
             plan.recompute in ("selective", "selective_op"), Forgetting(plan.recompute == "selective_op"), context,
         )  # fmt: skip
         shard, copies = (groups["shard", "shard"], groups["replica", "replica"]) if layout.shard else (None, None)
-        self.dense = DenseParameters(
-            scenario, own, numerics, groups["data", "data"], groups["compute", "tensor"], self.device,
-            job.learning_rate, shard, copies,
-        )  # fmt: skip
+
+        def dense_of(dealt, own: RankProgram, values=None) -> DenseParameters:
+            return DenseParameters(
+                dealt, own, numerics, groups["data", "data"], groups["compute", "tensor"], self.device,
+                job.learning_rate, shard, copies, values,
+            )  # fmt: skip
+
+        self.dense_of = dense_of
+        self.dense = dense_of(scenario, own)
         self.tables = self.bottom = None
         if sparse_tables(scenario.model) and layout.coordinates(rank)[0] == 0:
             table = TableGroups(*(groups["embedding", kind] for kind in ("table", "table_node", "table_across")))
@@ -95,10 +106,17 @@ class _Runner:
             self.tables = SparseTables(
                 scenario, table, groups["embedding", "tensor"], self.device, job.double, self.streams.keep, self.bottom
             )
-        self.interpreter = Interpreter(
-            scenario, job.program, rank, self.env, self.dense, self.tables, groups, transfers, recorder, self.streams,
-            self.device, job.decisions,
-        )  # fmt: skip
+        self.slow = SlowRank()
+
+        def interpreter_of(dealt, program: Program) -> Interpreter:
+            return Interpreter(
+                dealt, program, rank, self.env, self.dense, self.tables, groups, transfers, recorder, self.streams,
+                self.device, job.decisions, self.slow,
+            )  # fmt: skip
+
+        self.interpreter_of = interpreter_of
+        self.interpreter = interpreter_of(scenario, job.program)
+        self.adapting = Adapting(job) if adapts(scenario) else None
         self.counts_loss = groups["compute", "tensor"].index == 0 or is_partial(self.env)
 
     def run(self) -> RankRecord:
@@ -111,6 +129,7 @@ class _Runner:
             prepared = self.interpreter.prepare(batch, samples[data_rank] if samples else (), draw)
             if self.bottom is not None:
                 self.bottom.load(job.scenario, job.source, step)
+            self.slow.begin_step(job.scenario, self.rank, max(0, step - job.warmup))
             dist.barrier()
             begin, lost_before = now_ns(), lost()
             spans, loss = self.interpreter.run_step(prepared)
@@ -119,6 +138,7 @@ class _Runner:
                 record.begin_ns.append(begin)
                 record.lost_ns.append(lost() - lost_before)
                 record.spans.append(spans)
+                self._adapt(step - job.warmup, begin, spans, record)
         lost.close()
         dist.barrier()
         if job.keep_weights:
@@ -131,6 +151,28 @@ class _Runner:
             shards = self.tables.shards.values() if self.tables is not None else ()
             record.tables = {shard.table.name: _numpy(shard.rows) for shard in shards if shard.rows is not None}
         return record
+
+    def _adapt(self, step: int, begin_ns: int, spans: list[Span], record: RankRecord) -> None:
+        """Between two steps: layers move where the balancer says so."""
+        adapting = self.adapting
+        if adapting is None or step + 1 == self.job.steps:
+            return
+        before = adapting.partition
+        if not adapting.after(step, self.interpreter.own, begin_ns, spans):
+            return
+        dist.barrier()
+        started = now_ns()
+        held = move_layers(self.job.scenario, self.dense, self.rank, before, adapting.partition)
+        dealt = with_partition(self.job.scenario, adapting.partition)
+        program, steps = lower(dealt), steps_of(self.dense)
+        self.dense = self.dense_of(
+            dealt, own_program(program, self.rank), {name: of["master"] for name, of in held.items()}
+        )
+        adopt(self.dense, held, steps)
+        self.interpreter = self.interpreter_of(dealt, program)
+        dist.barrier()
+        record.moves_ns.append((step + 1, now_ns() - started))
+        record.decisions = list(adapting.decisions)
 
 
 def _numpy(tensor: torch.Tensor):
