@@ -37,11 +37,11 @@ def test_each_message_takes_its_bytes_over_the_rate_at_least(method, op):
 
 
 def test_slowness_costs_time_and_no_mathematics():
+    """Only least times are held to: what else runs on the machine can make every step longer."""
     slow, fast = run("none", SLOW), run("none")
     assert slow.losses == fast.losses
     sent = sum(bucket.numel * 4 for bucket in slow.program.ranks[0].buckets)
-    assert slow.step_time_s > sent / RATE > fast.step_time_s / 2
-    assert slow.step_time_s - run("topk", SLOW).step_time_s > 0.4 * sent / RATE  # a tenth of it is left
+    assert min(slow.samples_ns) / 1e9 >= 0.999 * sent / RATE  # a ring of two sends all of it, one bucket after another
 
 
 def test_what_is_emulated_is_labelled():
