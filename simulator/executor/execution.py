@@ -35,7 +35,7 @@ from simulator.policies.stage_partition import Partition
 from simulator.program.lowering import lower
 from simulator.program.program import Program
 from simulator.settle import settle
-from simulator.stage_balance import adapts, with_partition
+from simulator.stage_balance import adapts, checked, with_partition
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
 
@@ -210,6 +210,9 @@ def execute(
     if steps < 1:
         raise ScenarioError(f"{steps} steps measure nothing; give 1 or more", key="--steps")
     check_policies(decisions or (), policies_at_work(scenario.plan))
+    for one in decisions or ():
+        if one.policy == ADAPTIVE:
+            checked(scenario, one.after)
     scenario, _ = settle(scenario, decisions)
     if scenario.samples_differ and source is not synthetic:
         raise ScenarioError("a data source of its own has lengths of its own; use fixed", key="data.lengths.kind")

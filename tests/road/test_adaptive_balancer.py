@@ -5,6 +5,7 @@ import pytest
 from simulator import load_scenario, simulate
 from simulator.adaptation import move_cost
 from simulator.errors import NotSupportedYet
+from simulator.policies.decisions import decisions_text, read_decisions
 
 TEXT = """
 schema_version: 1
@@ -63,6 +64,14 @@ def test_nothing_moves_where_stages_are_even_or_the_run_is_over_too_soon(run):
     assert run(SLOW, "plan.balancer.threshold=0.3").decisions == ()
     assert run(SLOW, "steps=6", "cluster.nic_gbit_per_s=1").decisions == ()
     assert run(SLOW, "steps=5").decisions == ()
+
+
+def test_decisions_are_written_and_read_again(run):
+    found = run(SLOW)
+    text = decisions_text(found.decisions)
+    assert text.startswith('{"step":5,"policy":"adaptive","before":[6,6],"after":[7,5],"predicted_gain":0.1')
+    (read,) = read_decisions(text, "D.jsonl")
+    assert (read.step, read.after) == (5, (7, 5))
 
 
 def test_schedules_whose_length_it_cannot_tell_are_refused(run):
