@@ -18,7 +18,7 @@ from simulator.policies.table_sharding import Problem
 
 STYLES = (Style(), Style(tight=True), Style(memory=1.0))
 FEW_TABLES = 100
-"""With more, parts are small beside what a member has: the first style comes close enough."""
+"""With more, two styles and less width: parts are smaller, and what is left uneven is soon rebuilt."""
 
 LIMITS = (1.0, 1.01, 1.03, 1.1, 1.3, 2.0, 4.0, 1e2, 1e4, 1e9)
 """Times of the bound under which construction is tried."""
@@ -27,7 +27,10 @@ HALVINGS = 6
 WIDTH, ENDS = 16, 3
 """Plans that grow beside each other, and those of them that are improved."""
 
-REBUILDS, REBUILD_WIDTH, TAKEN_OUT = 60, 4, (2, 8)
+FEWER = (2, 3)
+"""Width and halvings for more than `FEW_TABLES`."""
+
+REBUILDS, REBUILD_WIDTH, TAKEN_OUT = 100, 4, (2, 8)
 """How often, plans that grow beside each other, fewest and most tables."""
 
 GOOD_ENOUGH = 1.001
@@ -41,7 +44,7 @@ def search(problem: Problem, bound: Bound) -> State | None:
     """The best plan found; None where none was found that fits."""
     few = len(problem.choices) <= FEW_TABLES
     beams = [Beam(problem, bound, style) for style in (STYLES if few else STYLES[::2])]
-    width, halvings = (WIDTH, HALVINGS) if few else (1, 2)
+    width, halvings = (WIDTH, HALVINGS) if few else FEWER
     enough = bound.time_ps * GOOD_ENOUGH
 
     def built(limit_ps: float) -> State | None:
@@ -65,14 +68,14 @@ def search(problem: Problem, bound: Bound) -> State | None:
         else:
             best = min(best, plan, key=lambda plan: plan.standing)
             high = min(middle, int(best.times.max()))
-    return _rebuilt(best, beams[0], enough) if few else best
+    return _rebuilt(best, beams, enough)
 
 
-def _rebuilt(best: State, beam: Beam, enough_ps: float) -> State:
+def _rebuilt(best: State, beams: list[Beam], enough_ps: float) -> State:
     """The plan after parts of it were rebuilt under lower limits."""
     problem, tables = best.problem, len(best.placed)
     draw = np.random.Generator(np.random.Philox(tables))
-    for _ in range(REBUILDS):
+    for turn in range(REBUILDS):
         most = best.times.max()
         if most <= enough_ps:
             break
@@ -83,7 +86,7 @@ def _rebuilt(best: State, beam: Beam, enough_ps: float) -> State:
         start = best.copy()
         for table in out:
             start.remove(table)
-        for plan in beam.within(most - 1, REBUILD_WIDTH, start=start):
+        for plan in beams[turn % len(beams)].within(most - 1, REBUILD_WIDTH, start=start):
             improve(plan, enough_ps)
             best = plan
     return best

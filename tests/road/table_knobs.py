@@ -11,6 +11,9 @@ POOLED = BAGS + "; model.tables.1.pooling=sum"
 TWO = "cluster.nodes=2; plan.global_batch=128"
 
 TABLE_ROWS = [
+    ("hstu", "plan.embedding_sharding", "auto", "table_wise", "step", "<", ""),
+    ("hstu", "plan.embedding_sharding", "auto", "table_wise", "step", "<", f"{TWO}; {POOLED}"),
+    ("hstu", "plan.embedding_sharding", "{item: table_wise}", "auto", "sent exchange vectors", ">", ""),
     ("hstu", "plan.embedding_sharding", "column_wise", "table_wise", "sent exchange vectors", "<", ""),
     ("hstu", "plan.embedding_sharding", "column_wise", "row_wise", "sent exchange ids", ">", ""),
     ("hstu", "plan.embedding_sharding", "column_wise", "table_wise", "memory embeddings", "<", ""),
