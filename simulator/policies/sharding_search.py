@@ -16,8 +16,10 @@ from simulator.policies.sharding_moves import improve, tables_on
 from simulator.policies.sharding_state import State
 from simulator.policies.table_sharding import Problem
 
-STYLES = (Style(), Style(tight=True), Style(memory=1.0))
-FEW_TABLES = 100
+STYLES = (Style(memory=0.3), Style(memory=1.0), Style(memory=3.0), Style(), Style(tight=True))
+"""Even memory is worth something even where all of it would do: parts have to find room somewhere."""
+
+FEW_TABLES = 256
 """With more, two styles and less width: parts are smaller, and what is left uneven is soon rebuilt."""
 
 LIMITS = (1.0, 1.01, 1.03, 1.1, 1.3, 2.0, 4.0, 1e2, 1e4, 1e9)
@@ -31,7 +33,7 @@ FEWER = (2, 3)
 """Width and halvings for more than `FEW_TABLES`."""
 
 REBUILDS, REBUILD_WIDTH, TAKEN_OUT = 100, 4, (2, 8)
-"""How often, plans that grow beside each other, fewest and most tables."""
+"""How often at most (five times for each table), plans that grow beside each other, fewest and most tables."""
 
 GOOD_ENOUGH = 1.001
 """Times of the bound at which the search ends."""
@@ -43,7 +45,7 @@ EQUAL, TRIFLE = 1.001, 1e-4
 def search(problem: Problem, bound: Bound) -> State | None:
     """The best plan found; None where none was found that fits."""
     few = len(problem.choices) <= FEW_TABLES
-    beams = [Beam(problem, bound, style) for style in (STYLES if few else STYLES[::2])]
+    beams = [Beam(problem, bound, style) for style in (STYLES if few else STYLES[:2])]
     width, halvings = (WIDTH, HALVINGS) if few else FEWER
     enough = bound.time_ps * GOOD_ENOUGH
 
@@ -75,7 +77,7 @@ def _rebuilt(best: State, beams: list[Beam], enough_ps: float) -> State:
     """The plan after parts of it were rebuilt under lower limits."""
     problem, tables = best.problem, len(best.placed)
     draw = np.random.Generator(np.random.Philox(tables))
-    for turn in range(REBUILDS):
+    for turn in range(min(REBUILDS, 5 * tables)):
         most = best.times.max()
         if most <= enough_ps:
             break

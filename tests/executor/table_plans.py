@@ -38,7 +38,7 @@ TABLE_PLANS = {
         ("hstu", {"tensor": 2, "embedding_dedup": True}),
     ],
     4: [
-        *_pooled(("data_parallel", "row_wise", "table_wise"), data=4),
+        *_pooled(("data_parallel", "row_wise", "table_wise", "auto"), data=4),
         *_pooled(("column_wise", "table_row_wise", "grid", MIXED), data=4, nodes=2),
         *_pooled(("grid", "table_row_wise"), data=4, nodes=4),
         *_pooled((MIXED,), data=4, nodes=2, microbatch=1, sets=OPTIMIZERS),

@@ -30,7 +30,7 @@ def table(draw: random.Random, place: int, sequences: bool) -> dict:
 def table_set(seed: int, *, fewest: int, most: int, members: int | None = None) -> tuple[Problem, str]:
     """(problem, what it is): fewest to most tables for each member, at least 8.
 
-    Memory is tight (an eighth more than all tables take at least) in every second set, and four times that in others.
+    Memory is tight (a quarter more than all tables take at least) in every second set, four times that least in others.
     """
     draw = random.Random(seed)
     members = members or draw.choice(MEMBERS)
@@ -49,7 +49,7 @@ def table_set(seed: int, *, fewest: int, most: int, members: int | None = None) 
     })  # fmt: skip
     problem, tight = problem_of(scenario), seed % 2 == 0
     least = float(np.where(np.isfinite(Totals(problem).size), Totals(problem).size, np.inf).min(axis=1).sum())
-    budget = int(least / members * (1.125 if tight else 4.5))
+    budget = int(least / members * (1.25 if tight else 4.0))
     return replace(
         problem, budgets=(budget,) * members
     ), f"{count} tables on {members}, {'tight' if tight else 'loose'}"

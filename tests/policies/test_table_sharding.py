@@ -115,7 +115,7 @@ def problems(draw, most_tables=5, most_members=4):
     return Problem(tuple(choices), (draw(st.integers(20, 400)),) * members, per_node)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(problems())
 def test_bound_plan_and_budgets_keep_their_promises(problem):
     """The bound is below the best plan of all, the plan found is one of them, and no member holds more than it may."""
@@ -133,7 +133,7 @@ def test_bound_plan_and_budgets_keep_their_promises(problem):
         assert max(sizes) <= problem.budgets[0] and found.time_ps >= best
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(problems(most_tables=4, most_members=4))
 def test_small_problems_are_solved_to_a_tenth(problem):
     best, found = best_of_all(problem), shard_tables(problem)
