@@ -13,7 +13,7 @@ from table_sets import table_set
 
 from simulator.policies.table_sharding import shard_tables
 
-GOAL, MOST = 0.05, 0.15
+GOAL, MOST = 0.05, 0.2
 
 
 def check(seed: int) -> float:
