@@ -10,11 +10,9 @@ import torch
 import torch.distributed as dist
 
 from simulator.executor.job import Job
-from simulator.executor.spans import Span
 from simulator.policies.decisions import Decision, in_force
 from simulator.policies.stage_balancer import ADAPTIVE, Observation
 from simulator.program.placement import stage_layers
-from simulator.program.program import RankProgram
 from simulator.stage_balance import balancer_of, checked
 
 
@@ -28,8 +26,9 @@ class Adapting:
         self.seen: list[Observation] = []
         self.decisions: list[Decision] = []
 
-    def after(self, step: int, own: RankProgram, begin_ns: int, spans: list[Span]) -> bool:
-        """Looks at a step that is over; whether the next one has another partition."""
+    def after(self, step: int, passes_ns: int, begin_ns: int, end_ns: int) -> bool:
+        """Looks at a step that is over; whether the next one has another partition. passes_ns: what a core has worked
+        on its forward and backward: other processes of the machine do not make a stage slow."""
         before = self.partition
         if self.balancer is None:
             replayed = in_force(self.job.decisions, ADAPTIVE, step + 1)
@@ -38,20 +37,15 @@ class Adapting:
             self.partition = checked(self.scenario, replayed.after)
             self.decisions.append(replayed)
             return True
-        self.seen.append(self._observe(own, begin_ns, spans))
+        self.seen.append(self._observe(passes_ns, begin_ns, end_ns))
         self.partition = self.balancer.decide(self.seen, self.job.steps - step - 1)
         if self.partition == before:
             return False
         self.decisions.append(self.balancer.decision(step + 1, self.seen, self.partition))
         return True
 
-    def _observe(self, own: RankProgram, begin_ns: int, spans: list[Span]) -> Observation:
-        computed = sum(
-            span.end_ns - span.start_ns
-            for launch, span in zip(own.launches, spans, strict=True)
-            if launch.stream == "compute" and launch.action.verb in "FBIW"
-        )
-        mine = torch.tensor([computed, begin_ns, max(span.end_ns for span in spans)], dtype=torch.int64)
+    def _observe(self, passes_ns: int, begin_ns: int, end_ns: int) -> Observation:
+        mine = torch.tensor([passes_ns, begin_ns, end_ns], dtype=torch.int64)
         told = [torch.empty_like(mine) for _ in range(self.scenario.layout.ranks)]
         dist.all_gather(told, mine)
         stages = [0] * self.scenario.layout.pipeline

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from time import thread_time_ns
 
 import torch
 import torch.distributed as dist
@@ -37,12 +38,15 @@ from simulator.program.lowering import cut_of, local_shapes
 from simulator.program.placement import holder
 from simulator.program.program import Program
 
+PASSES = ("F", "B", "I", "W")
+
 
 class Interpreter:
     """One rank of a program. groups: by (stream, kind). transfers: process groups of the pipeline's messages.
 
     env, dense, tables: what it computes with. streams: what runs its actions. decisions: of the length balancer,
     replayed; None: it decides step by step. slow: how much slower it is made.
+    passes_ns: what a core has worked on the last step's forward and backward.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Interpreter:
         self.touches = touches(own, scenario)
         self.cuts = cuts_of(scenario, cut_of(scenario))
         self.slow = SlowRank() if slow is None else slow
+        self.passes_ns = 0
         tensor = groups["compute", "tensor"]
         self.stages = Stages(scenario, own, env, dense, tables, tensor, recorder, streams.keep)
         self.compute, self.others = self._tasks()
@@ -83,6 +88,7 @@ class Interpreter:
         """One training step; returns the spans in launch order and this rank's part of the loss."""
         self.loaded = prepared if isinstance(prepared, Loaded) else None
         self.stages.step = Step([] if self.loaded else prepared)
+        self.passes_ns = 0
         spans = self.streams.run(self.compute, self.others, len(self.own.launches))
         self.steps_run += 1
         return spans, float(sum(self.stages.step.losses))
@@ -116,11 +122,13 @@ class Interpreter:
         touch = self.touches.get(action.name, NOTHING)
 
         def work(span: Span) -> None:
-            self.recorder.span = span
+            self.recorder.span, started = span, thread_time_ns()
             self.dense.begin(touch)
             verbs[action.verb](action)
             self.dense.end(touch)
-            self.slow.repeat(span)
+            self.slow.repeat(thread_time_ns() - started)
+            if action.verb in PASSES:
+                self.passes_ns += thread_time_ns() - started
 
         return work
 

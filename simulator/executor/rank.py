@@ -158,7 +158,7 @@ class _Runner:
         if adapting is None or step + 1 == self.job.steps:
             return
         before = adapting.partition
-        if not adapting.after(step, self.interpreter.own, begin_ns, spans):
+        if not adapting.after(step, self.interpreter.passes_ns, begin_ns, max(span.end_ns for span in spans)):
             return
         dist.barrier()
         started = now_ns()

@@ -6,9 +6,10 @@ times longer as the scenario says. It keeps its core busy, as a rank that has mo
 
 from __future__ import annotations
 
+from time import thread_time_ns
+
 import torch
 
-from simulator.executor.spans import Span, now_ns
 from simulator.scenario.faults import straggler_factors
 
 _WIDTH = 64
@@ -26,12 +27,9 @@ class SlowRank:
         """Sets what holds for a step of the run."""
         self.factor = dict(straggler_factors(scenario.faults, scenario.layout.ranks, step)).get(rank, 1.0)
 
-    def repeat(self, span: Span) -> None:
-        """Goes on where an action is over. What it waited for others inside is not its own work."""
-        if self.factor == 1.0:
-            return
-        now = now_ns()
-        waited = sum(end - begin for child in span.children for begin, end in child.waits)
-        until = now + round((self.factor - 1) * max(0, now - span.start_ns - waited))
-        while now_ns() < until:
+    def repeat(self, worked_ns: int) -> None:
+        """Goes on where an action is over. worked_ns: of a core, so that neither waiting for other ranks nor for a core
+        counts."""
+        until = thread_time_ns() + round((self.factor - 1) * worked_ns)
+        while self.factor > 1 and thread_time_ns() < until:
             self.matrix = self.matrix @ self.matrix
