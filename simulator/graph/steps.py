@@ -91,7 +91,7 @@ class StepSource:
         if self._has_bottom(own):
             return bottom.lookup_steps(self.scenario, self.cut, action.of)
         if action.of == "F":
-            return tables.lookup_forward(self.scenario, own.samples_of(action))
+            return tables.lookup_forward(self.scenario, own.samples_of(action), self.cut.sparse_gradients)
         return tables.lookup_backward(self.scenario, own.samples_of(action), self.cut.sparse_gradients)
 
     def _update_tables(self, own: RankProgram) -> tuple[Step, ...]:

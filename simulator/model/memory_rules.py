@@ -72,10 +72,19 @@ def part(count: int, ranks: int) -> int:
 def optimizer_kernels(scenario, shapes: Iterable[tuple[int, ...]]) -> tuple[Kernel, ...]:
     """The update of one rank's dense parameters, as Megatron-LM runs it: one fused kernel over all tensors a pass."""
     count = sum(prod(shape) for shape in shapes)
-    return update_kernels(count, scenario.precision, scenario.optimizer, scenario.plan.shares)
+    return update_kernels(
+        count, scenario.precision, scenario.optimizer, scenario.plan.shares, scaled=scales_loss(scenario)
+    )
 
 
-def update_kernels(count: int, precision, optimizer: str, shares: Shares = WHOLE) -> tuple[Kernel, ...]:
+def scales_loss(scenario) -> bool:
+    """fp16's narrow range needs a scaled loss, whatever parameters are kept in; every gradient is unscaled."""
+    return "fp16" in (scenario.dtype, scenario.precision.parameters)
+
+
+def update_kernels(
+    count: int, precision, optimizer: str, shares: Shares = WHOLE, *, scaled: bool = False
+) -> tuple[Kernel, ...]:
     """(Cast, unscale,) norm, clip, update, copy, zero: bytes for each parameter; all but the last on the owned share.
 
     Passes of Megatron-LM's Float16OptimizerWithFloat16Params; clipping is taken to be active. Gradients that are
@@ -86,7 +95,7 @@ def update_kernels(count: int, precision, optimizer: str, shares: Shares = WHOLE
     passes = []
     if gradient < MASTER_BYTES:  # 16-bit gradients are cast up first: reads one, writes the other
         passes.append((owned, gradient + MASTER_BYTES))
-    if precision.parameters == "fp16":  # the loss scale is taken out, infinities are looked for: reads, writes
+    if scaled:  # the loss scale is taken out, infinities are looked for: reads, writes
         passes.append((owned, 2 * MASTER_BYTES))
     passes += [
         (owned, MASTER_BYTES),  # gradient norm: reads

@@ -26,7 +26,9 @@ Read from github, by date, never from residuals:
   wgrad_gemm_accum kernels, flash attention. That Transformer Engine does the same is assumed.
 - deeplearning_examples: NVIDIA/DeepLearningExamples, PyTorch/Recommendation/DLRM of 2021: apex.mlp.MLP (bias and ReLU
   in the products' epilogues), dotBasedInteract in one kernel, tables whose gradients are sparse tensors
-  (nn/embeddings.py) for torch.optim.SGD (scripts/main.py), unscaled by a GradScaler under AMP.
+  (nn/embeddings.py) for torch.optim.SGD (scripts/main.py), unscaled by a GradScaler under AMP, which is
+  torch.cuda.amp's: `custom_fwd(cast_inputs=torch.half)` around apex.mlp (nn/mlps.py) casts each weight and bias, and
+  autograd casts their half gradients back.
 - torchtitan: pytorch/torchtitan of December 2024 without torch.compile: nn.RMSNorm was a composite of small kernels,
   rotary positions are complex products in fp32, and its `selective_ac_option: op` keeps every second product alone.
 - torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
@@ -50,6 +52,7 @@ class Stack:
     the loss in fp32, are kernels of PyTorch's own, and each keeps what its backward reads (memory only).
     fused_mlp: a DLRM's MLPs and dot interaction are fused kernels (`model/blocks/mlp.py`, `dlrm_interaction.py`).
     sparse_gradients: of tables are torch's sparse tensors, a gradient for each id, and torch.optim's update.
+    autocast: parameters wider than activations are cast each step, and their gradients back, by kernels of their own.
     dropout: models whose block has dropout train with it. fused_loss: an eager block's loss is one kernel that leaves
     the gradient in place of the logits. eager: LLaMA's norm, rotary positions and gate run one small kernel an
     operator. reruns_products: selective_op runs every second product again too (memory is counted as if it kept all).
@@ -65,6 +68,7 @@ class Stack:
     separate_kernels: bool = False
     fused_mlp: bool = False
     sparse_gradients: bool = False
+    autocast: bool = False
     dropout: bool = True
     fused_loss: bool = False
     eager: bool = False
@@ -76,7 +80,7 @@ MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent
 LLM_FOUNDRY = Stack("llm_foundry", "flash", True, True, False, "torch", False, dropout=False, fused_loss=True)
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
 TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
-EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True)
+EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True, autocast=True)
 TORCHTITAN = replace(TORCH, name="torchtitan", eager=True, reruns_products=True)
 STACKS = {
     stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, LLM_FOUNDRY, CURRENT, EXAMPLES, TORCHTITAN, TORCH)

@@ -282,7 +282,7 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
 
 
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
-            "fused_mlp", "sparse_gradients", "dropout", "fused_loss", "eager",
+            "fused_mlp", "sparse_gradients", "autocast", "dropout", "fused_loss", "eager",
             "reruns_products")  # fmt: skip
 """What of a cut the stack decides, not the plan."""
 
@@ -315,6 +315,7 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         separate_kernels=stack.separate_kernels,
         fused_mlp=stack.fused_mlp,
         sparse_gradients=stack.sparse_gradients,
+        autocast=stack.autocast and DTYPE_BYTES[scenario.precision.parameters] > max(2, DTYPE_BYTES[scenario.dtype]),
         dropout=stack.dropout,
         fused_loss=stack.fused_loss,
         eager=stack.eager,

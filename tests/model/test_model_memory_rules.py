@@ -69,7 +69,7 @@ def test_adams_traffic_pass_by_pass():
 
 
 def test_the_2021_stack_casts_and_unscales_16_bit_gradients():
-    kernels = update_kernels(1000, FP16_2021, "adam")
+    kernels = update_kernels(1000, FP16_2021, "adam", scaled=True)
     # cast 2 + 4; unscale 8; then as above on fp32; zeroing a 2-byte gradient
     assert [kernel.bytes_moved for kernel in kernels] == [6000, 8000, 4000, 8000, 28000, 6000, 2000]
 

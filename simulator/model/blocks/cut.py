@@ -75,8 +75,9 @@ class Cut:
     beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
     of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
     into an activation or a loss. fused_mlp: the MLPs of a DLRM have their activations in the products' epilogues, and
-    its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. dropout: False: none,
-    whatever the block has. fused_loss: an eager block's loss is fused all the same. eager: LLaMA's norm, rotary
+    its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. autocast: parameters are
+    cast on their way in, and weight gradients on their way out. dropout: False: none, whatever the block has.
+    fused_loss: an eager block's loss is fused all the same. eager: LLaMA's norm, rotary
     positions and gate are PyTorch's own small kernels. reruns_products: selective_op runs every second product again
     too. overlap_tensor: collectives of
     sequence-parallel linear layers are split into pieces that run beside the pieces of their GEMMs. Which software does
@@ -102,6 +103,7 @@ class Cut:
     separate_kernels: bool = False
     fused_mlp: bool = False
     sparse_gradients: bool = False
+    autocast: bool = False
     vectors: str | None = None
     lone_bottom: bool = False
     dropout: bool = True

@@ -21,9 +21,15 @@ def gemm(m: int, n: int, k: int, cut: Cut, out_bytes: int | None = None) -> Kern
 
 
 def weight_gradient(out_width: int, in_width: int, tokens: int, cut: Cut) -> tuple[Kernel, ...]:
-    """dW[out, in] = dY^T X, summed over microbatches by the GEMM (reads and writes C) or in a pass of its own."""
+    """dW[out, in] = dY^T X, summed over microbatches by the GEMM (reads and writes C) or in a pass of its own.
+
+    Under autocast the GEMM writes an activation's dtype, which is cast; that later microbatches' are added is not
+    counted.
+    """
     kernels = (gemm(out_width, in_width, tokens, cut, 2 * cut.gradient_bytes),)
-    if not cut.fused_accumulation or cut.fresh_gradients:
+    if cut.autocast:
+        kernels = (gemm(out_width, in_width, tokens, cut), *cast_parameters(out_width * in_width, cut))
+    elif not cut.fused_accumulation or cut.fresh_gradients:
         kernels = (gemm(out_width, in_width, tokens, cut), *accumulate(out_width * in_width, cut))
     return tuple(replace(kernel, of_weight=True) for kernel in kernels)
 
@@ -49,6 +55,11 @@ def norm_forward(elements: int, width: int, cut: Cut, passes: int = 2) -> Kernel
 def norm_backward(elements: int, width: int, cut: Cut, *, trained: bool = True) -> Kernel:
     """Reads dY and X, writes dX: 3 passes; where the weights' gradient is a kernel of its own, dY and X once more."""
     return norm_forward(elements, width, cut, 3 if cut.norm == "persistent" or not trained else 5)
+
+
+def cast_parameters(count: int, cut: Cut) -> tuple[Kernel, ...]:
+    """Autocast of one parameter, or of its gradient: reads the one dtype, writes the other."""
+    return (memory_bound("cast", count, cut.bytes + cut.gradient_bytes, cut),) if cut.autocast else ()
 
 
 def accumulate(count: int, cut: Cut) -> tuple[Kernel, ...]:

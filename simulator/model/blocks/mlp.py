@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from simulator.model.blocks.cut import Cut, Parameter
-from simulator.model.blocks.kernels import gemm, memory_bound, weight_gradient
+from simulator.model.blocks.kernels import cast_parameters, gemm, memory_bound, weight_gradient
 from simulator.model.blocks.linear import column_backward
 from simulator.model.work import Step
 
@@ -28,9 +28,11 @@ def parameters(prefix: str, widths: Widths) -> tuple[Parameter, ...]:
 
 
 def forward(widths: Widths, rows: int, cut: Cut, *, fused: bool) -> tuple[Step, ...]:
-    """A GEMM and an activation for each layer. fused: activations are part of the GEMMs."""
+    """A GEMM and an activation for each layer. fused: activations are part of the GEMMs. Under autocast weights and
+    biases are cast first."""
     steps: list[Step] = []
     for before, width in pairwise(widths):
+        steps += [*cast_parameters(width * before, cut), *cast_parameters(width, cut)]
         steps.append(gemm(rows, width, before, cut))
         if not fused:  # reads, writes
             steps.append(memory_bound("elementwise", rows * width, 2 * cut.bytes, cut))
@@ -56,6 +58,8 @@ def backward(
             if not fused:  # the bias gradient: reads the gradient
                 steps.append(memory_bound("elementwise", rows * width, cut.bytes, cut))
             steps += weight_gradient(width, before, rows, whole)
+        if trained:  # the bias's gradient
+            steps += [replace(cast, of_weight=True) for cast in cast_parameters(width, cut)]
     return tuple(steps)
 
 

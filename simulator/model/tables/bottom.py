@@ -16,7 +16,7 @@ from simulator.model.blocks import dlrm_bottom
 from simulator.model.blocks.cut import Cut
 from simulator.model.bottom_mlp import MEMBER
 from simulator.model.lookups import group_size
-from simulator.model.tables.kernels import backward_of, forward_of, update_of
+from simulator.model.tables.kernels import backward_of, forward_of, gathers_rows, update_of
 from simulator.model.tables.loads import Load, holds, parts
 from simulator.model.work import Kernel, Step
 
@@ -30,7 +30,9 @@ def lookup_steps(scenario, cut: Cut, of: str) -> tuple[Step, ...]:
     """What its rank runs for one microbatch where others look up tables. of: F or B."""
     run = dlrm_bottom.forward if of == "F" else dlrm_bottom.backward
     if of == "F":
-        beside = _beside(scenario, forward_of)
+        beside = _beside(
+            scenario, lambda load: forward_of(load, gathers_rows(scenario, load, cut.sparse_gradients))
+        )  # fmt: skip
     else:
         beside = _beside(scenario, lambda load: backward_of(load, scenario, cut.sparse_gradients))
     return (*run(scenario.model, whole_cut(scenario, cut)), *beside)
@@ -38,7 +40,8 @@ def lookup_steps(scenario, cut: Cut, of: str) -> tuple[Step, ...]:
 
 def update_steps(scenario, cut: Cut) -> tuple[Step, ...]:
     """Its update, and that of tables beside it."""
-    own = memory_rules.update_kernels(_count(scenario), scenario.precision, scenario.optimizer)
+    scaled = memory_rules.scales_loss(scenario)
+    own = memory_rules.update_kernels(_count(scenario), scenario.precision, scenario.optimizer, scaled=scaled)
     return (*own, *_beside(scenario, lambda load: update_of(load, scenario, cut.sparse_gradients)))
 
 

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from simulator import kinds
 from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size
+from simulator.model.memory_rules import scales_loss
 from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, loads, parts
 from simulator.model.work import Kernel, Step
 
 
-def lookup_forward(scenario, samples: Samples | None = None) -> tuple[Step, ...]:
-    """Rows of one microbatch on the busiest rank, table by table. samples: of it, where lengths differ."""
-    return tuple(step for load in loads(scenario, samples) for step in forward_of(load))
+def lookup_forward(scenario, samples: Samples | None = None, sparse: bool = False) -> tuple[Step, ...]:
+    """Rows of one microbatch on the busiest rank, table by table. samples: of it, where lengths differ. sparse: tables
+    are torch's, with sparse gradients."""
+    return tuple(
+        step for load in loads(scenario, samples) for step in forward_of(load, gathers_rows(scenario, load, sparse))
+    )
 
 
 def lookup_backward(scenario, samples: Samples | None = None, sparse: bool = False) -> tuple[Step, ...]:
@@ -26,6 +30,17 @@ def is_fused(scenario, load: Load) -> bool:
     return scenario.plan.embedding_fused_optimizer and load.sharding != "data_parallel"
 
 
+def gathers_rows(scenario, load: Load, sparse: bool) -> bool:
+    """Whether a lookup is a plain gather: of one id a sample, in the table's dtype, as its gradient is.
+
+    NVIDIA's DLRM on several GPUs (dlrm/scripts/main.py, validate_flags: joint_sparse; dlrm/cuda_src/sparse_gather): the
+    kernel reads and writes floats, so that fp16 vectors are cast by a kernel of their own (dlrm/nn/parts.py:
+    `x.half()`) and their gradients back by that cast's backward; at::embedding_sparse_backward copies nothing, the
+    vectors' gradient is the sparse tensor's values. On one GPU a fused kernel casts and writes values (joint_fused).
+    """
+    return sparse and group_size(scenario) > 1 and load.sharding != "data_parallel" and load.made == load.read
+
+
 def updates_last(scenario) -> bool:
     """Whether some table is updated at the end of the step."""
     return not all(is_fused(scenario, load) for load in parts(scenario))
@@ -36,23 +51,35 @@ def optimizer(scenario, samples: Samples | None = None, sparse: bool = False) ->
     return tuple(step for load in loads(scenario, samples) for step in update_of(load, scenario, sparse))
 
 
-def forward_of(load: Load) -> Iterator[Kernel]:
-    """One table's lookup: reads ids and rows, writes vectors. Misses of the cache come over the host link."""
+def forward_of(load: Load, gathers: bool = False) -> Iterator[Kernel]:
+    """One table's lookup: reads ids and rows, writes vectors. Misses of the cache come over the host link.
+
+    gathers: vectors are written as rows are stored, and cast after (`gathers_rows`).
+    """
     hits = round(load.read * load.hit_rate)
+    written = load.row_bytes if gathers else load.made_bytes
     if load.read:
-        yield _lookup(load, load.read * ID_BYTES + hits * load.row_bytes + load.made * load.made_bytes)
+        yield _lookup(load, load.read * ID_BYTES + hits * load.row_bytes + load.made * written)
     if load.read > hits:
         elements = (load.read - hits) * load.columns
         yield _kernel("embedding_lookup_host", elements, (load.read - hits) * load.row_bytes)
+    if load.made and written != load.made_bytes:
+        yield _kernel("cast", load.made * load.columns, load.made * (written + load.made_bytes))
 
 
 def backward_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
     """One table's gradients are summed by row: reads ids and a gradient for each, writes one for each distinct row.
 
     A sample's gradient is read once for each of its ids, as FBGEMM's backward reads it. Fused, rows and states are read
-    and written instead. sparse: a gradient for each id is written.
+    and written instead. sparse: a gradient for each id is written; behind a plain gather it is there already, and
+    only cast where it comes in another dtype.
     """
     if not load.read:
+        return
+    if gathers_rows(scenario, load, sparse) and not is_fused(scenario, load):
+        written = load.columns * GRADIENT_BYTES
+        if written != load.made_bytes:
+            yield _kernel("cast", load.read * load.columns, load.read * (load.made_bytes + written))
         return
     moved, on_host = load.read * (ID_BYTES + load.made_bytes), 0
     if is_fused(scenario, load):
@@ -80,7 +107,7 @@ def update_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
         gradients = load.table.rows
     if sparse and load.sharding != "data_parallel":
         # torch.optim.SGD: values times the rate (read, write), index_add_ (read); a GradScaler unscales before
-        passes = 3 + (2 if scenario.dtype == "fp16" else 0)
+        passes = 3 + (2 if scales_loss(scenario) else 0)
         gradients = passes * microbatches * load.read
     touched, on_host = load.unique(times), load.unique_on_host(times)
     moved = gradients * load.columns * GRADIENT_BYTES + (touched - on_host) * load.update_bytes

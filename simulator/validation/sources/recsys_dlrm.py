@@ -14,7 +14,8 @@ CITATION = (
 READINGS = (
     "PyTorch: whole tables dealt out, the bottom MLP on GPU 0 for all rows, which then holds no table, the top MLP "
     "data parallel (dlrm/utils/distributed.py get_device_mapping); apex.mlp, dotBasedInteract, SGD on sparse tensors",
-    "AMP is torch.cuda.amp: parameters, their gradients and reduction in fp32, products and vectors on the way in fp16",
+    "AMP is torch.cuda.amp: parameters, their gradients and reduction in fp32, products and vectors on the way in "
+    "fp16; weights, their gradients and (on eight) looked-up vectors are cast by kernels of their own",
     "large is frequency limit 3: 26 tables of 177.9M rows x 128, 84.9 GiB; small is limit 15; ids Zipf 1.45, as "
     "NVIDIA's synthetic data has them",
     "ids are exchanged here (0.04 ms), where the data loader brings each GPU those of its tables",
