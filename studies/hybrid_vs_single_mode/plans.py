@@ -31,7 +31,12 @@ def scenario(model: str, network: str, plan: dict[str, Any], gpus: int = GPUS):
     cluster = dict(NETWORKS[network], nodes=-(-gpus // 8), gpus_per_node=min(gpus, 8))
     if cluster["gpus_per_node"] < 8:
         cluster["nics_per_node"] = min(cluster.get("nics_per_node", 8), gpus)
-    trunk = {"block": "llama", "seq": 1024, "vocab": 32768, "tied_embeddings": False, **MODELS[model]}
+    return built(model, MODELS[model], cluster, plan, GLOBAL_BATCH)
+
+
+def built(model: str, widths: dict[str, Any], cluster: dict[str, Any], plan: dict[str, Any], global_batch: int):
+    """The scenario of a decoder of these widths with the item table. Raises RehearseError where it is not legal."""
+    trunk = {"block": "llama", "seq": 1024, "vocab": 32768, "tied_embeddings": False, **widths}
     item = {"name": "item", "rows": 50_000_000, "dim": 128, "ids": {"kind": "zipf", "alpha": 1.05}}
     return scenario_from(
         {
@@ -39,7 +44,7 @@ def scenario(model: str, network: str, plan: dict[str, Any], gpus: int = GPUS):
             "name": f"{model}, {describe(plan)}",
             "model": {"trunk": trunk, "tables": [item], "head": {"kind": "lm"}},
             "cluster": cluster,
-            "plan": {"global_batch": GLOBAL_BATCH, "embedding_sharding": "row_wise", **plan},
+            "plan": {"global_batch": global_batch, "embedding_sharding": "row_wise", **plan},
         }
     )
 
