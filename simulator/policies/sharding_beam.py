@@ -1,13 +1,15 @@
 """Construction for `sharding_search.py`: tables are dealt out one after another to several plans beside each other.
 
-Under a limit on every member's time each plan grows by each choice of the next table, on the places that it fills least
-(or, packing tightly, on the fullest that take it); plans of the best rank stay. All plans of a step are rows of arrays,
-so that many cost little more than one.
+Tables that every member should pay for come first, the others by what they cost, the dearest first. Under a limit on
+every member's time each plan grows by each choice of the next table, on the places that it fills least (or, packing
+tightly, on the fullest that take it); plans of the best rank stay. All plans of a step are rows of arrays, so that many
+cost little more than one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,10 @@ import numpy as np
 from simulator.policies.sharding_bound import Bound, Totals
 from simulator.policies.sharding_state import State
 from simulator.policies.table_sharding import Choice, Problem
+
+CLEARLY = 1.02
+"""Factor by which all parts that a table could be cut into cost more than what every member pays alike, if it is dealt
+out first."""
 
 
 class Style(NamedTuple):
@@ -55,8 +61,16 @@ class Beam:
         least, size = [min(row) for row in self.value], totals.size.min(axis=1)
         all_, memory = sum(least) or 1.0, self.memory or 1.0
         weight = [one / all_ + style.memory * float(held) / memory for one, held in zip(least, size, strict=True)]
-        self.order = sorted(range(len(least)), key=lambda table: (-weight[table], table))
+        even = [self._is_everyones(table) for table in range(len(least))]
+        self.order = sorted(range(len(least)), key=lambda table: (not even[table], -weight[table], table))
         self.least = least
+
+    def _is_everyones(self, table: int) -> bool:
+        """Whether the cheapest choice is clearly one that every member pays for. Such tables come first: they leave
+        plans as even as they are, and would find no room beside a single member that others had filled."""
+        choices = self.problem.choices[table]
+        parts = (value for value, choice in zip(self.value[table], choices, strict=True) if choice.places)
+        return min(self.value[table]) * CLEARLY < min(parts, default=inf)
 
     def within(self, limit_ps: float, width: int, ends: int = 1, start: State | None = None) -> list[State]:
         """Up to `ends` plans in which no member takes longer than the limit, the least busy first."""
