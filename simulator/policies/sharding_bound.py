@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.policies.table_sharding import Problem
+from simulator.policies.table_sharding import Cost, Problem
 
 STEPS = 60
 """Halvings of a price's interval: below the resolution of what it is multiplied with."""
@@ -44,11 +44,14 @@ class Totals:
         self.time, self.size, self.peak_time, self.peak_size = (np.full(shape, np.inf) for _ in range(4))
         self.everywhere_time, self.owner_time, self.owners = (np.zeros(shape) for _ in range(3))
         self.everywhere_size, self.owner_size = (np.zeros(shape) for _ in range(2))
+        self.least_everywhere = np.zeros(len(problem.choices))
         members = problem.members
         for table, choices in enumerate(problem.choices):
             for place, choice in enumerate(choices):
                 width = problem.per_node if choice.of_nodes else 1
                 owners, all_, own = choice.places * width, choice.everywhere, choice.owner
+                if owners == members:  # then all of them pay alike
+                    owners, all_ = 0, Cost(all_.time_ps + own.time_ps, all_.size_bytes + own.size_bytes)
                 self.time[table, place] = members * all_.time_ps + owners * own.time_ps
                 self.size[table, place] = members * all_.size_bytes + owners * own.size_bytes
                 self.peak_time[table, place] = all_.time_ps + (own.time_ps if owners else 0)
@@ -58,7 +61,7 @@ class Totals:
                 self.owners[table, place] = owners
                 self.everywhere_size[table, place] = all_.size_bytes
                 self.owner_size[table, place] = own.size_bytes if owners else 0
-        self.least_everywhere = np.array([min(c.everywhere.time_ps for c in row) for row in problem.choices], float)
+            self.least_everywhere[table] = self.everywhere_time[table, : len(choices)].min()
         self.peak_time += self.least_everywhere.sum() - self.least_everywhere[:, None]
         self.members, self.memory = members, float(sum(problem.budgets))
         self.possible = self.peak_size <= max(problem.budgets)

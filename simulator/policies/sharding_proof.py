@@ -50,22 +50,45 @@ def _is_ruled_out(problem: Problem, totals: Totals, time_ps: int) -> bool:
     rows = list(_rows(problem, totals, time_ps, found[1]))
     used = np.where(allowed[:, :, None], np.stack([row for row, _ in rows], axis=2), np.inf)
     room = np.array([limit for _, limit in rows]) * (1 + TOLERANCE)
-    everywhere, owner = totals.everywhere_time, totals.owner_time
     order = np.argsort(-totals.time.min(axis=1), kind="stable")
-    rest = np.vstack([np.cumsum(used.min(axis=1)[order][::-1], axis=0)[::-1], np.zeros(len(rows))])
-    least = np.where(allowed, everywhere, np.inf).min(axis=1)
-    base_rest = np.append(np.cumsum(least[order][::-1])[::-1], 0.0)
-    sums, base, largest = np.zeros((1, len(rows))), np.zeros(1), np.zeros(1)
+    rest = _sums_of_rest(used.min(axis=1)[order])
+    # [tables, choices, (time, bytes)]: what everyone pays, an owner's part, what one member has
+    everywhere = np.stack([totals.everywhere_time, totals.everywhere_size], axis=2)
+    owner = np.stack([totals.owner_time, totals.owner_size], axis=2)
+    least = np.where(allowed[:, :, None], everywhere, np.inf).min(axis=1)
+    limits = np.array([time_ps, max(problem.budgets)], float) - _sums_of_rest(least[order])
+    sums, base, chosen = np.zeros((1, len(rows))), np.zeros((1, 2)), np.zeros((1, 0), int)
     for depth, table in enumerate(order):
         places = np.flatnonzero(allowed[table])
         sums = (sums[:, None] + used[table, places][None]).reshape(-1, len(rows))
-        base = (base[:, None] + everywhere[table, places][None]).ravel()
-        largest = np.maximum(largest[:, None], owner[table, places][None]).ravel()
-        kept = (sums + rest[depth + 1] <= room).all(axis=1) & (base + base_rest[depth + 1] + largest <= time_ps)
-        sums, base, largest = sums[kept], base[kept], largest[kept]
+        base = (base[:, None] + everywhere[table, places][None]).reshape(-1, 2)
+        chosen = np.column_stack((np.repeat(chosen, len(places), axis=0), np.tile(places, len(chosen))))
+        kept = (sums + rest[depth + 1] <= room).all(axis=1)
+        tables, left = order[: depth + 1], limits[depth + 1] - base
+        kept[kept] = _have_room(totals, owner[tables, chosen[kept]], totals.owners[tables, chosen[kept]], left[kept])
+        sums, base, chosen = sums[kept], base[kept], chosen[kept]
         if not len(sums) or len(sums) > MAX_COMBINATIONS:
             return not len(sums)
     return False
+
+
+def _sums_of_rest(rows: np.ndarray) -> np.ndarray:
+    """Of every row and of none: the sum of it and all after it."""
+    return np.vstack([np.cumsum(rows[::-1], axis=0)[::-1], np.zeros(rows.shape[1])])
+
+
+def _have_room(totals: Totals, parts: np.ndarray, owners: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Whether the parts of each combination pass for such as there is room for in what everyone's share leaves.
+
+    parts: float64 [combinations, tables, (time, bytes)]; owners: [combinations, tables], how many own such a part;
+    left: [combinations, (time, bytes)] of one member.
+    """
+    fits = (parts <= left[:, None]).all(axis=(1, 2)) & (left >= 0).all(axis=1)
+    for unit in range(2):
+        shares = parts[:, :, unit] / np.maximum(left[:, unit], 1)[:, None]
+        for function in FUNCTIONS:
+            fits &= (owners * function(shares)).sum(axis=1) <= totals.members * (1 + TOLERANCE)
+    return fits
 
 
 def _rows(problem: Problem, totals: Totals, time_ps: int, ps_per_byte: float) -> Iterator[tuple[np.ndarray, float]]:
@@ -81,14 +104,13 @@ def _rows(problem: Problem, totals: Totals, time_ps: int, ps_per_byte: float) ->
         return
     extra = (totals.everywhere_time - totals.least_everywhere[:, None]) / free
     own = totals.owner_time / free
-    functions = [make(k) for k in ROUNDINGS for make in (_rounded_down, _without_small)]
-    for function in functions:
+    for function in FUNCTIONS:
         yield members * function(extra) + totals.owners * function(own), members
     most = max(problem.budgets)
     if not ps_per_byte:  # memory is not what limits
         return
     worth = ps_per_byte * most
-    for function in functions:
+    for function in FUNCTIONS:
         size = members * function(totals.everywhere_size / most) + totals.owners * function(totals.owner_size / most)
         yield size, members
         yield totals.time + worth * size, members * (time_ps + worth)
@@ -110,3 +132,6 @@ def _without_small(k: int):
         return np.where(share > 1 - small + TOLERANCE, 1.0, np.where(share < small - TOLERANCE, 0.0, share))
 
     return function
+
+
+FUNCTIONS = tuple(make(k) for k in ROUNDINGS for make in (_rounded_down, _without_small))

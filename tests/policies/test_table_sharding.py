@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.policies.sharding_bound import lower_bound
+from simulator.policies.sharding_proof import raised
 from simulator.policies.table_sharding import Choice, Cost, Problem, shard_tables
 
 EVEN = "row_wise"
@@ -108,7 +110,9 @@ def problems(draw, most_tables=5, most_members=4):
         time, size = draw(st.integers(1, 1000)), draw(st.integers(1, 100))
         own = [whole(time, size), spread(-(-time * draw(st.integers(1, 4)) // members), -(-size // members))]
         if members > 1:
-            own.append(halves(-(-time * draw(st.integers(5, 8)) // 10), -(-size // 2)))
+            asker = Cost(draw(st.integers(0, 50)), draw(st.integers(0, 5)))
+            half = halves(-(-time * draw(st.integers(5, 8)) // 10), -(-size // 2))
+            own.append(replace(half, everywhere=asker))
         if per_node > 1:
             own.append(Choice("table_row_wise", 1, True, Cost(), Cost(-(-time * 2 // 3), -(-size // 2))))
         choices.append(tuple(own))
@@ -129,6 +133,8 @@ def test_bound_plan_and_budgets_keep_their_promises(problem):
     assert found.bound_ps <= best
     bound = lower_bound(problem)
     assert bound is not None and bound.time_ps <= found.bound_ps
+    # told of a worse plan it does not know where to stop: what it rules out by itself is below the best
+    assert all(raised(problem, bound, worse) <= best for worse in (best + 2, best + best // 9, 2 * best))
     if found.fits:
         assert max(sizes) <= problem.budgets[0] and found.time_ps >= best
 
@@ -147,6 +153,17 @@ def test_a_plan_is_a_function_of_its_problem(problem):
     first = shard_tables(problem)
     shard_tables.cache_clear()
     assert shard_tables(problem) == first
+
+
+def test_bound_knows_what_parts_leave_no_room_for_beside_what_everyone_pays():
+    # 4 of 16 for everyone, and three parts of 6: two of them meet. Added up it would be (2 * 4 + 3 * 6) / 2 = 13
+    tables = ((spread(4000), whole(20_000)), *[(whole(6000),)] * 3)
+    found = shard_tables(Problem(tables, (10,) * 2))
+    assert found.time_ps == 16_000 and found.gap < 0.001
+    # of memory too: two whole tables do not fit beside 4 of 16 bytes, so one of the three is spread
+    problem = Problem(((spread(1000, 4),), *[(spread(9000, 4), whole(10_000, 7))] * 3), (16,) * 2)
+    found = shard_tables(problem)
+    assert found.time_ps == best_of_all(problem) == 20_000 and found.gap < 0.001
 
 
 def test_more_memory_never_makes_the_bound_worse():
