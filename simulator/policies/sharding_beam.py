@@ -1,9 +1,8 @@
 """Construction for `sharding_search.py`: tables are dealt out one after another to several plans beside each other.
 
-Tables that every member should pay for come first, the others by what they cost, the dearest first. Under a limit on
-every member's time each plan grows by each choice of the next table, on the places that it fills least (or, packing
-tightly, on the fullest that take it); plans of the best rank stay. All plans of a step are rows of arrays, so that many
-cost little more than one.
+Under a limit on every member's time each plan grows by each choice of the next table, on the places that it fills least
+(or, packing tightly, on the fullest that take it); plans of the best rank stay. All plans of a step are rows of arrays,
+so that many cost little more than one.
 """
 
 from __future__ import annotations
@@ -19,16 +18,17 @@ from simulator.policies.sharding_state import State
 from simulator.policies.table_sharding import Choice, Problem
 
 CLEARLY = 1.02
-"""Factor by which all parts that a table could be cut into cost more than what every member pays alike, if it is dealt
-out first."""
+"""Factor by which any way to part a table costs more than what every member would pay alike."""
 
 
 class Style(NamedTuple):
     """How plans grow and rank. tight: parts go to the fullest place that takes them, and uneven plans, which leave
-    whole members to the parts to come, rank first; else even ones do. memory: what evenness in memory is worth."""
+    whole members to the parts to come, rank first; else even ones do. memory: what evenness in memory is worth.
+    even_first: tables that every member should pay for come before those that are dearer."""
 
     tight: bool = False
     memory: float = 0.0
+    even_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class Beam:
         least, size = [min(row) for row in self.value], totals.size.min(axis=1)
         all_, memory = sum(least) or 1.0, self.memory or 1.0
         weight = [one / all_ + style.memory * float(held) / memory for one, held in zip(least, size, strict=True)]
-        even = [self._is_everyones(table) for table in range(len(least))]
+        even = [style.even_first and self._is_everyones(table) for table in range(len(least))]
         self.order = sorted(range(len(least)), key=lambda table: (not even[table], -weight[table], table))
         self.least = least
 
     def _is_everyones(self, table: int) -> bool:
-        """Whether the cheapest choice is clearly one that every member pays for. Such tables come first: they leave
-        plans as even as they are, and would find no room beside a single member that others had filled."""
+        """Whether the cheapest choice is clearly one that every member pays for. Such a table leaves plans as even as
+        they are, and finds no room where others have filled a single member."""
         choices = self.problem.choices[table]
         parts = (value for value, choice in zip(self.value[table], choices, strict=True) if choice.places)
         return min(self.value[table]) * CLEARLY < min(parts, default=inf)

@@ -4,8 +4,9 @@ A linear programme mixes a table's choices and cuts its parts at will. Here ever
 choices is ruled out for a time T where a sum over all members exceeds what they have: of times, of bytes, of both at
 the price of a byte, or of what times become under a function f with f(x) + f(y) + ... <= 1 for all x + y + ... <= 1
 (dual feasible functions: Lueker 1983; Fekete and Schepers 2001, Math. Programming 91), which knows that two parts above
-T/2 need two members. All combinations are looked at table by table, those ruled out already left out; where that leaves
-too many, T is not ruled out.
+T/2 need two members. Parts share what their combination's costs for everyone leave of T, and of memory. All
+combinations are looked at table by table, those ruled out already left out; where that leaves too many, T is not ruled
+out.
 """
 
 from __future__ import annotations

@@ -16,7 +16,11 @@ from simulator.policies.sharding_moves import improve, tables_on
 from simulator.policies.sharding_state import State
 from simulator.policies.table_sharding import Problem
 
-STYLES = (Style(memory=0.3), Style(memory=1.0), Style(memory=3.0), Style(), Style(tight=True))
+STYLES = (
+    *(Style(memory=memory) for memory in (0.3, 1.0, 3.0, 0.0)),
+    *(Style(memory=memory, even_first=False) for memory in (0.3, 1.0)),
+    Style(tight=True, even_first=False),
+)
 """Even memory is worth something even where all of it would do: parts have to find room somewhere."""
 
 FEW_TABLES = 256
