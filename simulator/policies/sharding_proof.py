@@ -21,8 +21,8 @@ from simulator.policies.table_sharding import Problem
 ROUNDS = 8
 """Halvings of the interval between the bound and the best plan: to 1/256 of the gap."""
 
-MAX_COMBINATIONS = 20_000
-"""Looked at together."""
+MAX_PARTS = 200_000
+"""Of combinations that are looked at together: their number times the tables of each."""
 
 ROUNDINGS = (1, 2, 3, 4, 5)
 """k of the functions floor((k + 1) x) / k."""
@@ -68,7 +68,7 @@ def _is_ruled_out(problem: Problem, totals: Totals, time_ps: int) -> bool:
         tables, left = order[: depth + 1], limits[depth + 1] - base
         kept[kept] = _have_room(totals, owner[tables, chosen[kept]], totals.owners[tables, chosen[kept]], left[kept])
         sums, base, chosen = sums[kept], base[kept], chosen[kept]
-        if not len(sums) or len(sums) > MAX_COMBINATIONS:
+        if not len(sums) or chosen.size > MAX_PARTS:
             return not len(sums)
     return False
 
