@@ -57,6 +57,8 @@ def calibrate(
             now = time.monotonic()
             record = session.run(max(began + budget_s, now + LEAST_SHARE * budget_s))
         except KeyboardInterrupt:
+            if not session.has_measured:
+                raise
             say("interrupted: writing what was measured")
             record = session.flush()
     return record, session.out

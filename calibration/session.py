@@ -121,8 +121,13 @@ class Session:
         is_whole = isinstance(what, Job) or what.what == COLLECTIVE
         return is_whole and what.key in self.wanted and what.key not in self.journal.failed
 
+    @property
+    def has_measured(self) -> bool:
+        """Whether there is a kernel yet, without which nothing can be written."""
+        return any(point.what == KERNEL for point in self.journal.points(TOGETHER))
+
     def flush(self) -> dict:
-        """Writes the profile as far as it is known."""
+        """Writes the profile as far as it is known. Raises ValueError while no kernel has been measured."""
         record = build(self.journal, self.context)
         if self.before is not None:
             record = carried(record, self.before)

@@ -93,9 +93,11 @@ class SparseTables:
             found.vectors = self.keep(summed.index_add_(0, place, found.vectors))
 
     def exchange_ids(self, microbatch: int) -> Bytes:
-        """Sends ids to their owners."""
+        """Sends ids to their owners; where every rank holds every table, none."""
         distinct, found = self.distinct.get(microbatch, {}), self.lookups[microbatch]
         moving = {name: shard for name, shard in self.shards.items() if self._travels(shard)}
+        if not moving:
+            return 0, 0
         own = {name: distinct.get(name, (self.own_ids[microbatch][name],))[0] for name in moving}
         asked = [(shard, own[name]) for name, shard in moving.items()]
         found.update(zip(moving, routes.send_ids(asked, self.group), strict=True))

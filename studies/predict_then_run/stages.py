@@ -109,7 +109,8 @@ def _calibrated_and_run(scenarios: Sequence[Any], steps: int, source: Any, say: 
                 scenarios, Path(pipes), source, session.revisit, steps=steps, warmup=WARMUP, keep_weights=True
             )
         finally:
-            session.flush()
+            if session.has_measured:  # else it was interrupted at once, and there is nothing to keep
+                session.flush()
 
 
 def _judged(own: Any, execution: Any, histories: Histories) -> tuple[Any, float]:

@@ -12,7 +12,7 @@ from interrupts import hears_ctrl_c
 
 pytest.importorskip("torch")
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import calibrate, calibrating
 from calibration.journal import ALONE, TOGETHER
 from calibration.measure.fleet import Fleet, MeasuringFailed, PointFailed
 from calibration.pieces import jobs_of_scenario
@@ -186,3 +186,12 @@ def test_a_round_visits_kernels_and_pieces_together_and_alone(scenario):
     assert [visit.what for visit in planned] == points + points[:-1]  # a collective has no meaning alone
     assert [visit.condition for visit in planned] == [TOGETHER] * len(points) + [ALONE] * (len(points) - 1)
     assert json.loads(json.dumps(jobs[0].to_record()))["num_pieces"] == 2
+
+
+def test_a_session_that_was_interrupted_at_once_has_nothing_to_write(tmp_path):
+    with calibrating("cpu", budget_s=5.0, out=str(tmp_path / "p.json")) as session:
+        assert not session.has_measured
+        with pytest.raises(ValueError, match="no kernel"):
+            session.flush()
+        session._measure(next(visit for visit in session.visits if visit.what.what == KERNEL))
+        assert session.has_measured and session.flush()["kernels"]
