@@ -11,7 +11,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from calibration.measure.kernels import MOST_SETS, ROTATE_BYTES, TORCH_DTYPE, rotating
+from calibration.measure.inputs import TORCH_DTYPE
+from calibration.measure.kernels import MOST_SETS, ROTATE_BYTES, rotating
 from calibration.points import Point
 
 Call = Callable[[], object]

@@ -9,39 +9,34 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as functional
 
+from calibration.measure import codecs
+from calibration.measure.inputs import Call, Maker
 from calibration.points import FORWARD, INPUT_GRADIENT, Point
 from simulator.costs.measured import row_width
 from simulator.executor import optimizers
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 
-Call = Callable[[], object]
-
 ROTATE_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 """Inputs of one point, all sets together: more than a core's L2 cache, about its share of an L3; a GPU's L2."""
 MOST_SETS = 16
 
-TORCH_DTYPE = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-TOPK_DENSITY = 0.01
 TABLE_ROWS = 20_000
 """Rows of the table that lookups and updates fall on, uniformly."""
-ROW_WIDTH = 128
-"""Width of a row where the shape does not tell (norms and sums over rows)."""
 
 
 def make_call(point: Point, device: str) -> Call:
     """A callable that runs the point's kernel once; it rotates its inputs by itself. Raises KeyError for an op."""
     build = BUILDERS[point.op]
-    maker = _Maker(point, torch.device(device))
+    maker = Maker(point, torch.device(device))
     first = build(maker)
     sets = [first]
     if maker.bytes:
         count = min(MOST_SETS, max(1, ROTATE_BYTES[device] // maker.bytes))
-        sets += [build(_Maker(point, maker.device)) for _ in range(count - 1)]
+        sets += [build(Maker(point, maker.device)) for _ in range(count - 1)]
     return rotating(sets)
 
 
@@ -59,52 +54,10 @@ def rotating(calls: list[Call]) -> Call:
     return run
 
 
-@lru_cache(maxsize=2)
-def _pool(device: torch.device) -> torch.Tensor:
-    """A million random numbers that inputs are filled from: copying is far cheaper than drawing."""
-    return torch.empty(2**20, dtype=torch.float32, device=device).uniform_(-1.0, 1.0)
-
-
-class _Maker:
-    """Makes random inputs of a point and counts their bytes."""
-
-    def __init__(self, point: Point, device: torch.device):
-        self.point, self.device = point, device
-        self.dtype = TORCH_DTYPE[point.dtype]
-        self.bytes = 0
-
-    def random(self, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Values of no special pattern: zeros run faster on some devices."""
-        made = torch.empty(shape, dtype=self.dtype if dtype is None else dtype, device=self.device)
-        flat, pool = made.view(-1), _pool(self.device)
-        for start in range(0, flat.numel(), pool.numel()):
-            part = flat[start : start + pool.numel()]
-            part.copy_(pool[: part.numel()])
-        self.bytes += made.numel() * made.element_size()
-        return made
-
-    def ids(self, count: int, rows: int) -> torch.Tensor:
-        return torch.randint(rows, (count,), device=self.device)
-
-    @property
-    def elements(self) -> int:
-        return self.point.shape[0]
-
-    @property
-    def passes(self) -> int:
-        """How many times an element crosses memory, rounded: tells one kernel of a family from another."""
-        return max(1, round(self.point.shape[1] / (self.elements * self.dtype.itemsize)))
-
-    def rows(self, width: int = ROW_WIDTH) -> tuple[int, int]:
-        """The elements as a matrix about this wide."""
-        width = min(width, self.elements)
-        return max(1, self.elements // width), width
-
-
 # matrix products
 
 
-def _gemm(maker: _Maker) -> Call:
+def _gemm(maker: Maker) -> Call:
     m, n, k = maker.point.shape
     calls = []
     for layout in maker.point.layouts or (FORWARD,):
@@ -120,7 +73,7 @@ def _gemm(maker: _Maker) -> Call:
     return rotating(calls)
 
 
-def _batched_gemm(maker: _Maker) -> Call:
+def _batched_gemm(maker: Maker) -> Call:
     batch, m, n, k = maker.point.shape
     left, right = maker.random(batch, m, k), maker.random(batch, k, n)
     return lambda: torch.bmm(left, right)
@@ -129,7 +82,7 @@ def _batched_gemm(maker: _Maker) -> Call:
 # attention
 
 
-def _heads(maker: _Maker) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
+def _heads(maker: Maker) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
     batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal = maker.point.shape
     query = maker.random(batch, heads, seq_q, head_dim)
     key, value = (maker.random(batch, kv_heads, seq_kv, head_dim) for _ in range(2))
@@ -148,16 +101,16 @@ def _hstu_attention(query, key, value, causal: bool) -> torch.Tensor:
     return (scores.tril() if causal else scores) @ value / key.shape[-2]
 
 
-def _forward_of(function) -> Callable[[_Maker], Call]:
-    def build(maker: _Maker) -> Call:
+def _forward_of(function) -> Callable[[Maker], Call]:
+    def build(maker: Maker) -> Call:
         query, key, value, causal = _heads(maker)
         return lambda: function(query, key, value, causal)
 
     return build
 
 
-def _backward_of(function) -> Callable[[_Maker], Call]:
-    def build(maker: _Maker) -> Call:
+def _backward_of(function) -> Callable[[Maker], Call]:
+    def build(maker: Maker) -> Call:
         *inputs, causal = _heads(maker)
         inputs = [one.requires_grad_() for one in inputs]
         out = function(*inputs, causal)
@@ -170,7 +123,7 @@ def _backward_of(function) -> Callable[[_Maker], Call]:
 # families told by their traffic
 
 
-def _elementwise(maker: _Maker) -> Call:
+def _elementwise(maker: Maker) -> Call:
     rows = maker.rows()
     inputs = [maker.random(*rows) for _ in range(max(1, maker.passes - 1))]
     if maker.passes == 1:
@@ -183,19 +136,19 @@ def _elementwise(maker: _Maker) -> Call:
     return lambda: [left * right for left, right in pairs]
 
 
-def _copy(maker: _Maker) -> Call:
+def _copy(maker: Maker) -> Call:
     source = maker.random(*maker.rows())
     target = torch.empty_like(source)
     return lambda: target.copy_(source)
 
 
-def _cast(maker: _Maker) -> Call:
+def _cast(maker: Maker) -> Call:
     source = maker.random(maker.elements)
     other = torch.bfloat16 if source.dtype == torch.float32 else torch.float32
     return lambda: source.to(other)
 
 
-def _layernorm(maker: _Maker) -> Call:
+def _layernorm(maker: Maker) -> Call:
     rows = maker.rows()
     inputs, weight, bias = maker.random(*rows), maker.random(rows[1]), maker.random(rows[1])
     if maker.passes <= 2:
@@ -207,7 +160,7 @@ def _layernorm(maker: _Maker) -> Call:
     )
 
 
-def _softmax(maker: _Maker) -> Call:
+def _softmax(maker: Maker) -> Call:
     inputs = maker.random(*maker.rows(256))
     if maker.passes <= 2:
         return lambda: torch.softmax(inputs, -1)
@@ -215,7 +168,7 @@ def _softmax(maker: _Maker) -> Call:
     return lambda: torch.ops.aten._softmax_backward_data(gradient, probabilities, -1, inputs.dtype)
 
 
-def _cross_entropy(maker: _Maker) -> Call:
+def _cross_entropy(maker: Maker) -> Call:
     inputs = maker.random(*maker.rows(1024))
     if maker.passes <= 1:
         return lambda: inputs.amax(-1)
@@ -225,31 +178,31 @@ def _cross_entropy(maker: _Maker) -> Call:
     return lambda: torch.ops.aten._log_softmax_backward_data(gradient, probabilities, -1, inputs.dtype)
 
 
-def _width(maker: _Maker) -> int:
+def _width(maker: Maker) -> int:
     """Width of a looked-up row."""
     return max(1, min(maker.elements, round(row_width(maker.point.dtype, maker.point.shape))))
 
 
-def _embedding_lookup(maker: _Maker) -> Call:
+def _embedding_lookup(maker: Maker) -> Call:
     width = _width(maker)
     table, ids = maker.random(TABLE_ROWS, width), maker.ids(max(1, maker.elements // width), TABLE_ROWS)
     return lambda: functional.embedding(ids, table)
 
 
-def _embedding_bag(maker: _Maker) -> Call:
+def _embedding_bag(maker: Maker) -> Call:
     count, width, bags = maker.point.shape
     table, ids = maker.random(TABLE_ROWS, width), maker.ids(count, TABLE_ROWS)
     starts = torch.arange(bags, device=maker.device) * count // bags
     return lambda: functional.embedding_bag(ids, table, starts, mode="sum")
 
 
-def _embedding_update(maker: _Maker) -> Call:
+def _embedding_update(maker: Maker) -> Call:
     gradient = maker.random(*maker.rows())
     table, ids = maker.random(TABLE_ROWS, gradient.shape[1]), maker.ids(gradient.shape[0], TABLE_ROWS)
     return lambda: table.index_add_(0, ids, gradient)
 
 
-def _optimizer(maker: _Maker) -> Call:
+def _optimizer(maker: Maker) -> Call:
     """Passes over dense parameters: norm (1), clip (2), else the update of the optimizer that moves so much."""
     parameter, gradient = maker.random(maker.elements), maker.random(maker.elements)
     if maker.passes == 1:
@@ -277,60 +230,7 @@ def _lamb(parameter: torch.Tensor, gradient: torch.Tensor, state: dict[str, torc
     parameter.sub_(step.mul_(ratio * 1e-9))
 
 
-def _topk(maker: _Maker) -> Call:
-    values, kept = maker.random(maker.elements).abs(), max(1, round(TOPK_DENSITY * maker.elements))
-    return lambda: torch.topk(values, kept, sorted=False)
-
-
-def _scatter_add(maker: _Maker) -> Call:
-    target = maker.random(max(64, round(maker.elements / TOPK_DENSITY)))
-    values, places = maker.random(maker.elements), maker.ids(maker.elements, target.numel())
-    return lambda: target.index_add_(0, places, values)
-
-
-def _orthogonalize(maker: _Maker) -> Call:
-    columns = 4
-    matrix = maker.random(max(columns, maker.elements // columns), columns)
-    return lambda: torch.linalg.qr(matrix)
-
-
-# the compressors' codecs, as `simulator/policies` writes them
-
-
-def _quantize(maker: _Maker) -> Call:
-    values, scale = maker.random(maker.elements), maker.random(maker.elements)
-    return lambda: (values / scale).add_(torch.rand_like(values)).floor_().clamp_(-127, 127).to(torch.int8)
-
-
-def _dequantize(maker: _Maker) -> Call:
-    codes, sums = maker.random(maker.elements).mul_(127).to(torch.int8), maker.random(maker.elements)
-    return lambda: sums.add_(codes.to(torch.float32) * 0.01)
-
-
-def _pack_signs(maker: _Maker) -> Call:
-    values = maker.random(maker.elements // 8, 8)
-    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=maker.device)
-    return lambda: ((values >= 0).to(torch.uint8) * weights).sum(dim=1, dtype=torch.uint8)
-
-
-def _unpack_signs(maker: _Maker) -> Call:
-    bits = torch.randint(256, (maker.elements // 8, 1), device=maker.device).to(torch.uint8)
-    sums, scale = maker.random(maker.elements), torch.tensor(0.1, device=maker.device)
-    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=maker.device)
-    return lambda: sums.add_(torch.where((bits & weights).ne(0).view(-1), scale, -scale))
-
-
-def _threshold(maker: _Maker) -> Call:
-    values = maker.random(maker.elements).abs()
-    return lambda: (values >= 1 - TOPK_DENSITY).nonzero()  # uniform: as many pass as top-k keeps
-
-
-def _random_places(maker: _Maker) -> Call:
-    count, entries = maker.elements, round(maker.elements / TOPK_DENSITY)
-    return lambda: torch.randint(entries, (count,), device=maker.device)
-
-
-BUILDERS: dict[str, Callable[[_Maker], Call]] = {
+BUILDERS: dict[str, Callable[[Maker], Call]] = {
     "gemm": _gemm,
     "batched_gemm": _batched_gemm,
     "attention_forward": _forward_of(_softmax_attention),
@@ -347,13 +247,5 @@ BUILDERS: dict[str, Callable[[_Maker], Call]] = {
     "embedding_bag": _embedding_bag,
     "embedding_update": _embedding_update,
     "optimizer": _optimizer,
-    "topk": _topk,
-    "scatter_add": _scatter_add,
-    "orthogonalize": _orthogonalize,
-    "quantize": _quantize,
-    "dequantize": _dequantize,
-    "pack_signs": _pack_signs,
-    "unpack_signs": _unpack_signs,
-    "threshold": _threshold,
-    "random_places": _random_places,
+    **codecs.BUILDERS,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.scenario.presets.sasrec import MAX_ITEM_ID
+from simulator.scenario.presets.sasrec import ml20m_items
 
 ROWS = 50_000_000
 
@@ -68,16 +68,7 @@ def hstu_ml20m_large() -> dict[str, Any]:
             "seq": 200,
             "causal": True,
         },
-        "tables": [
-            {
-                "name": "item",
-                "rows": MAX_ITEM_ID + 1,
-                "dim": 256,
-                "pooling": "none",
-                "optimizer": "adam",
-                "dtype": "fp32",
-            }
-        ],
+        "tables": [ml20m_items(dim=256)],
         "head": {"kind": "sampled_softmax", "table": "item", "negatives": 128},
     }
 

@@ -8,6 +8,12 @@ MAX_ITEM_ID = 131_262
 """MovieLens-20M's largest movie id; 26,744 of the ids occur."""
 
 
+def ml20m_items(dim: int) -> dict[str, Any]:
+    """The item table of MovieLens-20M: a row for each id, and one for padding."""
+    return {"name": "item", "rows": MAX_ITEM_ID + 1, "dim": dim, "pooling": "none", "optimizer": "adam",
+            "dtype": "fp32"}  # fmt: skip
+
+
 def sasrec_ml20m() -> dict[str, Any]:
     """SASRec on MovieLens-20M: 4 blocks of width 256, 4 heads, 200 items a sample, sampled softmax with 128 negatives.
 
@@ -27,15 +33,6 @@ def sasrec_ml20m() -> dict[str, Any]:
             "seq": 200,
             "causal": True,
         },
-        "tables": [
-            {
-                "name": "item",
-                "rows": MAX_ITEM_ID + 1,
-                "dim": 256,
-                "pooling": "none",
-                "optimizer": "adam",
-                "dtype": "fp32",
-            }
-        ],
+        "tables": [ml20m_items(dim=256)],
         "head": {"kind": "sampled_softmax", "table": "item", "negatives": 128},
     }
