@@ -18,13 +18,13 @@ from simulator.codec_costs import CodecRange, codec_range
 from simulator.costs.sampling import repeat_factors
 from simulator.embedding_plan import embedding_plan
 from simulator.errors import NotSupportedYet, ScenarioError
-from simulator.feasibility import shortage
 from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
 from simulator.many_steps import StepAnswer, lower_median, mean_breakdown, mean_ns, mean_utilization
 from simulator.memory import Memory, allocator_reserve, context_reserve, measure_memory, moments
-from simulator.memory_curve import MemoryCurve, memory_curve
+from simulator.memory.curve import MemoryCurve, memory_curve
+from simulator.memory.feasibility import shortage
 from simulator.metrics import Utilization
 from simulator.model.blocks import Cut
 from simulator.policies.decisions import Decision

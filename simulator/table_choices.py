@@ -3,7 +3,7 @@
 Bytes are those that programs, kernels and memory are made of (`model/tables/`); seconds are bytes over what datasheets
 say of devices and links, so that simulator and executor place tables alike, whatever profile there is or is not. A
 member's cost is the sum of all it does in a step, one thing after another. Tables may take what the dense part leaves
-of a device (`memory.py`). In a mixed cluster every member counts as the slowest and as the smallest device.
+of a device (`memory/`). In a mixed cluster every member counts as the slowest and as the smallest device.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _pace(op: str, span: GroupSpan) -> float:
 
 
 def _budgets(scenario) -> tuple[int, ...]:
-    """Bytes that the dense part leaves of each member's device: what memory.py counts without tables."""
+    """Bytes that the dense part leaves of each member's device: what `memory/` counts without tables."""
     from simulator.memory import memory_limit
     from simulator.simulation import memory_of
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.memory_walk import KINDS
+from simulator.memory.walk import KINDS
 from simulator.report import format
 from simulator.report.drawing import drawn_ranks
 from simulator.report.ops import rank_tick

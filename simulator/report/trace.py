@@ -22,7 +22,7 @@ import numpy as np
 from simulator import kinds
 from simulator.costs.price import SOURCES
 from simulator.graph.event_graph import EventGraph
-from simulator.memory_walk import KINDS
+from simulator.memory.walk import KINDS
 from simulator.program.actions import Action
 from simulator.program.program import Program
 from simulator.report.ops import Lane, lanes, op_parts, rank_place, stands_for

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from trace_checker import read
 
-from simulator.memory_walk import KINDS
+from simulator.memory.walk import KINDS
 from simulator.report import format
 from simulator.report.html import report_html
 from simulator.report.memory_time import SHARES, memory_heat_figure, memory_time_figure

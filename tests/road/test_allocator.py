@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from road_scenarios import answer
 
-from simulator.allocator import CachingAllocator
 from simulator.memory import at_rest
-from simulator.reserve import replayed
+from simulator.memory.allocator import CachingAllocator
+from simulator.memory.reserve import replayed
 from simulator.units import MIB
 
 

@@ -139,7 +139,7 @@ def test_a_model_without_tables_has_no_plan_of_them():
 
 
 def test_choices_cost_what_their_placements_cost():
-    """A member's bytes in the planner are the bytes of memory.py: the fullest member of the plan found."""
+    """A member's bytes in the planner are the bytes of `memory/`: the fullest member of the plan found."""
     scenario = dlrm()
     problem, found = problem_of(scenario), planned(scenario).sharding
     sizes = [0] * problem.members

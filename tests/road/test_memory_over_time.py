@@ -5,7 +5,7 @@ import pytest
 from road_scenarios import answer
 
 from simulator.memory import KINDS, moments
-from simulator.memory_curve import NUM_SHARES, action_spans, memory_curve
+from simulator.memory.curve import NUM_SHARES, action_spans, memory_curve
 from simulator.units import ns_to_seconds
 
 PIPE = ("plan.tensor=1", "plan.pipeline=4", "plan.data=2", "plan.global_batch=32")

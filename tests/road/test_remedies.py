@@ -9,9 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from road_scenarios import answer, scenario
 
-from simulator import remedies, scenario_from
+from simulator import scenario_from
 from simulator.errors import RehearseError
-from simulator.feasibility import candidates, smallest_change
+from simulator.memory import remedies
+from simulator.memory.feasibility import candidates, smallest_change
 from simulator.road import Prices
 from simulator.simulation import memory_of
 

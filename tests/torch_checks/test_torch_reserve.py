@@ -1,8 +1,8 @@
 """What the allocator reserves for the tensors that are counted, against the same for the executor's own tensors.
 
-The rules of sizes are PyTorch's (`simulator/allocator.py`); what is assumed is how a step's bytes are cut into tensors
-(`simulator/reserve.py`). Here every storage of two real steps of a rank, in fake tensors, is asked for and given back
-when it dies.
+The rules of sizes are PyTorch's (`simulator/memory/allocator.py`); what is assumed is how a step's bytes are cut into
+tensors (`simulator/memory/reserve.py`). Here every storage of two real steps of a rank, in fake tensors, is asked for
+and given back when it dies.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from tracked_ranks import LaunchOrder, clear_caches, make_states
 
-from simulator.allocator import CachingAllocator
 from simulator.executor.job import Job, own_program
 from simulator.executor.rank import _Runner
 from simulator.memory import at_rest
+from simulator.memory.allocator import CachingAllocator
+from simulator.memory.reserve import STEPS, replayed
 from simulator.program.lowering import cut_of, lower
-from simulator.reserve import STEPS, replayed
 
 WIDE = ("model.trunk.hidden=512", "model.trunk.heads=8", "model.trunk.seq=256")
 """Activations of 4 MiB and more: of smaller ones, segments of 20 MiB decide, and a step of this size fills few."""

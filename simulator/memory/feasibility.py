@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterator
 from itertools import chain, combinations
 
-from simulator import remedies
 from simulator.errors import RehearseError
-from simulator.memory import Memory, measure_memory
+from simulator.memory import remedies
+from simulator.memory.peak import Memory, measure_memory
+from simulator.memory.remedies import Change
 from simulator.model.blocks import Cut
 from simulator.program.lowering import lower, recut
-from simulator.remedies import Change
 from simulator.units import GIB
 
 ENOUGH = 4

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.memory_walk import AHEAD, BEHIND, KINDS, Moment
+from simulator.memory.walk import AHEAD, BEHIND, KINDS, Moment
 from simulator.timeline import Timeline
 from simulator.units import ns_to_seconds
 

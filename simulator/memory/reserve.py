@@ -1,6 +1,6 @@
 """What the caching allocator keeps of a rank's device beyond the tensors that are ever held at once.
 
-The tensors of a step are asked for and given back, block by block, in the order of launches (`memory_walk.py`), for two
+The tensors of a step are asked for and given back, block by block, in the order of launches (`walk.py`), for two
 steps, and the allocator's model (`allocator.py`) says what it has reserved in the end. Tensors of a layer are taken as
 large as the residual stream's, those of a head as its fp32 logits; weights are one tensor each, gradients one a bucket.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from simulator.allocator import CachingAllocator
-from simulator.memory_walk import Walk
+from simulator.memory.allocator import CachingAllocator
+from simulator.memory.walk import Walk
 from simulator.model.blocks import Cut, head
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.held import NOTHING, Touch

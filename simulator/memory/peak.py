@@ -1,4 +1,4 @@
-"""Memory of each rank by kind, at the instant in the step when it holds most (`memory_walk.py` walks through it).
+"""Memory of each rank by kind, at the instant in the step when it holds most (`walk.py` walks through it).
 
 Limit = the device's bytes less what the driver and the libraries take.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import prod
 
 from simulator.cluster import Cluster, Device
-from simulator.memory_walk import KINDS, Moment, Walk
+from simulator.memory.reserve import replayed
+from simulator.memory.walk import KINDS, Moment, Walk
 from simulator.model import blocks, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.bottom_mlp import MEMBER, on_one_rank, reserves_member
@@ -18,7 +19,6 @@ from simulator.model.tables import bottom
 from simulator.policies.compression import compressor_of, method_of
 from simulator.program.lowering import cut_of, local_shapes
 from simulator.program.program import Program, RankProgram
-from simulator.reserve import replayed
 from simulator.units import DTYPE_BYTES, GIB
 
 CONTEXT_RESERVE_BYTES = 3 * GIB // 2

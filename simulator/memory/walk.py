@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from simulator.activations import Activations
+from simulator.memory.activations import Activations
 from simulator.model import memory_rules
 from simulator.model.blocks import Cut
 from simulator.model.lengths import cuts_of
