@@ -127,6 +127,9 @@ def time_axis(span_s: float) -> tuple[float, str]:
 
 
 def reads_as_number(text: str) -> bool:
-    """Whether a cell is a number, with its unit if it has one: 13.7 s, +51 %, < 0.1 %, n/a; an empty one may be."""
+    """Whether a cell is a number, with its unit if it has one: 13.7 s, +51 %, < 0.1 %, n/a; an empty one may be.
+
+    25 Gb/s a node is a network's name.
+    """
     bare = text.removeprefix("<").strip().lstrip("+-")
-    return text in (UNKNOWN, "") or bare[:1].isdigit()
+    return text in (UNKNOWN, "") or (bare[:1].isdigit() and " a " not in bare)

@@ -10,6 +10,7 @@ from typing import Any
 
 from simulator.report import format, words
 from simulator.report.breakdown import MEASURES, measure, results_figure, same_model, unique_names
+from simulator.report.plan_words import degrees_words
 from simulator.report.sections import Figures
 
 
@@ -69,7 +70,7 @@ def _rows(group: Sequence[Any], names: Sequence[str], links: Mapping[int, str]) 
         {
             "name": name,
             "link": links.get(id(result)),
-            "plan": words.degrees_words(result.scenario.plan),
+            "plan": degrees_words(result.scenario.plan),
             "feasible": numbers["feasible"],
             "reason": numbers["reason"],
             "cells": (

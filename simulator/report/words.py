@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import PurePath
 
 from simulator.model import blocks
 from simulator.report import format
 from simulator.report.breakdown import parts
+from simulator.report.plan_words import batch_words, faults_words, lengths_words, plan_words, steps_words
 
 COMPUTE_LIKE = ("compute",)
 
@@ -61,12 +61,6 @@ def joined(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _decided(compression) -> str:
-    """How many buckets each method got, where that was decided: " (topk 3, none 5)"."""
-    counts = Counter(method for _, method in compression.decided or ())
-    return f" ({', '.join(f'{method} {count}' for method, count in counts.most_common())})" if counts else ""
-
-
 def sentence(text: str) -> str:
     """The text with a full stop."""
     return text if text.endswith((".", "!", "?")) else text + "."
@@ -74,14 +68,18 @@ def sentence(text: str) -> str:
 
 def asked(scenario) -> tuple[tuple[str, str], ...]:
     """(term, words) rows that say what was simulated."""
-    return (
+    rows = (
         ("Model", model_words(scenario.model)),
         ("Cluster", cluster_words(scenario.cluster)),
         ("Plan", plan_words(scenario.plan)),
         ("Batch", batch_words(scenario.plan)),
+        ("Lengths", lengths_words(scenario.data.lengths, scenario.model.trunk.seq)),
+        ("Slow ranks", faults_words(scenario)),
+        ("Steps", steps_words(scenario)),
         ("Numbers", numbers_words(scenario)),
         ("Costs", costs_words(scenario)),
     )
+    return tuple((term, words) for term, words in rows if words)
 
 
 def model_size(model) -> str:
@@ -108,7 +106,8 @@ def model_words(model) -> str:
         widths = sorted({table.dim for table in model.tables})
         dims = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
         many = len(model.tables)
-        words.append(f"{many} embedding table{'s' * (many > 1)} of {format.parameters(rows)} rows of {dims}")
+        together = " in all" if many > 1 else ""
+        words.append(f"{many} embedding table{'s' * (many > 1)} of {format.parameters(rows)} rows{together} of {dims}")
     if model.dense is not None:
         stacks = (("bottom", model.dense.bottom), ("top", model.dense.top))
         words += [f"{name} MLP {'-'.join(map(str, widths))}" for name, widths in stacks if widths]
@@ -160,44 +159,6 @@ def cluster_size(cluster) -> str:
     if cluster.nodes > 1 and all(node.nics for node, _ in cluster.groups):
         text += f", {min(node.node_bytes_per_s for node, _ in cluster.groups) * 8 / 1e9:,.0f} Gb/s a node"
     return text
-
-
-def degrees_words(plan) -> str:
-    """tensor 8 × pipeline 8: the degrees above one."""
-    names = ("tensor", "pipeline", "data", "context")
-    degrees = [f"{name} {getattr(plan, name)}" for name in names if getattr(plan, name) > 1]
-    return " × ".join(degrees) if degrees else "one device"
-
-
-def plan_words(plan) -> str:
-    """Degrees and the choices that differ from plain training."""
-    words = [degrees_words(plan)]
-    if plan.pipeline > 1:
-        virtual = f" with {plan.virtual_stages} chunks a rank" if plan.virtual_stages > 1 else ""
-        words.append(f"schedule {plan.schedule}{virtual}")
-    if plan.sequence_parallel:
-        words.append("sequence parallel")
-    if plan.context > 1:
-        words.append(f"context by {plan.context_kind.replace('_', ' ')}")
-    words.append(f"recompute {plan.recompute.replace('_', ' ')}")
-    if plan.zero:
-        words.append(f"ZeRO {plan.zero}")
-    if plan.compression.method != "none":
-        words.append(f"{plan.compression.method} compression{_decided(plan.compression)}")
-    if plan.sync.mode != "synchronous":
-        words.append(f"{plan.sync.mode} updates")
-    if plan.balancer.kind != "none":
-        words.append(f"{plan.balancer.kind} balancer")
-    return ", ".join(words)
-
-
-def batch_words(plan) -> str:
-    """Samples of a step and how they are cut."""
-    count = plan.microbatches
-    return (
-        f"{plan.global_batch:,} samples a step: {plan.data} replica{'s' * (plan.data > 1)} × "
-        f"{count:,} microbatch{'es' * (count > 1)} × {plan.microbatch} sample{'s' * (plan.microbatch > 1)}"
-    )
 
 
 def numbers_words(scenario) -> str:

@@ -15,6 +15,7 @@ from simulator.graph.expand import LinkUse
 from simulator.memory import Memory, RankMemory
 from simulator.model.spec import Head, ModelSpec, Table, Trunk
 from simulator.plans import Plan
+from simulator.scenario.schema import Data, Faults
 from simulator.timeline import Timeline
 
 GIB = 2**30
@@ -108,6 +109,9 @@ def make_result(name: str = "made", stages: int = 4, microbatches: int = 8, data
         dtype="bf16",
         optimizer="adam",
         profile_of=lambda device: None,
+        data=Data(),
+        faults=Faults(),
+        num_draws=1,
     )
     breakdown = dict.fromkeys(kinds.BREAKDOWN, 0)
     shares = {"compute": 0.55, "tensor_comm": 0.11, "optimizer": 0.02, "data_comm": 0.06}

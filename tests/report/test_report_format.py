@@ -71,3 +71,7 @@ def test_the_axis_unit_fits_the_span():
 def test_numbers_are_told_from_words(text):
     assert format.reads_as_number(text)
     assert not format.reads_as_number(f"data {text}")
+
+
+def test_a_network_that_begins_with_its_speed_is_a_name():
+    assert not format.reads_as_number("25 Gb/s a node")
