@@ -258,8 +258,9 @@ def _tables(rank: Rank, which: str) -> PieceJob:
     tables = SparseTables(
         scenario, TableGroups(group, alone, alone), StubGroup("tensor", layout.tensor), rank.device, False
     )  # fmt: skip
+    shares = layout.tensor if scenario.plan.sequence_parallel else 1
     whole = {
-        table.name: rank.env.batch * ids_per_sample(scenario.model, table) // layout.context
+        table.name: rank.env.batch * ids_per_sample(scenario.model, table) // layout.context // shares
         for table in blocks.sparse_tables(scenario.model)
     }
     microbatches = scenario.microbatches

@@ -6,16 +6,16 @@ Every message of `model/blocks/context.py` is launched here, at the same place a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from simulator.executor.groups import Group
+from simulator.model.slices import Run, runs_of_slice
 
-Spans = tuple[tuple[int, int], ...]
-"""(first, count) of runs of positions."""
+Spans = tuple[Run, ...]
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,9 @@ class Context:
         return self.group.size
 
     def spans(self, positions: int) -> Spans:
-        """The positions of a sample that this rank has, `positions` in all: a slice; in a causal ring of c ranks chunks
-        r and 2c - 1 - r of 2c, so that all have as many keys in front of their queries."""
-        if self.size > 1 and self.kind == "ring" and self.causal:
-            chunk, index = positions // 2, self.group.index
-            return (index * chunk, chunk), ((2 * self.size - 1 - index) * chunk, chunk)
-        return ((self.group.index * positions, positions),)
+        """The positions of a sample that this rank has, `positions` in all."""
+        zigzag = self.kind == "ring" and self.causal
+        return runs_of_slice(positions, self.group.index, self.size, zigzag=zigzag)
 
 
 WHOLE = Context(Group("context", (0,), 0, None), "ring", True, 0)
@@ -55,32 +52,51 @@ class Block(Protocol):
         """Gradients of query, key and value. out, sums: over all keys, not only these."""
 
 
-def over_context(context: Context, block: Block, whole: Callable, query, key, value) -> torch.Tensor:
-    """whole: attention of whole samples. Returns the output at this rank's positions."""
+EVERYTHING = slice(None)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a ring that attend to each other: of this entry of the batch, these of its positions on every rank; None:
+    of all, all. length: positions of the sample that are no padding, where queries would see it; None: none would.
+    """
+
+    entry: int | None = None
+    first: int = 0
+    count: int | None = None
+    length: int | None = None
+
+
+def over_context(
+    context: Context, block: Block, whole: Callable, query, key, value, pieces: Sequence[Piece] = (Piece(),)
+) -> torch.Tensor:
+    """whole: attention of whole samples. pieces: of a ring. Returns the output at this rank's positions."""
     if context.size == 1:
         return whole(query, key, value)
     if context.kind == "ring":
-        return Ring.apply(query, key, value, context, block)
+        return Ring.apply(query, key, value, context, block, pieces)
     return ToPositions.apply(whole(*ToHeads.apply(query, key, value, context)), context)
 
 
 class Ring(torch.autograd.Function):
-    """TransformerEngine's AttnFuncWithCPAndKVP2P. A step's keys are those of the rank so many places before."""
+    """TransformerEngine's AttnFuncWithCPAndKVP2P, one message for all pieces. A step's keys are those of the rank so
+    many places before."""
 
     @staticmethod
-    def forward(ctx, query, key, value, context: Context, block: Block):
+    def forward(ctx, query, key, value, context: Context, block: Block, pieces: Sequence[Piece]):
         pair, parts, arriving = torch.stack([key, value]), [], None
         for step in range(context.size):
             if arriving is not None:
                 pair = arriving.wait()
             if step < context.size - 1:
                 arriving = context.group.begin_sendrecv(pair, context.element_bytes, 1)
-            queries, keys, causal = _meeting(context, step, query.shape[2])
-            met = pair[:, :, :, keys].contiguous() if keys != EVERYTHING else pair
-            parts.append((queries, *block.forward(_rows(query, queries), met[0], met[1], causal)))
-        out, sums = _added(query, parts)
+            for entries, queries, keys, causal in _meetings(context, step, query.shape[2], pieces):
+                met = _part(pair, entries, keys)
+                out, sums = block.forward(_part(query, entries, queries), met[0], met[1], causal)
+                parts.append(((entries, EVERYTHING, queries), out, sums))
+        out, sums = _added(query, parts, whole=pieces[0] == Piece())
         ctx.save_for_backward(query, pair, out, sums)
-        ctx.context, ctx.block = context, block
+        ctx.context, ctx.block, ctx.pieces = context, block, pieces
         return out
 
     @staticmethod
@@ -94,60 +110,82 @@ class Ring(torch.autograd.Function):
         for step in range(context.size):
             sent = slice(0, 1) if step == 0 else slice(1, 2) if step == last else slice(0, 2)
             arriving = context.group.begin_sendrecv(here[sent], context.element_bytes, -1, there[sent])
-            queries, keys, causal = _meeting(context, last - step, query.shape[2])
-            met = here[0][:, :, :, keys].contiguous() if keys != EVERYTHING else here[0]
-            own = [_rows(tensor, queries) for tensor in (grad, query, out)]
-            own_sums = None if sums is None else sums[:, :, queries].contiguous()
-            gradients = ctx.block.backward(own[0], own[1], met[0], met[1], own[2], own_sums, causal)
-            _take(query_grad, queries, gradients[0], first=step == 0)
+            terms = []
+            for entries, queries, keys, causal in _meetings(context, last - step, query.shape[2], ctx.pieces):
+                met = _part(here[0], entries, keys)
+                own = [_part(tensor, entries, queries) for tensor in (grad, query, out)]
+                own_sums = None if sums is None else sums[entries, :, queries].contiguous()
+                gradients = ctx.block.backward(own[0], own[1], met[0], met[1], own[2], own_sums, causal)
+                terms.append(((entries, EVERYTHING, queries), (entries, EVERYTHING, keys), gradients))
+            _take(query_grad, [(rows, of[0]) for rows, _, of in terms], first=step == 0)
             arriving.wait()
             for place in (0, 1):
-                _take(there[1][place], keys, gradients[1 + place], first=step == 0)
+                _take(there[1][place], [(rows, of[1 + place]) for _, rows, of in terms], first=step == 0)
             here, there = there, here
-        return query_grad, here[1][0], here[1][1], None, None
+        return query_grad, here[1][0], here[1][1], None, None, None
 
 
-EVERYTHING = slice(None)
+Rows = tuple[slice, slice, slice]
+"""Of [batch, heads, positions]."""
 
 
-def _meeting(context: Context, step: int, positions: int) -> tuple[slice, slice, bool]:
-    """(which queries, which of the keys that are here after so many steps, whether some lie behind a query)."""
-    if step == 0 or not context.causal:
-        return EVERYTHING, EVERYTHING, context.causal
-    if step <= context.group.index:  # keys of a lower rank
-        return EVERYTHING, slice(0, positions // 2), False
-    return slice(positions // 2, positions), EVERYTHING, False
+def _meetings(
+    context: Context, step: int, positions: int, pieces: Sequence[Piece]
+) -> Iterator[tuple[slice, slice, slice, bool]]:
+    """(entries, which of their queries, which of the keys that are here after so many steps, whether some lie behind a
+    query) of each piece that meets any."""
+    source = (context.group.index - step) % context.size
+    for piece in pieces:
+        entries = EVERYTHING if piece.entry is None else slice(piece.entry, piece.entry + 1)
+        everything = piece.count is None
+        count = positions if everything else piece.count
+        whole = EVERYTHING if everything else slice(piece.first, piece.first + count)
+        queries = keys = whole
+        if context.causal and 0 < step <= context.group.index:  # keys of a lower rank
+            keys = slice(piece.first, piece.first + count // 2)
+        elif context.causal and step:
+            queries = slice(piece.first + count // 2, piece.first + count)
+        elif piece.length is not None:
+            keys = slice(piece.first, piece.first + min(count, max(0, piece.length - source * count)))
+            if keys.start == keys.stop:
+                continue
+        yield entries, queries, keys, context.causal and step == 0
 
 
-def _rows(tensor: torch.Tensor, queries: slice) -> torch.Tensor:
-    return tensor[:, :, queries].contiguous() if queries != EVERYTHING else tensor
+def _part(tensor: torch.Tensor, entries: slice, rows: slice) -> torch.Tensor:
+    """Some positions of some entries of [..., batch, heads, positions, width]."""
+    return tensor if entries == rows == EVERYTHING else tensor[..., entries, :, rows, :].contiguous()
 
 
-def _added(query: torch.Tensor, parts: list) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(the output, its log-sum-exp) of all steps: parts weighted by their share of the sums, or plain."""
-    first, sums = parts[0][1], parts[0][2]
-    if sums is None:
-        for queries, out, _ in parts[1:]:
-            first[:, :, queries] += out
-        return first, None
-    sums = sums.to(torch.float64, copy=True)
-    for queries, _, own in parts[1:]:
-        sums[:, :, queries] = torch.logaddexp(sums[:, :, queries], own.double())
-    sums = sums.to(parts[0][2].dtype)
+def _added(query: torch.Tensor, parts: list, *, whole: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(the output, its log-sum-exp) of all steps: parts weighted by their share of the sums, or plain. whole: the first
+    part has all rows; rows that are in no part are zero."""
+    if parts[0][2] is None:
+        total = parts[0][1] if whole else torch.zeros_like(query)
+        for rows, out, _ in parts[1:] if whole else parts:
+            total[rows] += out
+        return total, None
+    narrow = parts[0][2].dtype
+    sums = torch.full(query.shape[:3], -torch.inf, dtype=torch.float64, device=query.device)
+    for rows, _, own in parts:
+        sums[rows] = torch.logaddexp(sums[rows], own.double())
+    sums = sums.to(narrow)
     total = torch.zeros_like(query)
-    for queries, out, own in parts:
-        total[:, :, queries] += out * torch.exp(own - sums[:, :, queries])[..., None].to(out.dtype)
+    for rows, out, own in parts:
+        total[rows] += out * torch.exp(own - sums[rows])[..., None].to(out.dtype)
     return total, sums
 
 
-def _take(total: torch.Tensor, rows: slice, term: torch.Tensor, *, first: bool) -> None:
-    """Adds a term to some rows of a sum that begins with it; rows without a term yet are zero."""
+def _take(total: torch.Tensor, terms: Sequence[tuple[Rows, torch.Tensor]], *, first: bool) -> None:
+    """Adds terms to some rows of a sum that begins with them; rows without a term yet are zero."""
+    if first and any(rows == (EVERYTHING,) * 3 for rows, _ in terms):
+        ((_, term),) = terms
+        total.copy_(term)
+        return
     if first:
-        if rows != EVERYTHING:
-            total.zero_()
-        total[:, :, rows] = term
-    else:
-        total[:, :, rows] += term
+        total.zero_()
+    for rows, term in terms:
+        total[rows] += term
 
 
 class ToHeads(torch.autograd.Function):

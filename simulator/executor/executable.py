@@ -70,19 +70,10 @@ def check_lengths(scenario) -> None:
     """Raises NotSupportedYet for samples of differing length that no rank could lay out."""
     if not scenario.samples_differ:
         return
-    plan, model, layout = scenario.plan, scenario.model, scenario.data.lengths.layout
-    key, packed = "data.lengths.layout", layout == "packed"
-    pooled = any(table.pooling != "none" for table in model.tables)
+    pooled = any(table.pooling != "none" for table in scenario.model.tables)
     if balances(scenario) and pooled:
         raise NotSupportedYet("length cannot be executed beside tables that pool yet; use none",
                               key="plan.balancer.kind")  # fmt: skip
-    if plan.context > 1 and (packed or not model.trunk.causal):
-        instead = "padded" if model.trunk.causal else "a causal model"
-        raise NotSupportedYet(f"{layout} cannot be executed beside context yet; use {instead}", key=key)
-    if packed and pooled:
-        raise NotSupportedYet("packed cannot be executed beside tables that pool yet; use padded", key=key)
-    if not packed and plan.sequence_parallel and plan.tensor > 1 and sparse_tables(model):
-        raise NotSupportedYet("padded cannot be executed beside sequence_parallel and tables yet; use packed", key=key)
 
 
 def check_stragglers(scenario, backend: str) -> None:

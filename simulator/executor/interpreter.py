@@ -163,18 +163,21 @@ class Interpreter:
         return size, size
 
     def _inputs(self, number: int, microbatch: Microbatch, samples: Samples | None, total_weight: float) -> Inputs:
-        env = self.env
+        env, real = self.env, None
         if samples is not None:
-            env = env_of(env, self.cuts(samples), samples.lengths, self.scenario.data.lengths.layout)
+            cut = self.cuts(samples)
+            env = env_of(env, cut, samples.lengths)
+            real = real_rows(env, cut, self.device)
         rows = partial(self._rows, env)
         pooled = {table.name for table in self.scenario.model.tables if table.pooling != "none"}
         flat = {name: self._bags(array) if name in pooled else rows(array) for name, array in microbatch.ids.items()}
-        real = real_rows(env, self.device)
         if self.tables is not None:
             asked = {name: ids for name, ids in flat.items() if name != TOKENS}
             if microbatch.scored is not None:
                 table = self.scenario.model.head.table
                 asked[table] = torch.cat([asked[table][:, None], rows(microbatch.scored)], dim=1)
+            own = env.tensor.own_rows
+            asked = {name: ids if name in pooled else own(ids) for name, ids in asked.items()}
             if real is not None:  # padding is not looked up
                 asked = {name: ids if name in pooled else ids[real] for name, ids in asked.items()}
             self.tables.present(number, {name: ids.reshape(-1) for name, ids in asked.items()})

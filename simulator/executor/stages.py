@@ -73,6 +73,7 @@ class Stages:
         self.tensor, self.recorder, self.keep = tensor, recorder, keep
         self.plan, self.layout, self.units = scenario.plan, scenario.layout, blocks.units(scenario.model)
         self.enters = blocks.vectors_enter(scenario.model)
+        self.positional = {table.name for table in scenario.model.tables if table.pooling == "none"}
         self.num_stages = num_stages(self.plan)
         self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
         self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}
@@ -210,8 +211,9 @@ class Stages:
             if head.kind in ("sampled_softmax", "binary") and head.table == name:
                 grouped = vectors.view(-1, 2 + head.negatives, vectors.shape[1])
                 vectors, scored = grouped[:, 0], grouped[:, 1:]
-                inputs.scored = _at_rows(scored, inputs).requires_grad_()
-            inputs.vectors[name] = _at_rows(vectors, inputs).requires_grad_()
+                inputs.scored = self._at_rows(scored, inputs).requires_grad_()
+            at_rows = self._at_rows(vectors, inputs) if name in self.positional else vectors.detach().clone()
+            inputs.vectors[name] = at_rows.requires_grad_()
 
     def _give_vectors(self, microbatch: int, inputs: Inputs) -> None:
         if self.tables is None:
@@ -222,11 +224,21 @@ class Stages:
             if inputs.scored is not None and name == self.scenario.model.head.table:
                 gradient = torch.cat([gradient[:, None], inputs.scored.grad], dim=1)
                 gradient = (gradient if inputs.real is None else gradient[inputs.real]).flatten(0, 1)
-            elif inputs.real is not None and self.scenario.model.table(name).pooling == "none":
+            elif inputs.real is not None and name in self.positional:
                 gradient = gradient[inputs.real]
             gradients[name] = gradient
         inputs.vectors, inputs.scored = {}, None
         self.tables.accept_gradients(microbatch, gradients)
+
+    def _at_rows(self, vectors: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        """A copy of looked-up vectors at the rows that they belong to; padding has none, so zeros."""
+        vectors = vectors.detach()
+        if inputs.real is None:
+            return vectors.clone()
+        count = len(inputs.labels) // (self.env.tensor.size if self.env.tensor.shards_sequence else 1)
+        rows = vectors.new_zeros((count, *vectors.shape[1:]))
+        rows[inputs.real] = vectors
+        return rows
 
     def _take(self, of: str, stage: int, source: int, microbatch: int) -> torch.Tensor:
         """The activation (or, of B, the gradient) that stage `source` hands to `stage`."""
@@ -260,16 +272,6 @@ class Stages:
         env = self.step.inputs[microbatch].env or self.env
         shares = env.tensor.size if env.tensor.shards_sequence else 1
         return env.batch * env.seq // shares, env.model.trunk.hidden
-
-
-def _at_rows(vectors: torch.Tensor, inputs: Inputs) -> torch.Tensor:
-    """A copy of looked-up vectors at the rows that they belong to; padding has none, so zeros."""
-    vectors = vectors.detach()
-    if inputs.real is None or len(vectors) != len(inputs.real):  # of a table that pools: one for each sample
-        return vectors.clone()
-    rows = vectors.new_zeros((len(inputs.labels), *vectors.shape[1:]))
-    rows[inputs.real] = vectors
-    return rows
 
 
 def _padded(flat: torch.Tensor, parts: int) -> torch.Tensor:

@@ -61,12 +61,14 @@ class SparseTables:
         self.plan = scenario.plan
 
     def present(self, microbatch: int, ids: dict[str, torch.Tensor]) -> None:
-        """The ids of this rank's context slice, flat; this rank takes its slice, padded with row 0."""
-        own, counts = {}, {}
+        """The ids of this rank's positions, flat; where it shares them with its tensor group, this rank takes its part
+        of them, padded with row 0."""
+        own, counts, shares = {}, {}, self.tensor.size if self.gathers else 1
         for name, whole in ids.items():
-            share = -(-len(whole) // self.tensor.size)
-            padded = torch.cat([whole, whole.new_zeros(share * self.tensor.size - len(whole))])
-            own[name] = padded[self.tensor.index * share : (self.tensor.index + 1) * share]
+            share = -(-len(whole) // shares)
+            padded = torch.cat([whole, whole.new_zeros(share * shares - len(whole))])
+            place = self.tensor.index if self.gathers else 0
+            own[name] = padded[place * share : (place + 1) * share]
             counts[name] = len(whole)
         self.own_ids[microbatch], self.counts[microbatch] = own, counts
         self.lookups[microbatch] = {}
@@ -145,13 +147,10 @@ class SparseTables:
         return total, total
 
     def vectors(self, microbatch: int) -> dict[str, torch.Tensor]:
-        """What the model reads, flat as the ids were presented (own slice under sequence parallelism); of a table that
-        pools, one for each sample."""
-        whole = self.tensor.size == 1 or self.gathers
+        """What the model reads, flat as the ids were presented; of a table that pools, one for each sample."""
         bottom = {} if self.bottom is None else {BOTTOM: self.bottom.vectors[microbatch]}
         return bottom | {
-            name: found.vectors[: self.counts[microbatch][name]] if whole else found.vectors
-            for name, found in self.lookups[microbatch].items()
+            name: found.vectors[: self.counts[microbatch][name]] for name, found in self.lookups[microbatch].items()
         }
 
     def accept_gradients(self, microbatch: int, gradients: dict[str, torch.Tensor]) -> None:

@@ -7,7 +7,8 @@ trains on the same samples. Draws are raw Philox integers; samples longer than `
     padded   the samples of a microbatch are as long as its longest one (the collators of transformers, by default)
 
 Either way tables look up real ids only. Over a context group a sample's positions (the padded ones) are a multiple of
-its chunks, as TransformerEngine demands; under sequence parallelism those of a microbatch are one of the tensor degree.
+its chunks, as TransformerEngine demands, unless packed samples go by heads, which are sliced as one row (`slices.py`);
+under sequence parallelism those of a microbatch are one of the tensor degree.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def laid_out(cut: Cut, lengths: Sequence[int], layout: str, *, causal: bool) -> 
         return cut
     chunk = chunks(cut, causal=causal)
     if layout == PACKED:
-        return replace(cut, batch=len(lengths), lengths=tuple(_up(length, chunk) for length in lengths))
+        each = chunk if cut.is_ring else 1
+        return replace(cut, batch=len(lengths), lengths=tuple(_up(length, each) for length in lengths))
     shares = cut.tensor * cut.context if cut.sequence_parallel else 1
     return replace(cut, batch=len(lengths), seq=_up(max(lengths), lcm(chunk, shares)))
 

@@ -1,12 +1,15 @@
 """What one rank asks of each sparse table in one microbatch: ids of its own slice, and the vectors they become.
 
 The table group is all ranks of stage 0. A rank asks for its data rank's samples, its context slice, 1/tensor of the
-positions; of a table that pools, for whole samples, since a bag is summed in one place.
+positions; of a table that pools, for whole samples, since a bag is summed in one place. Where lengths differ, ranks of
+one data rank have more or less padding among their positions, and all are priced as the one that has least.
 """
 
 from __future__ import annotations
 
-from simulator.model.lengths import Samples
+from simulator.model.blocks.cut import Cut
+from simulator.model.lengths import PACKED, Samples, laid_out
+from simulator.model.slices import most_real_rows
 from simulator.model.spec import ModelSpec, Table
 
 
@@ -35,7 +38,16 @@ def own_ids(scenario, table: Table, samples: Samples | None = None) -> int:
     if samples is None:
         plan = scenario.plan
         return -(-plan.microbatch * ids_per_sample(scenario.model, table) // (plan.context * plan.tensor))
-    return _slice(scenario, table, samples.tokens)
+    plan, model, layout = scenario.plan, scenario.model, scenario.data.lengths.layout
+    alike = plan.context == 1 and (layout == PACKED or not plan.sequence_parallel)
+    if alike or table.lookups_per_sample is not None or not samples.lengths:
+        return _slice(scenario, table, samples.tokens)
+    cut = Cut(plan.microbatch, model.trunk.seq, tensor=plan.tensor, context=plan.context,
+              context_kind=plan.context_kind, sequence_parallel=plan.sequence_parallel)  # fmt: skip
+    causal = bool(model.trunk.causal)
+    laid = laid_out(cut, samples.lengths, layout, causal=causal)
+    own = ids_of(model, table, plan.microbatch, most_real_rows(laid, samples.lengths, causal=causal))
+    return own if plan.sequence_parallel else -(-own // plan.tensor)
 
 
 def mean_ids(scenario, table: Table, samples: Samples | None = None) -> int:

@@ -23,8 +23,13 @@ LENGTH_PLANS = {
         ("gpt", {"data": 2, "recompute": "selective", "sets": ("software.attention=unfused", ZIPF % "packed")}),
         ("bert", {"data": 2, "sets": ("software.attention=unfused", ZIPF % "padded")}),
         ("llama", {"data": 2, "zero": 3, "optimizer": "adam", **PADDED}),
-        ("hstu", {"context": 2, **PADDED}),
-        ("llama", {"context": 2, "context_kind": "all_to_all", **PADDED}),
+        *((model, {"context": 2, "context_kind": kind, **how})
+          for model in ("llama", "bert", "hstu_sampled")
+          for kind in ("ring", "all_to_all")
+          for how in (PACKED, PADDED)),
+        ("sasrec_binary", {"context": 2, "recompute": "full", **PACKED}),
+        *((model, {"tensor": 2, "sequence_parallel": True, **PADDED}) for model in ("sasrec_binary", "hstu_sampled")),
+        *(("hstu_pooled", {"data": 2, **how}) for how in (PACKED, PADDED)),
         ("hstu", {"data": 2, "embedding_sharding": "table_wise", **PACKED}),
         *((model, {"data": 2, **SMALL_BUCKETS, **BALANCED, **how})
           for model in ("llama", "bert", "sasrec_binary", "hstu", "hstu_sampled") for how in (PACKED, PADDED)),
@@ -35,8 +40,17 @@ LENGTH_PLANS = {
         ("hstu", {"tensor": 2, "data": 2, **PACKED}),
         ("gpt", {"pipeline": 2, "data": 2, "microbatch": 1, "zero": 1, "optimizer": "adam", **PADDED, **SMALL_BUCKETS}),
         ("llama", {"context": 2, "pipeline": 2, "microbatch": 1, **PADDED}),
+        ("hstu", {"context": 4, **PACKED}),
+        ("hstu", {"context": 2, "data": 2, "zero": 1, **PACKED}),
+        ("hstu_sampled", {"context": 2, "tensor": 2, **PACKED}),
+        ("hstu_sampled", {"context": 2, "tensor": 2, "sequence_parallel": True, **PADDED}),
+        ("gpt", {"context": 2, "tensor": 2, "context_kind": "all_to_all", "sequence_parallel": True, **PACKED}),
         ("hstu", {"data": 4, **BALANCED, **PACKED}),
         ("llama", {"pipeline": 2, "data": 2, "microbatch": 1, **BALANCED, **PACKED}),
         ("gpt", {"tensor": 2, "data": 2, "sequence_parallel": True, **BALANCED, **PADDED}),
+    ],
+    8: [
+        ("hstu_sampled", {"context": 2, "tensor": 2, "data": 2, "sequence_parallel": True, **PACKED}),
+        ("llama", {"context": 2, "tensor": 2, "pipeline": 2, "microbatch": 1, "schedule": "zb_h1", **PACKED}),
     ],
 }  # fmt: skip

@@ -189,6 +189,7 @@ PLANS = {
                  "schedule": "interleaved_1f1b", "virtual_stages": 2, "optimizer": "adam", **SMALL_BUCKETS}),
         ("gpt", {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": True, "zero": 1,
                  "schedule": "zb_v", "optimizer": "adam", **SMALL_BUCKETS}),
+        *LENGTH_PLANS[8],
         *TABLE_PLANS[8],
         *LORA_PLANS[8],
         *DLRM_PLANS[8],

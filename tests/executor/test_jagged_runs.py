@@ -12,8 +12,7 @@ from measured_runs import job_of, unsplit
 from small_scenarios import scenario
 
 from simulator import simulate
-from simulator.errors import NotSupportedYet, ScenarioError
-from simulator.executor.executable import check_executable
+from simulator.errors import ScenarioError
 from simulator.executor.execution import execute
 from simulator.executor.job import own_program
 from simulator.executor.launcher import launch
@@ -73,13 +72,3 @@ def test_execute_replays_and_refuses_what_was_decided_for_another_scenario():
         execute(stated, decisions=wrong, steps=1)
     with pytest.raises(ScenarioError, match="the policy stage, which this scenario does not use"):
         execute(stated, decisions=(Decision(0, "stage", (), (), 0.0),), steps=1)
-
-
-@pytest.mark.parametrize("model, keys, why", [
-    ("hstu", {"context": 2, **PACKED}, "packed cannot be executed beside context yet; use padded"),
-    ("bert", {"context": 2, **PADDED}, "padded cannot be executed beside context yet; use a causal model"),
-    ("hstu", {"tensor": 2, "sequence_parallel": True, **PADDED}, "padded cannot be executed beside sequence_parallel"),
-])  # fmt: skip
-def test_what_cannot_be_laid_out_is_refused(model, keys, why):
-    with pytest.raises(NotSupportedYet, match=why):
-        check_executable(scenario(model, **keys), None, "gloo")

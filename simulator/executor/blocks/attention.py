@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from simulator.executor.blocks.env import Env
-from simulator.executor.blocks.samples import by_sample, seen_keys
+from simulator.executor.blocks.samples import by_sample, pieces_of, seen_keys
 from simulator.executor.context_parallel import Spans, over_context
 
 ROTARY_BASE = 10_000.0
@@ -22,7 +22,8 @@ def core(env: Env, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) 
 
     In a context group each rank has a slice of the positions (`context_parallel.py`).
     """
-    return over_context(env.context, SoftmaxBlock(), by_sample(env, partial(_whole, env)), query, key, value)
+    whole = by_sample(env, partial(_whole, env))
+    return over_context(env.context, SoftmaxBlock(), whole, query, key, value, pieces_of(env))
 
 
 def _whole(env: Env, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from simulator.executor.blocks.env import Env, Inputs
+from simulator.executor.blocks.samples import sample_of_rows
 from simulator.executor.blocks.transformer import norm
 from simulator.executor.tensor_parallel import OwnRows, ReduceRows, whole_linear
 from simulator.model.blocks.embedding import LEARNED_POSITIONS, token_table
@@ -20,7 +21,7 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
     for name, vectors in inputs.vectors.items():
         vector = _projected(env, weights, name, vectors.to(dtype))
         if model.table(name).pooling != "none":  # a sample's vector, at each of its positions
-            vector = vector.repeat(env.seq, 1)
+            vector = vector[sample_of_rows(env, vector.device)] if env.pack else vector.repeat(env.seq, 1)
         total = vector if total is None else total + vector
     if model.trunk.block in LEARNED_POSITIONS:
         positions = torch.cat([weights["embedding.positions.weight"].to(dtype)[at : at + n] for at, n in env.spans])

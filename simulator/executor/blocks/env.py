@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import torch
 
@@ -15,11 +16,20 @@ from simulator.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)
+class Pack:
+    """Samples one behind the other, and last what fills them up. runs: of each, the positions that this rank has.
+    lengths: of each, on all ranks together."""
+
+    runs: tuple[Spans, ...]
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Env:
     """batch: samples of a microbatch. seq: positions of each that this rank has. attention: flash or unfused.
     recompute_core: run the attention core again in backward instead of keeping its s^2 matrices. cheap: whether cheap
-    ops are run again too. lengths: of the samples, where they differ; packed: one behind the other, as one sample
-    (`blocks/samples.py`)."""
+    ops are run again too. lengths: of the samples, where they differ. pack: where they are packed, one behind the other
+    as one sample (`blocks/samples.py`)."""
 
     model: ModelSpec
     batch: int
@@ -31,12 +41,12 @@ class Env:
     cheap: Forgetting = field(default_factory=Forgetting)
     context: Context = WHOLE
     lengths: tuple[int, ...] = ()
-    packed: bool = False
+    pack: Pack | None = None
 
     @cached_property
     def spans(self) -> Spans:
         """Where in a sample this rank's positions are."""
-        return tuple((0, length) for length in self.lengths) if self.packed else self.context.spans(self.seq)
+        return tuple(chain(*self.pack.runs)) if self.pack else self.context.spans(self.seq)
 
 
 @dataclass
@@ -48,7 +58,7 @@ class Inputs:
     vectors: looked-up rows of each sparse table, this rank's positions, or one for each sample; scored: rows that the
     head scores, [own positions, 1 + negatives, dim], the positive first. Both are leaves: their gradients go back to
     the tables. numbers: [samples, features] of a DLRM. env, real: of a microbatch whose samples differ in length, what
-    it is computed with, and which rows are no padding (None: all).
+    it is computed with, and which of the rows that vectors belong to are no padding (None: all).
     """
 
     ids: torch.Tensor | None

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from simulator.executor.blocks.adapter import column_product, row_product
 from simulator.executor.blocks.attention import _later
 from simulator.executor.blocks.env import Env
-from simulator.executor.blocks.samples import by_sample, seen_keys
+from simulator.executor.blocks.samples import by_sample, pieces_of, seen_keys
 from simulator.executor.blocks.transformer import EPSILON, norm
 from simulator.executor.context_parallel import over_context
 from simulator.executor.tensor_parallel import Tensor
@@ -36,7 +36,9 @@ def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
     attend = partial(
         hstu_attention, causal=trunk.causal, length=trunk.seq, seen=seen_keys(env, x.device)
     )  # fmt: skip
-    out = over_context(env.context, PointwiseBlock(trunk.seq), by_sample(env, attend), query, key, value)
+    out = over_context(
+        env.context, PointwiseBlock(trunk.seq), by_sample(env, attend), query, key, value, pieces_of(env)
+    )  # fmt: skip
     out = out.permute(2, 0, 1, 3).reshape(env.seq * env.batch, -1)
     out = head_norm(env, out, weights[f"{name}.output_norm.weight"], weights[f"{name}.output_norm.bias"])
     gated = env.cheap.again(torch.mul, out, gate)
