@@ -18,7 +18,7 @@ from simulator.costs.pricer import Pricer
 from simulator.model import tables
 from simulator.model.lookups import ids_per_sample
 from simulator.model.tables.kernels import backward_of, forward_of, update_of
-from simulator.model.tables.storage import held_by_owner
+from simulator.model.tables.storage import held_by_owner, on_host
 from simulator.model.work import Kernel
 from simulator.program.embedding import MESSAGES, message_bytes
 from simulator.program.program import Program
@@ -126,9 +126,8 @@ def _shard(scenario, load: tables.Load, pricer: Pricer, message_s: dict[str, tup
         microbatches * vectors_s(backward) if travels
         else share_s("reduce", load.table.rows * load.table.dim * tables.GRADIENT_BYTES),
     )  # fmt: skip
-    on_host = (load.rows - int(load.rows * load.cached)) * load.stored_bytes
     hbm = held_by_owner(scenario, load).total
-    return Shard(load, perf, hbm, on_host, microbatches * ids, microbatches * made)
+    return Shard(load, perf, hbm, on_host(load), microbatches * ids, microbatches * made)
 
 
 def _table(scenario, shard: Shard, members: int) -> dict:

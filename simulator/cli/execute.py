@@ -105,6 +105,10 @@ def _print(execution) -> None:
         "loss": f"{found['losses'][0]:.4f} to {found['losses'][-1]:.4f}",
     }
     rows |= {name: f"{value * 1e3:,.2f} ms" for name, value in found["breakdown_s"].items() if value}
+    rows |= {
+        f"{table}: rows found on the device": f"{cache['hit_rate']:.1%}, {cache['expected_hit_rate']:.1%} expected"
+        for table, cache in found["table_cache"].items() if cache["lookups"]
+    }  # fmt: skip
     for name, value in rows.items():
         table.add_row(name.replace("_", " "), value)
     Console().print(table)

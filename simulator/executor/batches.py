@@ -85,10 +85,10 @@ def _global_batch(scenario, step: int):
     generator = np.random.Generator(np.random.Philox(key=[scenario.seed, step]))
     drawn = {}
     if token := token_table(model):
-        drawn[TOKENS] = _draw(generator, TOKEN_IDS, token[0], (samples, seq + 1))
+        drawn[TOKENS] = draw_ids(generator, TOKEN_IDS, token[0], (samples, seq + 1))
     for table in sparse_tables(model):
         asked = seq + 1 if table.pooling == "none" else table.lookups_per_sample
-        drawn[table.name] = _draw(generator, table.ids, table.rows, (samples, asked))
+        drawn[table.name] = draw_ids(generator, table.ids, table.rows, (samples, asked))
     pooled = {table.name for table in model.tables if table.pooling != "none"}
     ids = {name: array if name in pooled else array[:, :-1] for name, array in drawn.items()}
     weights, scored = np.ones((samples, seq)), None
@@ -106,7 +106,7 @@ def _global_batch(scenario, step: int):
     elif head.table is not None:
         table: Table = model.table(head.table)
         labels = drawn[head.table][:, 1:]
-        negatives = _draw(generator, UniformIds(), table.rows, (samples, seq, head.negatives))
+        negatives = draw_ids(generator, UniformIds(), table.rows, (samples, seq, head.negatives))
         scored = np.concatenate([labels[:, :, None], negatives], axis=2)
     else:
         labels = (generator.random((samples, seq)) < 0.5).astype(np.int64)
@@ -120,7 +120,8 @@ def _numbers(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarr
     return np.log(np.floor(1.0 / (1.0 - generator.random(shape))))
 
 
-def _draw(generator: np.random.Generator, ids, rows: int, shape: tuple[int, ...]) -> np.ndarray:
+def draw_ids(generator: np.random.Generator, ids, rows: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows that are looked up, row 0 the most frequent one. ids: their distribution."""
     uniform = generator.random(shape)
     if ids.kind == "uniform":
         return (uniform * rows).astype(np.int64)

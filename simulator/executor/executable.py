@@ -9,6 +9,7 @@ from pathlib import Path
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
+from simulator.model import tables
 from simulator.model.blocks import sparse_tables
 from simulator.program.jagged import balances
 from simulator.program.lowering import cut_of
@@ -56,8 +57,6 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
         )
     for table in sparse_tables(scenario.model):
         key = f"model.tables.{table.name}"
-        if table.placement == "host":
-            raise NotSupportedYet("placement host cannot be executed yet; use device", key=f"{key}.placement")
         if table.pooling == "none" and table.lookups_per_sample not in (None, scenario.model.trunk.seq):
             raise NotSupportedYet(
                 f"{table.lookups_per_sample} lookups a sample cannot be executed yet, only one for each position; "
@@ -109,6 +108,7 @@ def check_memory(scenario, program) -> None:
     cut = cut_of(scenario, scenario.software.attention or "flash")
     peaks = {own.rank: own.peak for own in measure_memory(program, scenario, cut).per_rank}
     needed = sum(len(own.members) * (peaks[own.rank] + PROCESS_BYTES) for own in program.ranks)
+    needed += sum(tables.num_owners(scenario, load) * tables.on_host(load) for load in tables.parts(scenario))
     available = available_bytes()
     if needed > available:
         raise ScenarioError(

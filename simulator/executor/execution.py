@@ -28,6 +28,7 @@ from simulator.executor.launcher import launch
 from simulator.executor.measured import action_graph, measured_timeline
 from simulator.graph.event_graph import EventGraph
 from simulator.metrics import breakdown_ns, utilization
+from simulator.model.tables import parts
 from simulator.policies.balancer import POLICY
 from simulator.policies.decisions import Decision, check_policies, in_force, policies_at_work
 from simulator.policies.stage_balancer import ADAPTIVE
@@ -160,6 +161,18 @@ class Execution:
                     add("pipeline" if launch_.action.verb == "send" else launch_.stream, span.sent)
         return found
 
+    def table_cache(self) -> dict[str, dict[str, Any]]:
+        """{table: lookups, hit_rate, expected_hit_rate} of every table with rows in host memory: the share of rows that
+        owners found in device memory, all steps together (null where none was looked up), and as it is priced."""
+        found = {}
+        for load in parts(self.scenario):
+            told = [record.cache[load.table.name] for record in self.records if load.table.name in record.cache]
+            if told:
+                reads, hits = map(sum, zip(*told, strict=True))
+                rate = hits / reads if reads else None
+                found[load.table.name] = {"lookups": reads, "hit_rate": rate, "expected_hit_rate": load.hit_rate}
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """What `execute --json` prints: SI units, every number finite or null."""
         scenario, step_s = self.scenario, self.step_time_s
@@ -188,6 +201,7 @@ class Execution:
             "utilization": {"busy": used.busy, "compute": used.compute},
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in breakdown_ns(self.timeline).items()},
             "messages": self.messages(),
+            "table_cache": self.table_cache(),
             "ops": len(self.timeline),
         }
 

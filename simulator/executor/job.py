@@ -44,7 +44,8 @@ class RankRecord:
 
     decisions: of the adaptive stage balancer; moves_ns: (measured step, what moving layers took ahead of it).
     losses: of every step, warm-up included: this rank's part of the global mean. weights, tables: this rank's shards,
-    float64 arrays by name.
+    float64 arrays by name. cache: of each table that the host holds rows of, (rows looked up here, found in device
+    memory), warm-up included.
     """
 
     rank: int
@@ -56,6 +57,7 @@ class RankRecord:
     losses: list[float] = field(default_factory=list)
     weights: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def own_program(program: Program, rank: int) -> RankProgram:

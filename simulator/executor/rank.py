@@ -141,6 +141,9 @@ class _Runner:
                 self._adapt(step - job.warmup, begin, spans, record)
         lost.close()
         dist.barrier()
+        stores = {name: shard.store for name, shard in self.tables.shards.items()} if self.tables is not None else {}
+        stores = {name: store for name, store in stores.items() if store is not None}
+        record.cache = {name: (store.reads, store.hits) for name, store in stores.items() if not store.all_kept}
         if job.keep_weights:
             self.interpreter.finish()
             self.dense.make_whole()
@@ -148,8 +151,7 @@ class _Runner:
             if self.bottom is not None and self.bottom.dense is not None:
                 own = self.bottom.dense.weights.items()
                 record.weights |= {name: _numpy(value) for name, value in own}
-            shards = self.tables.shards.values() if self.tables is not None else ()
-            record.tables = {shard.table.name: _numpy(shard.rows) for shard in shards if shard.rows is not None}
+            record.tables = {name: _numpy(store.whole()) for name, store in stores.items()}
         return record
 
     def _adapt(self, step: int, begin_ns: int, spans: list[Span], record: RankRecord) -> None:

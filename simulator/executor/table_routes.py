@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from simulator.executor.groups import Group
 from simulator.executor.table_messages import Leg, exchange
@@ -83,13 +82,12 @@ def send_ids(asked: Sequence[tuple[Shard, torch.Tensor]], group: Group) -> list[
 
 def read_rows(shard: Shard, found: Lookup, askers: int) -> torch.Tensor:
     """What an owner makes of the rows: themselves, or their sum (or mean) in each sample of all `askers`."""
-    if shard.rows is None:
+    if shard.store is None:
         return torch.empty((0, shard.columns), dtype=shard.leaves, device=found.rows.device)
     if not shard.pools:
-        return shard.rows[found.rows].to(shard.leaves)
+        return shard.store.read(found.rows).to(shard.leaves)
     samples = askers * (found.asked // shard.table.lookups_per_sample)
-    starts = torch.searchsorted(found.bags, torch.arange(samples, device=found.rows.device))
-    return (F.embedding_bag(found.rows, shard.rows, starts, mode="sum") * shard.scale).to(shard.leaves)
+    return (shard.store.read_bags(found.rows, found.bags, samples) * shard.scale).to(shard.leaves)
 
 
 def spread(shard: Shard, found: Lookup) -> torch.Tensor:
@@ -160,7 +158,7 @@ def _sums_to_askers(shard: Shard, found: Lookup, group: Group, owners: Sequence[
         pieces = rows.view(len(came), samples, shard.columns)
         return torch.cat([pieces[came.index(owner)] for owner in owners], dim=1)
 
-    sent = [samples if shard.rows is not None else 0] * group.size
+    sent = [samples if shard.store is not None else 0] * group.size
     return Leg(found.vectors, sent, [samples * (member in owners) for member in range(group.size)], arrive)
 
 
@@ -169,7 +167,7 @@ def _sums_to_owners(shard: Shard, found: Lookup, group: Group, owners: Sequence[
     pieces = found.vectors.split(shard.columns, dim=1)
     outgoing = torch.cat([pieces[list(owners).index(owner)] for owner in sorted(owners)])
     sent = [samples * (member in owners) for member in range(group.size)]
-    return Leg(outgoing, sent, [samples if shard.rows is not None else 0] * group.size)
+    return Leg(outgoing, sent, [samples if shard.store is not None else 0] * group.size)
 
 
 def _joined(rows: torch.Tensor, pieces: int) -> torch.Tensor:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import torch
 
 from simulator.executor import weights as starts
-from simulator.executor.sparse_optimizers import SPARSE_UPDATES, new_state
+from simulator.executor.row_store import RowStore
+from simulator.model.ids import kept_rows
 from simulator.model.placements import TablePlacement
 from simulator.model.spec import Table
 from simulator.units import DTYPE_BYTES
@@ -18,7 +19,7 @@ SPARSE_LEARNING_RATE = 1e-2
 
 @dataclass
 class Shard:
-    """A table, who holds what of it, and this rank's rows; rows None where it has none.
+    """A table, who holds what of it, and this rank's rows; store None where it has none.
 
     leaves, vector_bytes: of the vectors that are made of them; an element's bytes as the program counts them.
     pending: (rows, summed gradients) of each microbatch. dense: the accumulated gradient of a data_parallel table.
@@ -27,12 +28,10 @@ class Shard:
 
     table: Table
     placed: TablePlacement
-    rows: torch.Tensor | None
-    dtype: torch.dtype
+    store: RowStore | None
     leaves: torch.dtype
     vector_bytes: int
     accumulates: torch.dtype
-    state: dict = field(default_factory=dict)
     pending: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
     dense: torch.Tensor | None = None
     fused: bool = False
@@ -56,13 +55,18 @@ class Shard:
         gradients = gradients.to(self.accumulates)
         if self.dense is not None:
             self.dense.index_add_(0, rows, gradients)
-        elif len(rows):
+            return
+        if len(rows):
             self.pending.append(_sum_by_row(rows, gradients))
-            if self.fused:
-                self.update()
+        if self.fused:
+            self._apply()
 
     def update(self) -> None:
-        """The sparse optimizer on the rows that were touched since the last one."""
+        """The sparse optimizer on the rows that were touched in the step, unless they have been updated already."""
+        if self.store is not None and not self.fused:
+            self._apply()
+
+    def _apply(self) -> None:
         if self.dense is not None:
             rows = (self.dense != 0).any(1).nonzero()[:, 0]
             gradients = self.dense[rows]
@@ -71,9 +75,9 @@ class Shard:
             rows, gradients = _sum_by_row(*(torch.cat(parts) for parts in zip(*self.pending, strict=True)))
             self.pending.clear()
         else:
+            self.store.pass_over()
             return
-        if len(rows):
-            SPARSE_UPDATES[self.table.optimizer](self.rows, self.state, rows, gradients, SPARSE_LEARNING_RATE)
+        self.store.update(rows, gradients, SPARSE_LEARNING_RATE)
 
 
 def make_shard(
@@ -97,13 +101,14 @@ def make_shard(
     accumulates = torch.float64 if double else torch.float32
     stated = vectors or table.dtype
     leaves, size = dtype if double else STORED[stated], DTYPE_BYTES[stated]
-    kept, piece = placed.rows_of(member), placed.piece_of(member)
-    if kept is None:
-        return Shard(table, placed, None, dtype, leaves, size, accumulates)
+    held, piece = placed.rows_of(member), placed.piece_of(member)
+    if held is None:
+        return Shard(table, placed, None, leaves, size, accumulates)
     whole = starts.initial(seed, f"table.{table.name}", (table.rows, table.dim))
     columns = table.dim // placed.pieces
-    rows = whole[kept, piece * columns : (piece + 1) * columns].to(dtype).to(device).contiguous()
-    made = Shard(table, placed, rows, dtype, leaves, size, accumulates, new_state(table.optimizer, rows, accumulates))
+    rows = whole[held, piece * columns : (piece + 1) * columns].to(dtype)
+    kept = len(range(kept_rows(table))[held])
+    made = Shard(table, placed, RowStore(rows, kept, table.optimizer, accumulates, device), leaves, size, accumulates)
     if placed.kind == "data_parallel":
         made.dense = torch.zeros(rows.shape, dtype=accumulates, device=device)
     made.fused = fused and made.dense is None

@@ -186,7 +186,7 @@ class SparseTables:
         """Sums the microbatch's gradients by row."""
         for name, shard in self.shards.items():
             found = self.lookups[microbatch][name]
-            if shard.rows is not None:
+            if shard.store is not None:
                 shard.accumulate(found.rows, routes.spread(shard, found))
         if self.bottom is not None:
             self.bottom.backward(microbatch)
@@ -231,7 +231,9 @@ class SparseTables:
     def _collective(self, microbatch: int, way: str, run: Callable, *, reduces: bool) -> Bytes:
         """One reduce-scatter (or its inverse) of all tables that go this way and are held in this rank's group, counted
         by its whole message."""
-        going = [(s, found) for s, found in self._going(microbatch, way) if way == priced.REDUCED or s.rows is not None]
+        going = [
+            (s, found) for s, found in self._going(microbatch, way) if way == priced.REDUCED or s.store is not None
+        ]
         before = sum(_size(shard, found.vectors) for shard, found in going)
         for (_, found), vectors in zip(
             going, side_by_side([found.vectors for _, found in going], run), strict=True

@@ -11,12 +11,21 @@ from collections.abc import Callable
 from functools import lru_cache
 from math import exp, expm1, log, log1p
 
-from simulator.model.spec import UniformIds, ZipfIds
+from simulator.model.spec import Table, UniformIds, ZipfIds
 
 HEAD = 1000
 PANELS = 2000
 
 Ids = UniformIds | ZipfIds
+
+
+def kept_rows(table: Table) -> int:
+    """Rows of a table in device memory, the most frequent ones: all, or its `cache_fraction` of placement host."""
+    return _kept(table.rows, table.cache_fraction or 0.0) if table.placement == "host" else table.rows
+
+
+def _kept(rows: int, fraction: float) -> int:
+    return int(rows * fraction)
 
 
 @lru_cache(maxsize=1024)
@@ -36,7 +45,7 @@ def expected_unique(ids: Ids, rows: int, draws: int) -> float:
 @lru_cache(maxsize=1024)
 def hit_rate(ids: Ids, rows: int, fraction: float) -> float:
     """Share of lookups that fall on the most frequent `fraction` of the rows."""
-    kept = int(rows * fraction)
+    kept = _kept(rows, fraction)
     if ids.kind == "uniform":
         return kept / rows
     return _rounded(_mass(ids.alpha, kept) / _mass(ids.alpha, rows)) if kept else 0.0
@@ -44,7 +53,7 @@ def hit_rate(ids: Ids, rows: int, fraction: float) -> float:
 
 def unique_outside(ids: Ids, rows: int, draws: int, fraction: float) -> float:
     """Expected distinct ids among `draws` that are not of the most frequent `fraction` of the rows."""
-    kept = int(rows * fraction)
+    kept = _kept(rows, fraction)
     if kept >= rows:
         return 0.0
     if ids.kind == "uniform":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from context_plans import CONTEXT_PLANS
 from dlrm_plans import DLRM_PLANS
+from host_plans import HOST_PLANS
 from length_plans import LENGTH_PLANS
 from lora_plans import LORA_PLANS
 from table_plans import TABLE_PLANS
@@ -122,6 +123,7 @@ PLANS = {
         *CONTEXT_PLANS[2],
         *LENGTH_PLANS[2],
         *TABLE_PLANS[2],
+        *HOST_PLANS[2],
         *LORA_PLANS[2],
         *DLRM_PLANS[2],
     ],
@@ -178,6 +180,7 @@ PLANS = {
         *CONTEXT_PLANS[4],
         *LENGTH_PLANS[4],
         *TABLE_PLANS[4],
+        *HOST_PLANS[4],
         *LORA_PLANS[4],
         *DLRM_PLANS[4],
     ],
@@ -191,6 +194,7 @@ PLANS = {
                  "schedule": "zb_v", "optimizer": "adam", **SMALL_BUCKETS}),
         *LENGTH_PLANS[8],
         *TABLE_PLANS[8],
+        *HOST_PLANS[8],
         *LORA_PLANS[8],
         *DLRM_PLANS[8],
     ],

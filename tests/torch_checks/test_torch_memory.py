@@ -13,6 +13,8 @@ from checked_scenarios import scenario
 from tracked_ranks import track
 
 UNFUSED = ("software.attention=unfused",)
+ON_HOST = ("model.tables.0.placement=host", "model.tables.0.cache_fraction=0.25", "model.tables.0.optimizer=adam",
+           "model.tables.1.placement=host")  # fmt: skip
 PLANS = [
     ("llama", {}),
     ("llama", {"dtype": "bf16"}),
@@ -29,6 +31,8 @@ PLANS = [
     ("hstu", {}),
     ("hstu_pooled", {}),
     ("hstu_pooled", {"embedding_fused_optimizer": True, "microbatch": 16}),
+    ("hstu_pooled", {"sets": ON_HOST}),
+    ("hstu_pooled", {"embedding_fused_optimizer": True, "microbatch": 16, "sets": ON_HOST[:3]}),
     ("hstu_sampled", {"dtype": "bf16", "microbatch": 4, "global_batch": 8}),
     ("gpt", {"data": 2, "zero": 1, "dtype": "bf16"}),
     ("gpt", {"data": 2, "zero": 2, "dtype": "bf16"}),

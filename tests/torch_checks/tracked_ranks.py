@@ -122,8 +122,9 @@ def track(scenario, rank: int = 0) -> Tracked:
         assert order.ended
         (snapshot,) = tracker.get_tracker_snapshot("peak").values()
         measured = resident_bytes(runner.dense) | {"embeddings": largest[0]}
-        measured["alive"] = snapshot["Total"] - sum(measured.values())
-        return Tracked(measured, snapshot["Total"], predicted, alike, resting(scenario, program, rank))
+        peak = snapshot["Total"] - host_bytes(runner.tables)
+        measured["alive"] = peak - sum(measured.values())
+        return Tracked(measured, peak, predicted, alike, resting(scenario, program, rank))
 
 
 def resting(scenario, program, rank: int) -> dict[str, int]:
@@ -161,12 +162,22 @@ def resident_bytes(dense) -> dict[str, int]:
 
 
 def embedding_bytes(tables) -> int:
-    """Rows, optimizer states and the row gradients that wait for the end of the step."""
+    """Rows on the device, their optimizer states and the row gradients that wait for the end of the step."""
     if tables is None:
         return 0
     shards = tables.shards.values()
-    sums = [gradients for shard in shards for _, gradients in shard.pending]
-    return _bytes([*(part for shard in shards for part in (shard.rows, shard.dense, *shard.state.values())), *sums])
+    waiting = [gradients for shard in shards for _, gradients in shard.pending] + [shard.dense for shard in shards]
+    return _bytes(waiting) + sum(_tier_bytes(shard.store.device_tier) for shard in shards if shard.store is not None)
+
+
+def host_bytes(tables) -> int:
+    """Rows and states in host memory, which on a CPU is the memory that is tracked."""
+    stores = [shard.store for shard in tables.shards.values() if shard.store is not None] if tables is not None else []
+    return sum(_tier_bytes(store.host_tier) for store in stores)
+
+
+def _tier_bytes(tier) -> int:
+    return _bytes([tier.rows, *tier.state.values()])
 
 
 def clear_caches() -> None:

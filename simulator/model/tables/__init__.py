@@ -33,13 +33,14 @@ from simulator.model.tables.loads import (
     part_of,
     parts,
 )
-from simulator.model.tables.storage import Held, held
+from simulator.model.tables.storage import Held, held, num_owners, on_host
 from simulator.model.tables.traffic import ACROSS_NODES, DIRECT, REDUCED, Traffic, traffic, way_of
 
-__all__ = ["ACROSS_NODES", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "STATE_BYTES", "Held", "Load", "Traffic",
-           "busiest", "find_distinct", "held", "holds", "ids_per_sample", "is_deduplicated", "is_fused", "loads",
-           "lookup_backward", "lookup_forward", "num_parameters", "optimizer", "part_of", "parts", "placements",
-           "repeat_vectors", "sum_gradients", "traffic", "updates_last", "way_of"]  # fmt: skip
+__all__ = ["ACROSS_NODES", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "STATE_BYTES", "Held", "Load",
+           "Traffic", "busiest", "find_distinct", "held", "holds", "ids_per_sample", "is_deduplicated", "is_fused",
+           "loads", "lookup_backward", "lookup_forward", "num_owners", "num_parameters", "on_host", "optimizer",
+           "part_of", "parts", "placements", "repeat_vectors", "sum_gradients", "traffic", "updates_last",
+           "way_of"]  # fmt: skip
 
 
 def num_parameters(model: ModelSpec) -> int:

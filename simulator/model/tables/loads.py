@@ -92,6 +92,11 @@ class Load:
         return (self.table.cache_fraction or 0.0) if self.table.placement == "host" else 1.0
 
     @property
+    def kept(self) -> int:
+        """Rows in an owner's device memory: of frequent ones it has as many as of all."""
+        return -(-id_model.kept_rows(self.table) // self.placed.rows_over) if self.rows else 0
+
+    @property
     def hit_rate(self) -> float:
         """Share of the lookups that find their row in device memory; distinct ids are less often frequent ones."""
         ids, rows = self.table.ids, self.table.rows

@@ -45,7 +45,17 @@ def held_by_owner(scenario, load: Load) -> Held:
         made = load.made * load.made_bytes
         buffers = load.read * ID_BYTES + made
         buffers += made // load.placed.rows_over if way_of(load.table, load.placed) == ACROSS_NODES else 0
-    return Held(int(load.rows * load.cached) * load.stored_bytes, load.columns * GRADIENT_BYTES * rows, buffers)
+    return Held(load.kept * load.stored_bytes, load.columns * GRADIENT_BYTES * rows, buffers)
+
+
+def on_host(load: Load) -> int:
+    """Bytes of an owner's rows and states that are in host memory."""
+    return (load.rows - load.kept) * load.stored_bytes
+
+
+def num_owners(scenario, load: Load) -> int:
+    """Members that hold a part of a table."""
+    return group_size(scenario) if load.sharding == "data_parallel" else len(load.placed.owners)
 
 
 def held_by_all(scenario, load: Load) -> Held:
