@@ -83,7 +83,7 @@ def test_a_straggler_works_on_and_the_balancer_relieves_it_live():
     records = launch([job], 2, timeout_s=100)[0]
     decisions = records[0].decisions
     assert decisions and decisions == records[1].decisions
-    assert decisions[0].step >= 3 and decisions[0].after[0] > 2 and decisions[0].predicted_gain > 0.2
+    assert decisions[0].step >= 3 and decisions[0].after[0] > 2 and decisions[0].predicted_gain > 0
     replayed = launch([replace(job, decisions=tuple(decisions))], 2, timeout_s=100)[0]
     np.testing.assert_array_equal(losses(replayed), losses(records))
 
