@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-GROUP_KINDS = ("tensor", "context", "data", "shard", "replica", "table", "table_node", "table_across", "tied",
-               "tensor_context", "pipeline")  # fmt: skip
+GROUP_KINDS = ("tensor", "context", "data", "shard", "replica", "samples", "table", "table_node", "table_across",
+               "tied", "tensor_context", "pipeline")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,10 @@ class Layout:
 
         tensor: the shards of a layer. context: the slices of a sequence. data: the ranks whose dense gradients are
         reduced together (data x context of one pipeline and tensor rank). shard: the members of a data group that share
-        what zero shards. replica: those that hold the same shard. table: all ranks of a stage, which hold the embedding
-        tables together. table_node: those of them on one node; table_across: those at one place of every node. tied:
-        first and last stage of one column, which share a token embedding.
+        what zero shards. replica: those that hold the same shard. samples: those with the same slice of their
+        sequences, between which samples can change places. table: all ranks of a stage, which hold the embedding tables
+        together. table_node: those of them on one node; table_across: those at one place of every node. tied: first and
+        last stage of one column, which share a token embedding.
         pipeline: the stages of one column.
         """
         pipeline_rank, data_rank, context_rank, tensor_rank = self.coordinates(rank)
@@ -80,6 +81,8 @@ class Layout:
             size = self.shard or len(reduced)
             block, place = divmod(data_rank * self.context + context_rank, size)
             return reduced[block * size : (block + 1) * size] if kind == "shard" else reduced[place::size]
+        if kind == "samples":
+            return reduced[context_rank :: self.context]
         if kind == "table":
             return range(first_of_stage, first_of_stage + stage_ranks)
         if kind in ("table_node", "table_across"):

@@ -11,7 +11,6 @@ from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
 from simulator.model import tables
 from simulator.model.blocks import sparse_tables
-from simulator.program.jagged import balances
 from simulator.program.lowering import cut_of
 from simulator.stage_balance import adapts
 from simulator.units import GIB
@@ -37,7 +36,6 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
             "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",
             key="model.trunk.block",
         )
-    check_lengths(scenario)
     precision = scenario.precision
     stated = {"dtype": scenario.dtype, "precision.parameters": precision.parameters,
               "precision.gradients": precision.gradients, "precision.reduce": precision.reduce}  # fmt: skip
@@ -63,16 +61,6 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
                 "leave it out",
                 key=f"{key}.lookups_per_sample",
             )
-
-
-def check_lengths(scenario) -> None:
-    """Raises NotSupportedYet for samples of differing length that no rank could lay out."""
-    if not scenario.samples_differ:
-        return
-    pooled = any(table.pooling != "none" for table in scenario.model.tables)
-    if balances(scenario) and pooled:
-        raise NotSupportedYet("length cannot be executed beside tables that pool yet; use none",
-                              key="plan.balancer.kind")  # fmt: skip
 
 
 def check_stragglers(scenario, backend: str) -> None:

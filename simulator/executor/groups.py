@@ -19,7 +19,7 @@ from simulator.layout import Layout
 from simulator.program.program import Program
 
 STREAM_GROUPS = (("compute", "tensor"), ("compute", "context"), ("embedding", "tensor"), ("data", "data"),
-                 ("shard", "shard"), ("replica", "replica"), ("embedding", "table"),
+                 ("shard", "shard"), ("replica", "replica"), ("samples", "samples"), ("embedding", "table"),
                  ("embedding", "table_node"), ("embedding", "table_across"), ("tied", "tied"))  # fmt: skip
 """(stream, kind of group) that a program can use."""
 

@@ -33,7 +33,7 @@ from simulator.policies.decisions import Decision, in_force
 from simulator.program.actions import Action
 from simulator.program.embedding import MESSAGES
 from simulator.program.held import NOTHING, touches
-from simulator.program.jagged import LENGTH_BYTES, balances
+from simulator.program.jagged import LENGTH_BYTES, balances, shuffle_stream
 from simulator.program.lowering import cut_of, local_shapes
 from simulator.program.placement import holder
 from simulator.program.program import Program
@@ -69,6 +69,8 @@ class Interpreter:
         self.compute, self.others = self._tasks()
         self.steps_run = 0
         self.balancer, self.decisions = balancer_of(scenario) if balances(scenario) else None, decisions
+        self.pooled = frozenset(table.name for table in scenario.model.tables if table.pooling != "none")
+        self.shufflers = groups[(shuffle_stream(self.plan),) * 2]
         self.loaded: Loaded | None = None
         self.lengths: tuple[int, ...] = ()
 
@@ -147,7 +149,7 @@ class Interpreter:
     # samples, microbatches and tables
 
     def _gather_lengths(self, action: Action) -> tuple[int, int]:
-        self.lengths = gather_lengths(self.loaded.lengths, self.dense.data)
+        self.lengths = gather_lengths(self.loaded.lengths, self.shufflers)
         size = len(self.lengths) * LENGTH_BYTES
         return size, size
 
@@ -156,9 +158,10 @@ class Interpreter:
         step = self.loaded.step
         replayed = in_force(self.decisions, POLICY, step) if self.decisions is not None else None
         order = self.balancer.check(replayed.after, step) if replayed else self.balancer.decide(self.lengths)
-        reads = Reads(*(holder(self.plan, stage) == self.layout.coordinates(self.rank)[0]
-                        for stage in (0, self.stages.num_stages - 1)))  # fmt: skip
-        batch, samples, size = exchange(self.loaded, self.lengths, order, reads, self.dense.data)
+        ends = (holder(self.plan, stage) == self.layout.coordinates(self.rank)[0]
+                for stage in (0, self.stages.num_stages - 1))  # fmt: skip
+        reads = Reads(*ends, self.pooled)
+        batch, samples, size = exchange(self.loaded, self.lengths, order, reads, self.shufflers)
         self.stages.step.inputs += self._prepared(batch, samples)
         return size, size
 
@@ -169,7 +172,7 @@ class Interpreter:
             env = env_of(env, cut, samples.lengths)
             real = real_rows(env, cut, self.device)
         rows = partial(self._rows, env)
-        pooled = {table.name for table in self.scenario.model.tables if table.pooling != "none"}
+        pooled = self.pooled
         flat = {name: self._bags(array) if name in pooled else rows(array) for name, array in microbatch.ids.items()}
         if self.tables is not None:
             asked = {name: ids for name, ids in flat.items() if name != TOKENS}

@@ -21,6 +21,7 @@ from simulator.timeline import Timeline
 _KIND_OF_VERB = {"encode": kinds.COMPRESSION, "decode": kinds.COMPRESSION, "optimizer": kinds.OPTIMIZER,
                  "table_optimizer": kinds.OPTIMIZER}  # fmt: skip
 _STREAMS = {"data": (kinds.DATA, "data"), "shard": (kinds.DATA, "shard"), "replica": (kinds.DATA, "replica"),
+            "samples": (kinds.DATA, "samples"),
             "tied": (kinds.DATA, "tied"), "embedding": (kinds.EMBEDDING, "table")}  # fmt: skip
 
 

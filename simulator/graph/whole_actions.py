@@ -15,8 +15,11 @@ from simulator.layout import Layout
 from simulator.program.program import Launch, RankProgram
 from simulator.units import FULL_RATE
 
-GROUP_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "tied": "tied", "embedding": "table"}
-KIND_OF_STREAM = dict.fromkeys(("data", "shard", "replica", "tied"), kinds.DATA) | {"embedding": kinds.EMBEDDING}
+GROUP_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "samples": "samples", "tied": "tied",
+                   "embedding": "table"}  # fmt: skip
+KIND_OF_STREAM = dict.fromkeys(("data", "shard", "replica", "samples", "tied"), kinds.DATA) | {
+    "embedding": kinds.EMBEDDING
+}
 
 
 class WholeActions:

@@ -79,13 +79,19 @@ def decisions_of(scenario) -> tuple[Decision, ...]:
     )
 
 
-def shuffle_samples(launches: Sequence[Launch]) -> list[Launch]:
+def shuffle_stream(plan) -> str:
+    """Where samples change places: `data`, or `samples` where context ranks have whole ones each, to slice, so that the
+    data group is not the one that deals them out."""
+    return "samples" if plan.context > 1 else "data"
+
+
+def shuffle_samples(launches: Sequence[Launch], stream: str) -> list[Launch]:
     """Adds the shuffle ahead of everything that reads samples, or must know how long they are: the first launches of
     the computation, of the tables and of receives. It is not hidden behind the step before, as a loader's could be."""
     gather = Action("gather lengths")
     shuffle = Action("shuffle samples")
     waiting = {launch.stream for launch in launches if launch.stream.startswith(("compute", "embedding", "recv"))}
-    found = [Launch("data", gather), Launch("data", shuffle)]
+    found = [Launch(stream, gather), Launch(stream, shuffle)]
     for launch in launches:
         action = launch.action
         if launch.stream in waiting:

@@ -52,6 +52,7 @@ from simulator.program.jagged import (
     balances,
     deal_out,
     shuffle_samples,
+    shuffle_stream,
     shuffled_bytes,
     spread_over_samples,
 )
@@ -164,7 +165,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     if plan.shards > 1:
         launches = _gather(scenario, launches, chunks, buckets)
     if balances(scenario):
-        launches = shuffle_samples(launches)
+        launches = shuffle_samples(launches, shuffle_stream(plan))
     rank = layout.rank(pipeline_rank)
     return RankProgram(rank, layout.group("table", rank), chunks, buckets, tuple(launches))
 

@@ -15,7 +15,7 @@ NEXT, PREVIOUS = "next", "previous"
 Patterns = Mapping[str, tuple[str, ...]]
 
 PATTERNS: Patterns = {"tensor": (RING,), "context": (RING,), "data": (RING,), "shard": (RING,), "replica": (RING,),
-                      "tied": (RING,), "table": (RING, DIRECT), "table_node": (RING,),
+                      "samples": (RING, DIRECT), "tied": (RING,), "table": (RING, DIRECT), "table_node": (RING,),
                       "table_across": (DIRECT,)}  # fmt: skip
 """The groups whose collectives a program launches, and the patterns their messages take."""
 
@@ -24,14 +24,15 @@ def patterns_of(plan, *, direct_reduction: bool) -> Patterns:
     """The same for one plan. direct_reduction: a compressor's payload goes to every other replica directly, as samples
     do that a balancer shuffles."""
     found = dict(PATTERNS)
-    if direct_reduction or plan.balancer.kind == "length":
+    if direct_reduction or (plan.balancer.kind == "length" and plan.context == 1):
         found["data"] = (RING, DIRECT)
     if plan.context_kind == "all_to_all":
         found["context"] = (DIRECT,)
     return found
 
 
-_KIND_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "tied": "tied", "embedding": "table"}
+_KIND_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "samples": "samples",
+                   "tied": "tied", "embedding": "table"}  # fmt: skip
 
 
 class Standings:

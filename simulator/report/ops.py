@@ -11,8 +11,8 @@ from simulator.layout import Layout
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.timeline import Timeline
 
-STREAM_ORDER = ("compute", "tensor", "context", "embedding", "recv", "send", "data", "shard", "replica", "tied",
-                "host")  # fmt: skip
+STREAM_ORDER = ("compute", "tensor", "context", "embedding", "recv", "send", "data", "shard", "replica", "samples",
+                "tied", "host")  # fmt: skip
 """Streams from top to bottom, by how their names begin; others follow by name."""
 
 FORWARD, BACKWARD = "forward", "backward"

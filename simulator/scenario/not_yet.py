@@ -49,8 +49,6 @@ NOT_YET: tuple[Line, ...] = (
      and _picks_over_all(f.plan.compression), "use allgather, or compression method topk"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
-    ("plan.balancer.kind", lambda f: f.plan.balancer.kind == "length" and f.plan.context > 1,
-     "use none, or length without context"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),
     ("faults.checkpoint", lambda f: f.faults.checkpoint is not None, "leave it out"),
     ("faults.spares", lambda f: f.faults.spares > 0, "use 0"),

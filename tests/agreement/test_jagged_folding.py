@@ -25,7 +25,7 @@ def jagged(draw):
     alpha, longest = draw(st.sampled_from([(3.0, 200), (1.2, 256), (1.5, 2)]))
     layout = draw(st.sampled_from(["packed", "padded"]))
     lengths = f"data.lengths={{kind: zipf, alpha: {alpha}, max: {longest}, layout: {layout}}}"
-    balancer = "length" if base.plan.context == 1 and draw(st.booleans()) else "none"
+    balancer = "length" if draw(st.booleans()) else "none"
     sets = (lengths, f"seed={draw(st.integers(0, 3))}", f"plan.balancer.kind={balancer}")
     try:
         return scenario_from(json.loads(base.canonical_json()), set=sets)

@@ -34,6 +34,7 @@ LENGTH_PLANS = {
         *((model, {"data": 2, **SMALL_BUCKETS, **BALANCED, **how})
           for model in ("llama", "bert", "sasrec_binary", "hstu", "hstu_sampled") for how in (PACKED, PADDED)),
         ("llama", {"data": 2, "zero": 3, "optimizer": "adam", "microbatch": 1, **BALANCED, **PACKED}),
+        *(("hstu_pooled", {"data": 2, **BALANCED, **how}) for how in (PACKED, PADDED)),
     ],
     4: [
         ("llama", {"tensor": 2, "pipeline": 2, "microbatch": 1, **PACKED}),
@@ -48,6 +49,8 @@ LENGTH_PLANS = {
         ("hstu", {"data": 4, **BALANCED, **PACKED}),
         ("llama", {"pipeline": 2, "data": 2, "microbatch": 1, **BALANCED, **PACKED}),
         ("gpt", {"tensor": 2, "data": 2, "sequence_parallel": True, **BALANCED, **PADDED}),
+        ("hstu_sampled", {"context": 2, "data": 2, **BALANCED, **PACKED}),
+        ("bert", {"context": 2, "data": 2, "context_kind": "all_to_all", **BALANCED, **PADDED}),
     ],
     8: [
         ("hstu_sampled", {"context": 2, "tensor": 2, "data": 2, "sequence_parallel": True, **PACKED}),

@@ -26,5 +26,10 @@ LENGTH_ROWS = [
     ("hstu", "plan.balancer.kind", "length", "none", "launches shuffle samples", ">", MANY),
     ("hstu", "plan.balancer.kind", "length", "none", "timeline", "=", ""),  # equal lengths are balanced
     ("hstu", "plan.balancer.kind", "length", "none", "timeline", "=", MANY + "; plan.tensor=4; plan.pipeline=2"),
+    ("hstu", "plan.balancer.kind", "length", "none", "step_mean", "<", MANY + "; plan.context=2"),
+    ("hstu", "plan.balancer.kind", "length", "none", "launches shuffle samples", ">", MANY + "; plan.context=2"),
+    ("hstu", "data.lengths.layout", "packed", "padded", "step", "<", ZIPF + "; plan.context=2"),
+    ("hstu", "data.lengths.layout", "packed", "padded", "step", "<", ZIPF + "; plan.context=2; "
+     "plan.context_kind=all_to_all"),
     ("sasrec", "plan.balancer.kind", "length", "none", "step", "<", SHORT + "; plan.global_batch=1024"),
 ]  # fmt: skip

@@ -19,7 +19,6 @@ ASKS = {
     "global_batch: 512}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
-    "plan.balancer.kind": "plan={balancer: {kind: length}, context: 2, microbatch: 32, global_batch: 512}",
     "faults.mtbf_hours": "faults.mtbf_hours=100",
     "faults.checkpoint": "faults.checkpoint={every_steps: 10, write_bytes_per_s: 1e9}",
     "faults.spares": "faults.spares=1",
