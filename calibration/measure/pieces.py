@@ -81,7 +81,7 @@ class Rank:
         trunk, group = scenario.model.trunk, StubGroup("context", layout.context, layout.context - 1)
         context = Context(group, plan.context_kind, bool(trunk.causal), numerics.activation_bytes)
         env = Env(scenario.model, plan.microbatch, trunk.seq // layout.context, tensor, numerics, attention,
-                  plan.recompute == "selective", context=context)  # fmt: skip
+                  plan.recompute == "selective", context=context, compiles=scenario.software.compile)  # fmt: skip
         memory = measure_memory(program, scenario, measured_cut(scenario))
         return cls(scenario, own, torch.device(device), attention, dense, env, numerics, memory.tightest.peak)
 

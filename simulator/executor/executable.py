@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.executor.compiled import check_compiles
 from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
 from simulator.model import tables
@@ -31,6 +32,8 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
     check_emulated(scenario, backend)
     check_stragglers(scenario, backend)
     check_adaptive(scenario, backend)
+    if scenario.software.compile:
+        check_compiles(backend)
     if scenario.model.trunk.block == "profiled":
         raise ScenarioError(
             "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",

@@ -85,6 +85,7 @@ class _Runner:
         self.env = Env(
             scenario.model, plan.microbatch, trunk.seq // layout.context, tensor, numerics, job.attention,
             plan.recompute in ("selective", "selective_op"), Forgetting(plan.recompute == "selective_op"), context,
+            compiles=scenario.software.compile,
         )  # fmt: skip
         shard, copies = (groups["shard", "shard"], groups["replica", "replica"]) if layout.shard else (None, None)
 

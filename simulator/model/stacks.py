@@ -29,9 +29,11 @@ Read from github, by date, never from residuals:
   (nn/embeddings.py) for torch.optim.SGD (scripts/main.py), unscaled by a GradScaler under AMP, which is
   torch.cuda.amp's: `custom_fwd(cast_inputs=torch.half)` around apex.mlp (nn/mlps.py) casts each weight and bias, and
   autograd casts their half gradients back.
-- torchtitan: pytorch/torchtitan of December 2024 without torch.compile: nn.RMSNorm was a composite of small kernels,
+- torchtitan: pytorch/torchtitan of December 2024: without torch.compile nn.RMSNorm was a composite of small kernels,
   rotary positions are complex products in fp32, and its `selective_ac_option: op` keeps every second product alone.
 - torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
+
+`software.compile` goes with any stack: `blocks/compiled.py`.
 
 Not parted by generation: dropout and activation kernels, and norms of other families (each block states its own).
 """

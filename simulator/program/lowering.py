@@ -321,6 +321,7 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         fused_loss=stack.fused_loss,
         eager=stack.eager,
         reruns_products=stack.reruns_products,
+        compiled=scenario.software.compile,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
         vectors=scenario.precision.vectors,
         lone_bottom=on_one_rank(scenario),

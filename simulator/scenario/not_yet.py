@@ -42,7 +42,6 @@ NOT_YET: tuple[Line, ...] = (
     ("precision.gradients", lambda f: f.precision.gradients == "fp8", "use bf16 or fp32"),
     ("precision.vectors", lambda f: f.precision.vectors == "fp8", "use fp16, bf16 or fp32"),
     ("precision.reduce", lambda f: f.precision.reduce == "fp8", "use bf16 or fp32"),
-    ("software.compile", lambda f: f.software.compile, "use false"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
     ("plan.aggregation.sparse", lambda f: f.plan.aggregation.sparse == "balanced" and _reduces(f)

@@ -46,7 +46,7 @@ class Precision(Value):
 class Software(Value):
     """What runs the kernels."""
 
-    compile: bool = Field(False, description="torch.compile's fused memory-bound kernels")
+    compile: bool = Field(False, description="each layer's memory-bound kernels are torch.compile's")
     stack: (
         Literal[
             "megatron_2021", "megatron_2022", "llm_foundry", "current", "torchtitan", "torch", "deeplearning_examples"

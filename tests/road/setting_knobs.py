@@ -53,6 +53,11 @@ SETTINGS = [
     Knob("llama", "software.stack", "current", "null", timeline, "="),
     Knob("gpt", "software.attention", "flash", "unfused", step, "<"),
     Knob("gpt", "software.attention", "flash", "unfused", memory("activations"), "<"),
+    Knob("llama", "software.compile", "true", "false", step, "<"),
+    Knob("hstu", "software.compile", "true", "false", step, "<"),
+    Knob("llama", "software.compile", "true", "false", memory("activations"), "<", "software.stack=torch"),
+    Knob("llama", "software.compile", "true", "false", model_flops, "="),
+    Knob("dlrm", "software.compile", "true", "false", timeline, "="),  # no trunk
     Knob("llama", "software.attention", "flash", "null", timeline, "="),
     Knob("gpt", "software.attention", "unfused", "null", timeline, "="),
     Knob("gpt", "network", "isolated", "auto", step, "=", NVLINK),  # one communicator: nobody to share with

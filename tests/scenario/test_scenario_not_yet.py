@@ -13,7 +13,6 @@ ASKS = {
     "precision.gradients": "precision.gradients=fp8",
     "precision.vectors": "precision.vectors=fp8",
     "precision.reduce": "precision.reduce=fp8",
-    "software.compile": "software.compile=true",
     "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",
     "plan.aggregation.sparse": "plan={compression: {method: dgc}, aggregation: {sparse: balanced}, microbatch: 32, "
     "global_batch: 512}",

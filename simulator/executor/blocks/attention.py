@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from math import sqrt
 
@@ -84,9 +85,13 @@ class SoftmaxBlock:
         return scores @ keys, key_grad.unflatten(1, groups).sum(2), value_grad.unflatten(1, groups).sum(2)
 
 
-def rotate(x: torch.Tensor, spans: Spans) -> torch.Tensor:
-    """Turns the halves of each head by angles that grow with the position. spans: where x's positions are."""
-    cosine, sine = _angles(spans, x.shape[3], x.dtype, x.device)
+def rotate(x: torch.Tensor, spans: Spans, fused: Callable = lambda function: function) -> torch.Tensor:
+    """Turns the halves of each head by angles that grow with the position. spans: where x's positions are. fused: what
+    makes a function the one that runs (`Env.fused`)."""
+    return fused(_turned)(x, *_angles(spans, x.shape[3], x.dtype, x.device))
+
+
+def _turned(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 

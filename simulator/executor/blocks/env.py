@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
 import torch
 
+from simulator.executor.compiled import compiled
 from simulator.executor.context_parallel import WHOLE, Context, Spans
 from simulator.executor.forgetting import Forgetting
 from simulator.executor.numerics import Numerics
@@ -29,7 +31,8 @@ class Env:
     """batch: samples of a microbatch. seq: positions of each that this rank has. attention: flash or unfused.
     recompute_core: run the attention core again in backward instead of keeping its s^2 matrices. cheap: whether cheap
     ops are run again too. lengths: of the samples, where they differ. pack: where they are packed, one behind the other
-    as one sample (`blocks/samples.py`)."""
+    as one sample (`blocks/samples.py`). compiles: a layer's norms, gates, activations and rotary positions are
+    torch.compile's."""
 
     model: ModelSpec
     batch: int
@@ -42,6 +45,11 @@ class Env:
     context: Context = WHOLE
     lengths: tuple[int, ...] = ()
     pack: Pack | None = None
+    compiles: bool = False
+
+    def fused(self, function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """The function as the layers run it. It must be defined once: what is compiled is kept by its identity."""
+        return compiled(function) if self.compiles else function
 
     @cached_property
     def spans(self) -> Spans:

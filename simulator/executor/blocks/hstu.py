@@ -26,9 +26,9 @@ STATISTIC_BYTES = 4
 def forward(env: Env, unit, weights, x, inputs) -> torch.Tensor:
     """x + proj(norm(attention(Q, K, V)) * U), with U, V, Q, K = silu(uvqk(norm(x)))."""
     trunk, name = env.model.trunk, unit.name
-    normed = env.cheap.again(lambda x: norm(x, weights, f"{name}.norm"), x)
+    normed = env.cheap.again(lambda x: norm(x, weights, f"{name}.norm", env.fused), x)
     uvqk = column_product(env, unit, weights, normed, "uvqk")
-    uvqk = env.cheap.again(F.silu, uvqk)
+    uvqk = env.cheap.again(env.fused(F.silu), uvqk)
     gate, *rest = uvqk.chunk(4, dim=1)
     value, query, key = (
         part.view(env.seq, env.batch, -1, trunk.head_dim).permute(1, 2, 0, 3) for part in rest

@@ -79,9 +79,9 @@ class Cut:
     cast on their way in, and weight gradients on their way out. dropout: False: none, whatever the block has.
     fused_loss: an eager block's loss is fused all the same. eager: LLaMA's norm, rotary
     positions and gate are PyTorch's own small kernels. reruns_products: selective_op runs every second product again
-    too. overlap_tensor: collectives of
-    sequence-parallel linear layers are split into pieces that run beside the pieces of their GEMMs. Which software does
-    what: `model/stacks.py`.
+    too. compiled: torch.compile has fused what only moves memory in each layer (`blocks/compiled.py`).
+    overlap_tensor: collectives of sequence-parallel linear layers are split into pieces that run beside the pieces of
+    their GEMMs. Which software does what: `model/stacks.py`.
     vectors: the dtype in which looked-up vectors arrive, where it is not their table's. lone_bottom: a bottom MLP's
     vectors arrive with them.
     """
@@ -110,6 +110,7 @@ class Cut:
     fused_loss: bool = False
     eager: bool = False
     reruns_products: bool = False
+    compiled: bool = False
     context_kind: str = "ring"
     overlap_tensor: bool = False
 

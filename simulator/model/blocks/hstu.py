@@ -8,7 +8,7 @@ Samples are jagged: padding does no work. Attention counts the causal half of 4 
 
 from __future__ import annotations
 
-from simulator.model.blocks import adapter, context
+from simulator.model.blocks import adapter, compiled, context
 from simulator.model.blocks.adapter import (
     WHOLE,
     Parts,
@@ -82,7 +82,9 @@ class Hstu:
                 memory_bound("elementwise", PARTS * inside, 3 * size, cut),
             )
         steps += column_backward(trunk.hidden, PARTS * trunk.query_width, cut, True, trained)
-        if trained.passes:
+        if trained.passes and cut.compiled:
+            steps += compiled.norm_backward(outside, cut, trained=not trained.frozen, adds=True)
+        elif trained.passes:
             passes = 3 if trained.frozen else 5  # dX, then the weights' gradient in a second kernel
             steps += (
                 memory_bound("layernorm", outside, passes * size, cut),

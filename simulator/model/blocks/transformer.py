@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.model.blocks import adapter, attention, context
+from simulator.model.blocks import adapter, attention, compiled, context
 from simulator.model.blocks.adapter import (
     WHOLE,
     Parts,
@@ -86,7 +86,7 @@ class Style:
 
     def forward(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         out, into = self._widths(trunk, unit)
-        steps = [self.norm_forward(trunk, cut)]
+        steps = [self._norm_in_place(trunk, unit, cut)]
         steps += column_forward(trunk.hidden, out, cut, trained)
         if unit.kind == "attention":
             steps += self._rotary(trunk, cut)
@@ -120,6 +120,8 @@ class Style:
             each = 5 if self.gated else 3
             steps.append(self._activation(trunk, cut, EAGER_GATE_BACKWARD if self._is_eager(cut) else each * cut.bytes))
         steps += column_backward(trunk.hidden, out, cut, self.bias, trained)
+        if cut.compiled:
+            return (*steps, *self._norm_backward_compiled(trunk, unit, cut, trained))
         if trained.passes or self.norm_behind:
             steps.append(self._norm_backward(trunk, cut, trained))
         if trained.passes:  # the gradients of the branch and of the residual path are added: reads two, writes one
@@ -202,7 +204,8 @@ class Style:
         elif self.relu or mode == "selective_op":
             widths = read
         else:
-            widths = read + (self.gated and cut.separate_kernels) + trained.keeps_inner
+            apart = self.gated and cut.separate_kernels and not cut.compiled
+            widths = read + apart + trained.keeps_inner
         return cut.share(trunk.ffn) * widths
 
     def weight_bytes(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> int:
@@ -218,11 +221,29 @@ class Style:
     def norm_forward(self, trunk: Trunk, cut: Cut) -> Kernel:
         """Reads and writes each element of its share of positions."""
         elements = cut.shard_tokens * trunk.hidden
-        if self.norm_backward is None:
+        if self.norm_backward is None and not cut.compiled:
             return norm_forward(elements, trunk.hidden, cut)
         if self._is_eager(cut):
             return memory_bound("elementwise", elements, EAGER_NORM, cut)
         return memory_bound("layernorm", elements, 2 * cut.bytes, cut)
+
+    def _norm_in_place(self, trunk: Trunk, unit: Unit, cut: Cut) -> Kernel:
+        """The norm where the unit's forward has it; compiled, right behind a residual it only writes."""
+        if cut.compiled and (self.norm_behind or unit.kind == "mlp"):
+            return memory_bound("layernorm", cut.shard_tokens * trunk.hidden, cut.bytes, cut)
+        return self.norm_forward(trunk, cut)
+
+    def _norm_backward_compiled(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training) -> tuple[Step, ...]:
+        """Of a norm in front the unit's residual path is added in the same kernel. Behind, what is added in front of an
+        attention's norm is the mlp's path, and the attention's own is added in the next layer's graph."""
+        elements, behind, attends = cut.shard_tokens * trunk.hidden, self.norm_behind, unit.kind == "attention"
+        steps: tuple[Step, ...] = ()
+        if trained.passes or behind:
+            adds = attends if behind else True
+            steps = compiled.norm_backward(elements, cut, trained=not trained.frozen, adds=adds)
+        if behind and attends and trained.passes:  # reads two, writes one
+            steps += (memory_bound("elementwise", elements, 3 * cut.bytes, cut),)
+        return steps
 
     def _norm_backward(self, trunk: Trunk, cut: Cut, trained: Training) -> Kernel:
         elements = cut.shard_tokens * trunk.hidden
@@ -238,7 +259,11 @@ class Style:
         return memory_bound("elementwise", cut.shard_tokens * trunk.hidden, passes * cut.bytes + mask, cut)
 
     def _is_eager(self, cut: Cut) -> bool:
-        """Whether RMSNorm, rotary positions and the gate are rows of small kernels."""
+        """Whether RMSNorm and the gate are rows of small kernels."""
+        return self._is_plain(cut) and not cut.compiled
+
+    def _is_plain(self, cut: Cut) -> bool:
+        """Whether this software writes the block out in PyTorch's operators."""
         return cut.eager and self.gated and self.rotary and self.norm_parameters == 1
 
     def _activation_forward(self, trunk: Trunk, cut: Cut) -> Kernel:
@@ -249,8 +274,9 @@ class Style:
         return memory_bound("elementwise", cut.tokens * cut.share(trunk.ffn), each, cut)
 
     def _rotary(self, trunk: Trunk, cut: Cut) -> tuple[Step, ...]:
-        """Turns Q and K by their positions, or their gradients back: reads and writes both."""
+        """Turns Q and K by their positions, or their gradients back: reads and writes both. Complex products are
+        kernels of their own even where layers are compiled (`compiled.py`)."""
         if not self.rotary:
             return ()
         elements = cut.tokens * (cut.share(trunk.query_width) + cut.share(trunk.kv_width))
-        return (memory_bound("elementwise", elements, EAGER_ROTARY if self._is_eager(cut) else 2 * cut.bytes, cut),)
+        return (memory_bound("elementwise", elements, EAGER_ROTARY if self._is_plain(cut) else 2 * cut.bytes, cut),)

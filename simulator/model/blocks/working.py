@@ -34,7 +34,7 @@ def working_bytes(model: ModelSpec, unit: Unit, cut: Cut, gated: bool, trained: 
         return cut.bytes * (path + inside(model.trunk, cut))
     # mlp: of the activation's output and of its input; gate and up: of both, beside the output's, or (unfused) beside
     # the tensor that joins them
-    widths = (4 if cut.separate_kernels else 3) if gated else 2
+    widths = (4 if cut.separate_kernels and not cut.compiled else 3) if gated else 2
     return cut.bytes * (path + widths * cut.tokens * cut.share(model.trunk.ffn))
 
 
