@@ -91,6 +91,20 @@ EMBEDDING = {
 }
 """One H100: 10 tables of width 128, 1.05M lookups in all, fp32."""
 
+EAGER_DLRM_LAUNCH = constant(
+    30e-6,
+    "s",
+    "published",
+    "NVIDIA/DeepLearningExamples PyTorch/Recommendation/DLRM, README of October 2021, inference on one A100 of a DGX "
+    "at batches of 2 to 256: as a graph 0.141 ms in fp16 and 0.158 in TF32, kernel by kernel 0.456 and 0.414. Either "
+    "copies the batch in and waits; a graph has 2 more copies and its own launch for 13 and 12 kernels (3 and 4 "
+    "products of the MLPs, 2 of the last layer, gather, join, interaction, a cast in fp16): 0.315 ms / 10 and "
+    "0.257 ms / 9. What a graph's small kernels take is left out and would add 3 us",
+)
+"""What one operation of that software costs its host, Python's modules and loops over parameters included. Of no row
+that is predicted: those are training."""
+EAGER_DLRM = "launch_s@deeplearning_examples"
+
 MEMORY_UNDER_LOAD = 1.23
 """A100's, fitted (`cluster_fits.py`): elementwise kernels then reach 0.64 of the datasheet's bandwidth in a step,
 against 0.79 alone with nothing but GELU."""
@@ -106,6 +120,7 @@ A100 = {
         40e9, "bytes/s", "published", f"{NCCL_TUNER}: trees over more nodes, compute capability 8.0: busbw 80, halved"
     ),
     **{name: {**entry, "kind": "transferred"} for name, entry in EMBEDDING.items()},
+    EAGER_DLRM: EAGER_DLRM_LAUNCH,
     "clock_under_load": constant(
         1.0, "1", "assumed", "a 400 W A100 keeps 1,410 MHz in the published GEMM tables and in steps alike"
     ),
@@ -128,6 +143,7 @@ H100 = {
         288e9, "bytes/s", "published", "NCCL 2.28 tuner, Hopper, trees on more nodes: 36e9 a channel, 16 assumed, half"
     ),
     **EMBEDDING,
+    EAGER_DLRM: {**EAGER_DLRM_LAUNCH, "kind": "transferred"},
     "memory_under_load": constant(
         MEMORY_UNDER_LOAD, "1", "assumed", "as on A100; no layer times of H100 are published apart from whole steps"
     ),

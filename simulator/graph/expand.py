@@ -195,7 +195,7 @@ class _Expansion:
     def _piece(self, piece: Piece, around: Surroundings, pricer: Pricer) -> tuple[Template, Sums]:
         key = id(piece), around.signature, pricer
         if key not in self.pieces:
-            template = lay_out(piece.steps, pricer, around, piece.name)
+            template = lay_out(piece.steps, pricer, around, piece.name, launched=piece.launched)
             self.pieces[key] = piece, template, Sums.of(template)  # the piece is kept, so that its id stays its own
         return self.pieces[key][1:]
 

@@ -14,10 +14,12 @@ from simulator.program.actions import Action
 
 
 class Piece(NamedTuple):
-    """name: equal names with equal kernels take equally long."""
+    """name: equal names with equal kernels take equally long. launched: False where the host launches these steps all
+    at once, as a graph, or has done so long before."""
 
     name: str
     steps: tuple[Step, ...]
+    launched: bool = True
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 
 from simulator.graph.pieces import Piece, codec_name, tables_name, unit_name
-from simulator.model import blocks, memory_rules, tables
+from simulator.model import blocks, host, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.blocks.kernels import memory_bound
 from simulator.model.bottom_mlp import MEMBER, on_one_rank
@@ -25,6 +25,8 @@ from simulator.program.program import RankProgram
 from simulator.units import DTYPE_BYTES
 
 UNIT_STEPS = {"F": blocks.forward, "B": blocks.backward, "I": blocks.backward_inputs, "W": blocks.backward_weights}
+
+UPDATES = ("table_optimizer", "optimizer")
 
 
 class StepSource:
@@ -49,15 +51,30 @@ class StepSource:
         if action.verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(action.verb, action.segment)
             kinds, copied, samples = self._kinds(first, last), self._copied(own, action), own.samples_of(action)
-            return (action.verb, kinds, self._arrives_scattered(action), copied, samples and samples.lengths)
+            opens = self._opens(own, action)
+            return (action.verb, kinds, self._arrives_scattered(action), copied, samples and samples.lengths, opens)
         if action.bucket is not None:
             return (own.chunks, action.verb, action.bucket, action.phase)
         if action.of is not None:  # of tables
-            return (action.verb, action.of, own.samples_of(action), self._has_bottom(own))
+            return (action.verb, action.of, own.samples_of(action), self._has_bottom(own), self._opens(own, action))
         return (own.chunks, action.verb, over_the_step(own.samples), self._has_bottom(own))
 
     def steps(self, own: RankProgram, action: Action) -> list[Piece]:
         """The action's steps, piece by piece: each piece starts when the one before it has ended."""
+        pieces = self._pieces_of(own, action)
+        if not self.cut.graphed:
+            return pieces
+        pieces = [piece._replace(launched=False) for piece in pieces]
+        if self._opens(own, action):
+            opening = host.opening(self.scenario, self.cut, has_bottom=self._has_bottom(own))
+            pieces.insert(0, Piece("graph", opening, launched=False))
+        if action.verb in UPDATES and action.name == _first(own, UPDATES):
+            pieces.insert(0, Piece("grad_scaler.readback", host.readback(self.scenario), launched=False))
+        if action.name == "optimizer":
+            pieces.append(Piece("grad_scaler.update", host.closing(self.scenario), launched=False))
+        return pieces
+
+    def _pieces_of(self, own: RankProgram, action: Action) -> list[Piece]:
         verb = action.verb
         if verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(verb, action.segment)
@@ -82,6 +99,10 @@ class StepSource:
         if verb == "optimizer":
             return [Piece(f"{self.scenario.optimizer}.optimizer", self._optimizer(own, action))]
         raise ValueError(f"{verb!r} does not run on the compute stream")
+
+    def _opens(self, own: RankProgram, action: Action) -> bool:
+        """Whether the step is a graph, and this what it begins with."""
+        return self.cut.graphed and action.name == _first(own)
 
     def _has_bottom(self, own: RankProgram) -> bool:
         """Whether this is the one rank that runs a DLRM's bottom MLP."""
@@ -197,7 +218,7 @@ class StepSource:
         """
         spans = own.updated(action)
         shapes = [shape for span in spans for shape in local_shapes(self.scenario, *span)]
-        update = memory_rules.optimizer_kernels(self.scenario, shapes)
+        update = memory_rules.optimizer_kernels(self.scenario, shapes, clips=self.cut.clips)
         if not self.plan.sequence_parallel or self.plan.tensor == 1:
             return update
         units = [unit for first, last in spans for unit in self.units[first : last + 1]]
@@ -209,3 +230,9 @@ class StepSource:
         )
         size = count * DTYPE_BYTES[self.scenario.precision.gradients]
         return (Collective("all_reduce", "tensor", size), *update) if size else update
+
+
+def _first(own: RankProgram, verbs: tuple[str, ...] = ()) -> str:
+    """Name of the first compute action of a rank, or of the first with one of these verbs."""
+    actions = (launch.action for launch in own.launches if launch.stream == "compute")
+    return next(action.name for action in actions if not verbs or action.verb in verbs)

@@ -15,7 +15,7 @@ from simulator import kinds
 from simulator.costs.price import SOURCE_CODE, Price
 from simulator.graph.event_graph import COMPUTE_STREAM, HOST_STREAM, EventGraph, GraphBuilder
 from simulator.graph.surroundings import NO_DEMAND, Demand, Surroundings
-from simulator.model.work import Collective, Kernel, Step, Wait
+from simulator.model.work import Collective, Host, Kernel, Step, Wait
 from simulator.network.loads import Slot
 from simulator.units import FULL_RATE
 
@@ -25,6 +25,9 @@ Solve = Callable[[EventGraph], tuple[int, tuple[tuple[str, int], ...]]]
 
 BOTH_GROUPS = "tensor_context"
 """Inside actions only tensor and context groups meet."""
+
+AWAITED = "awaited launch"
+"""Name of an op of the host that others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,13 @@ class Template:
 
     @property
     def is_host_bound(self) -> bool:
-        """True where launching takes longer than running."""
+        """True where launching takes longer than running, or something waits for a launch."""
         return any(op.stream == HOST_STREAM for op in self.ops)
+
+    @property
+    def waits_for_host(self) -> bool:
+        """True where something waits for a launch."""
+        return any(op.name == AWAITED for op in self.ops)
 
     def split_host(self) -> tuple[Template, tuple[Op, ...]]:
         """The ops on the device, and the host's op beside them (nothing waits for it inside)."""
@@ -86,8 +94,10 @@ class Template:
         )
 
 
-def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "") -> Template:
-    """Steps in launch order as priced ops. name: of the piece that they are (`graph/pieces.py`).
+def lay_out(
+    steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "", *, launched: bool = True
+) -> Template:  # fmt: skip
+    """Steps in launch order as priced ops. name, launched: of the piece that they are (`graph/pieces.py`).
 
     Kernels go to stream `compute`, a collective to its group's stream. A collective without a handle blocks what
     follows; one with a handle blocks from its `Wait` on. Raises ValueError for a handle that nobody waits for.
@@ -110,6 +120,9 @@ def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "
         if isinstance(step, Wait):
             if (place := handles.pop(step.handle)) is not None:
                 pending.append(place)
+        elif isinstance(step, Host):
+            price = Price(step.launches * pricer.launch_ns, "datasheet", "launch")
+            pending.append(append(Op(HOST_STREAM, kinds.HOST, price, AWAITED)))
         elif isinstance(step, Kernel):
             price = next(prices)
             after = (*pending, last[COMPUTE_STREAM]) if COMPUTE_STREAM in last else tuple(pending)
@@ -136,7 +149,7 @@ def lay_out(steps: tuple[Step, ...], pricer, around: Surroundings, name: str = "
                 handles[step.handle] = place
     if handles:
         raise ValueError(f"nobody waits for {', '.join(handles)}")
-    return Template(tuple(ops) + _host(ops, pricer.launch_ns))
+    return Template(tuple(ops) + (_host(ops, pricer.launch_ns) if launched else ()))
 
 
 def in_turn(pieces: list[Template]) -> Template:
@@ -158,11 +171,15 @@ def contract(pieces: list[Template], name: str, solve: Solve, around: Surroundin
 
     Its kind is that of most of its kernels; its parts say how the time divides by kind: compute and tensor collectives
     outrank every other label, so the breakdown of a contracted op does not depend on what else runs. Where the host
-    binds a piece that is not so: such pieces become an op each, with the host's op beside it.
+    binds a piece that is not so: such pieces become an op each, with the host's op beside it, or stay as they are where
+    something waits for the host.
     """
     if any(piece.is_host_bound for piece in pieces):
         contracted = []
         for piece in pieces:
+            if piece.waits_for_host:
+                contracted.append(piece)
+                continue
             device, host = piece.split_host()
             contracted.append(Template(contract([device], name, solve, around).ops + host))
         return in_turn(contracted)

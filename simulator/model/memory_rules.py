@@ -69,11 +69,11 @@ def part(count: int, ranks: int) -> int:
     return -(-count // ranks)
 
 
-def optimizer_kernels(scenario, shapes: Iterable[tuple[int, ...]]) -> tuple[Kernel, ...]:
+def optimizer_kernels(scenario, shapes: Iterable[tuple[int, ...]], *, clips: bool = True) -> tuple[Kernel, ...]:
     """The update of one rank's dense parameters, as Megatron-LM runs it: one fused kernel over all tensors a pass."""
     count = sum(prod(shape) for shape in shapes)
     return update_kernels(
-        count, scenario.precision, scenario.optimizer, scenario.plan.shares, scaled=scales_loss(scenario)
+        count, scenario.precision, scenario.optimizer, scenario.plan.shares, scaled=scales_loss(scenario), clips=clips
     )
 
 
@@ -83,12 +83,13 @@ def scales_loss(scenario) -> bool:
 
 
 def update_kernels(
-    count: int, precision, optimizer: str, shares: Shares = WHOLE, *, scaled: bool = False
+    count: int, precision, optimizer: str, shares: Shares = WHOLE, *, scaled: bool = False, clips: bool = True
 ) -> tuple[Kernel, ...]:
     """(Cast, unscale,) norm, clip, update, copy, zero: bytes for each parameter; all but the last on the owned share.
 
-    Passes of Megatron-LM's Float16OptimizerWithFloat16Params; clipping is taken to be active. Gradients that are
-    sharded too are dropped, not zeroed: the first reduction of the next step makes them anew.
+    Passes of Megatron-LM's Float16OptimizerWithFloat16Params; clips False: neither norm nor clipping, and gradients
+    are dropped. Gradients that are sharded too are dropped, not zeroed: the first reduction of the next step makes them
+    anew.
     """
     gradient, parameter = DTYPE_BYTES[precision.gradients], DTYPE_BYTES[precision.parameters]
     owned = part(count, shares.optimizer)
@@ -97,14 +98,13 @@ def update_kernels(
         passes.append((owned, gradient + MASTER_BYTES))
     if scaled:  # the loss scale is taken out, infinities are looked for: reads, writes
         passes.append((owned, 2 * MASTER_BYTES))
-    passes += [
-        (owned, MASTER_BYTES),  # gradient norm: reads
-        (owned, 2 * MASTER_BYTES),  # clipping: reads, writes
-        (owned, MASTER_BYTES + UPDATE_BYTES[optimizer]),  # reads the gradient, updates
-    ]
+    if clips:
+        passes.append((owned, MASTER_BYTES))  # gradient norm: reads
+        passes.append((owned, 2 * MASTER_BYTES))  # clipping: reads, writes
+    passes.append((owned, MASTER_BYTES + UPDATE_BYTES[optimizer]))  # reads the gradient, updates
     if has_master(precision.parameters):  # the master copy is cast down: reads 4, writes the parameter
         passes.append((owned, MASTER_BYTES + parameter))
-    if shares.gradients == 1:
+    if clips and shares.gradients == 1:
         passes.append((count, gradient))  # gradients are zeroed: writes
     return tuple(
         Kernel("optimizer", (elements,), "fp32", 0, elements * each, kinds.OPTIMIZER)

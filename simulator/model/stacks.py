@@ -28,7 +28,11 @@ Read from github, by date, never from residuals:
   in the products' epilogues), dotBasedInteract in one kernel, tables whose gradients are sparse tensors
   (nn/embeddings.py) for torch.optim.SGD (scripts/main.py), unscaled by a GradScaler under AMP, which is
   torch.cuda.amp's: `custom_fwd(cast_inputs=torch.half)` around apex.mlp (nn/mlps.py) casts each weight and bias, and
-  autograd casts their half gradients back.
+  autograd casts their half gradients back. Its README's results are those of `--cuda_graphs`: CudaGraphWrapper copies
+  each batch into place and replays forward and backward, behind a torch.cuda.synchronize() every step; weight_update is
+  outside of the graph, and GradScaler reads found_inf back before it steps. apex FusedSGD clips nothing, and gradients
+  are dropped (`param.grad = None`). PyTorch 1.10's binary_cross_entropy_with_logits is 13 elementwise kernels and a
+  mean, its backward 4 kernels (aten/src/ATen/native/Loss.cpp of that year).
 - torchtitan: pytorch/torchtitan of December 2024: without torch.compile nn.RMSNorm was a composite of small kernels,
   rotary positions are complex products in fp32, and its `selective_ac_option: op` keeps every second product alone.
 - torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
@@ -55,6 +59,9 @@ class Stack:
     fused_mlp: a DLRM's MLPs and dot interaction are fused kernels (`model/blocks/mlp.py`, `dlrm_interaction.py`).
     sparse_gradients: of tables are torch's sparse tensors, a gradient for each id, and torch.optim's update.
     autocast: parameters wider than activations are cast each step, and their gradients back, by kernels of their own.
+    graphed: forward and backward are replayed from a CUDA graph, each step on a device that has run empty; the update
+    is launched kernel by kernel, and waits for the host where a loss scale is read back first (`model/host.py`).
+    clips: gradients are clipped by their norm, and zeroed. loss_kernels: of a DLRM's loss, forward and backward.
     dropout: models whose block has dropout train with it. fused_loss: an eager block's loss is one kernel that leaves
     the gradient in place of the logits. eager: LLaMA's norm, rotary positions and gate run one small kernel an
     operator. reruns_products: selective_op runs every second product again too (memory is counted as if it kept all).
@@ -71,6 +78,9 @@ class Stack:
     fused_mlp: bool = False
     sparse_gradients: bool = False
     autocast: bool = False
+    graphed: bool = False
+    clips: bool = True
+    loss_kernels: tuple[int, int] = (1, 0)
     dropout: bool = True
     fused_loss: bool = False
     eager: bool = False
@@ -82,7 +92,10 @@ MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent
 LLM_FOUNDRY = Stack("llm_foundry", "flash", True, True, False, "torch", False, dropout=False, fused_loss=True)
 CURRENT = Stack("current", "flash", True, True, True, "persistent", True)
 TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
-EXAMPLES = replace(TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True, autocast=True)
+EXAMPLES = replace(
+    TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True, autocast=True, graphed=True,
+    clips=False, loss_kernels=(14, 4),
+)  # fmt: skip
 TORCHTITAN = replace(TORCH, name="torchtitan", eager=True, reruns_products=True)
 STACKS = {
     stack.name: stack for stack in (MEGATRON_2021, MEGATRON_2022, LLM_FOUNDRY, CURRENT, EXAMPLES, TORCHTITAN, TORCH)

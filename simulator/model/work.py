@@ -1,8 +1,8 @@
 """What a rank does inside an action: kernels and collectives in the order the host launches them.
 
 A block of the model writes its forward and backward pass as a tuple of steps, the way the training code itself reads:
-launch a kernel, launch a collective (at once, or under a handle), wait for a handle. From this one list come FLOPs,
-bytes, times and, later, what the executor must do.
+launch a kernel, launch a collective (at once, or under a handle), wait for a handle or for the host. From this one list
+come FLOPs, bytes, times and, later, what the executor must do.
 """
 
 from __future__ import annotations
@@ -70,7 +70,17 @@ class Wait:
     handle: str
 
 
-Step = Kernel | Collective | Wait
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host launches so many operations, one after another; the steps after this one wait for it, it waits for none.
+
+    Only where the device has run empty: elsewhere the host is ahead of it.
+    """
+
+    launches: int
+
+
+Step = Kernel | Collective | Wait | Host
 
 
 def forward_flops(steps: tuple[Step, ...]) -> int:

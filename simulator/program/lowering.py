@@ -283,8 +283,8 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
 
 
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
-            "fused_mlp", "sparse_gradients", "autocast", "dropout", "fused_loss", "eager",
-            "reruns_products")  # fmt: skip
+            "fused_mlp", "sparse_gradients", "autocast", "graphed", "clips", "loss_kernels", "dropout", "fused_loss",
+            "eager", "reruns_products")  # fmt: skip
 """What of a cut the stack decides, not the plan."""
 
 
@@ -317,6 +317,9 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         fused_mlp=stack.fused_mlp,
         sparse_gradients=stack.sparse_gradients,
         autocast=stack.autocast and DTYPE_BYTES[scenario.precision.parameters] > max(2, DTYPE_BYTES[scenario.dtype]),
+        graphed=stack.graphed,
+        clips=stack.clips,
+        loss_kernels=stack.loss_kernels,
         dropout=stack.dropout,
         fused_loss=stack.fused_loss,
         eager=stack.eager,

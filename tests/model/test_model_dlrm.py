@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simulator.model import blocks
@@ -74,6 +76,29 @@ def test_fused_kernels_move_less_and_compute_no_more(kind, way):
 
     assert moved(fused) < moved(eager) and len(fused) < len(eager)
     assert flops(fused) <= flops(eager)
+
+
+def test_a_loss_in_small_kernels_reads_and_writes_each_score_in_each():
+    """Under autocast scores are cast to fp32 and their gradients back, and a scalar is scaled each way."""
+
+    def small(way, cut):
+        kernels = way(DOT, unit(DOT, "head"), replace(cut, loss_kernels=(14, 4)))
+        return [kernel.bytes_moved for kernel in kernels if kernel.op == "cross_entropy"]
+
+    forward, backward = blocks.forward, blocks.backward
+    assert small(forward, FUSED) == [8 * BATCH] * 14 and small(backward, FUSED) == [8 * BATCH] * 4
+    amp = replace(FUSED, autocast=True)
+    assert small(forward, amp) == [8 * BATCH] * 14 + [8] and small(backward, amp) == [8 * BATCH] * 4 + [8]
+    scores = [kernel.shape for kernel in forward(DOT, unit(DOT, "head"), amp) if kernel.op == "cast"]
+    assert (BATCH,) in scores
+
+
+def test_the_bottoms_vector_gets_two_gradients_where_every_rank_has_it():
+    def added(cut):
+        return [k.bytes_moved for k in blocks.backward(DOT, unit(DOT, "interaction"), cut) if k.op == "elementwise"]
+
+    assert added(FUSED) == [3 * 2 * BATCH * 128]  # reads both, writes the sum
+    assert added(replace(FUSED, lone_bottom=True)) == [4 * 2 * BATCH * 27 * 128]  # over zeros; reads both, writes
 
 
 def test_eager_dot_keeps_the_vectors_side_by_side_and_cross_layers_two_widths_each():

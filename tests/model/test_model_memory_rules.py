@@ -74,6 +74,11 @@ def test_the_2021_stack_casts_and_unscales_16_bit_gradients():
     assert [kernel.bytes_moved for kernel in kernels] == [6000, 8000, 4000, 8000, 28000, 6000, 2000]
 
 
+def test_an_update_that_clips_nothing_drops_its_gradients():
+    kernels = update_kernels(1000, FP32, "sgd", scaled=True, clips=False)
+    assert [kernel.bytes_moved for kernel in kernels] == [8000, 12000]  # unscale; gradient, parameter read and written
+
+
 def test_full_precision_needs_no_copy_and_sharding_no_more_than_its_share():
     assert [kernel.bytes_moved for kernel in update_kernels(1000, FP32, "sgd")] == [4000, 8000, 12000, 4000]
     assert [one.shape for one in update_kernels(1000, BF16, "adam", Shares(optimizer=8))] == [(125,)] * 4 + [(1000,)]

@@ -69,10 +69,10 @@ def test_only_parameters_wider_than_activations_are_cast():
 def test_rows_of_tables_on_several_gpus_are_gathered_as_they_are_stored_and_cast_after():
     read = 4 * IDS
     assert looked_up("fp16", 4) == [
-        ("embedding_lookup", read * (8 + 4 * WIDTH + 4 * WIDTH)),  # id; row; vector
+        ("embedding_lookup", read * (3 * 8 + 4 * WIDTH + 4 * WIDTH)),  # id, offset before; row; vector
         ("cast", read * WIDTH * (4 + 2)),
     ]
-    assert looked_up("fp32", 4) == [("embedding_lookup", read * (8 + 4 * WIDTH + 4 * WIDTH))]
+    assert looked_up("fp32", 4) == [("embedding_lookup", read * (3 * 8 + 4 * WIDTH + 4 * WIDTH))]
 
 
 def test_their_gradients_are_the_sparse_tensors_values_once_they_are_cast():
@@ -82,7 +82,7 @@ def test_their_gradients_are_the_sparse_tensors_values_once_they_are_cast():
 
 def test_on_one_gpu_the_fused_kernels_cast():
     assert looked_up("fp16", 1) == [("embedding_lookup", IDS * (8 + 4 * WIDTH + 2 * WIDTH))]
-    assert looked_up("fp16", 1, backward=True) == [("embedding_update", IDS * (8 + 2 * WIDTH + 4 * WIDTH))]
+    assert looked_up("fp16", 1, backward=True) == [("embedding_update", IDS * (2 * 8 + 2 * WIDTH + 4 * WIDTH))]
 
 
 @pytest.mark.parametrize(("dtype", "parameters", "scaled"), [

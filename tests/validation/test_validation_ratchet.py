@@ -25,7 +25,7 @@ REACHED_PERCENT = {
     "megascale": 3.77,
     "megatron_core_h100": 2.80,
     "hstu_h100": 2.32,
-    "recsys_dlrm": 9.60,
+    "recsys_dlrm": 6.19,
 }
 """Mean absolute error of the validation rows, %."""
 FIT_ROWS_REACHED_PERCENT = {"korthikanti_table4": 0.71, "dgxc_h100": 3.10, "mosaic_a100": 1.38, "mosaic_h100": 3.73}
@@ -47,8 +47,8 @@ QUICK_REACHED_PERCENT = {
     ("hstu_h100", "HSTU on 16 H100"): 2.32,
     ("hstu_kernels", "all GEMMs"): 15.5,
     ("hstu_kernels", "elementwise"): 13.4,
-    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 TF32"): 3.4,
-    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 yes"): 17.8,
+    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 TF32"): 2.0,
+    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 yes"): 9.4,
 }
 """Absolute error of single rows, %; not less than 0.5, so that rounding elsewhere does not trip it."""
 
@@ -79,6 +79,7 @@ def test_a_source_is_predicted_as_well_as_before(source):
 TARGETS = {
     "sc21_table2": (3.0, 5.0), "dgxc_h100": (4.5, 9.0), "mosaic_h100": (5.5, None), "mosaic_a100": (7.5, None),
     "torchtitan_h100": (4.0, None), "bert_large_dp": (3.0, None), "hstu_h100": (6.0, None),
+    "recsys_dlrm": (15.0, 15.0),
 }  # fmt: skip
 """At most: mean and worst absolute error of the validation rows, %."""
 

@@ -76,8 +76,9 @@ class Cut:
     of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
     into an activation or a loss. fused_mlp: the MLPs of a DLRM have their activations in the products' epilogues, and
     its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. autocast: parameters are
-    cast on their way in, and weight gradients on their way out. dropout: False: none, whatever the block has.
-    fused_loss: an eager block's loss is fused all the same. eager: LLaMA's norm, rotary
+    cast on their way in, and weight gradients on their way out. graphed: forward and backward are replayed from a CUDA
+    graph. clips: gradients are clipped. loss_kernels: of a DLRM's loss, forward and backward. dropout: False: none,
+    whatever the block has. fused_loss: an eager block's loss is fused all the same. eager: LLaMA's norm, rotary
     positions and gate are PyTorch's own small kernels. reruns_products: selective_op runs every second product again
     too. compiled: torch.compile has fused what only moves memory in each layer (`blocks/compiled.py`).
     overlap_tensor: collectives of sequence-parallel linear layers are split into pieces that run beside the pieces of
@@ -104,6 +105,9 @@ class Cut:
     fused_mlp: bool = False
     sparse_gradients: bool = False
     autocast: bool = False
+    graphed: bool = False
+    clips: bool = True
+    loss_kernels: tuple[int, int] = (1, 0)
     vectors: str | None = None
     lone_bottom: bool = False
     dropout: bool = True

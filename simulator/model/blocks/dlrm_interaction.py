@@ -63,6 +63,9 @@ def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Ste
         # the bottom's vector is a slice of what has arrived (dlrm/model/distributed.py, `from_bottom[:, 0, :]`): its
         # gradient is spread over zeros (writes) and added (reads both, writes)
         sliced = (memory_bound("elementwise", cut.tokens * sum(vector_widths(model)), 4 * cut.bytes, cut),)
+    elif cut.fused_mlp and model.dense.bottom and model.dense.interaction == "dot":
+        # the bottom's vector goes into the interaction twice, alone and among all: reads both, writes the sum
+        sliced = (memory_bound("elementwise", cut.tokens * model.dense.bottom[-1], 3 * cut.bytes, cut),)
     return (*_KINDS[model.dense.interaction].backward(model, cut), *sliced, parted, *_casts(model, cut))
 
 

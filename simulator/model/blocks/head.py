@@ -113,7 +113,7 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     else:  # the last layer's activation is the loss
         steps += mlp.forward(mlp_widths(model), tokens, cut, fused=_fused(model, cut))
         if _fused(model, cut):
-            steps.append(_loss(cut, tokens * mlp_widths(model)[-1]))
+            steps += _binary_loss(model, cut, 0)
     return tuple(steps)
 
 
@@ -133,6 +133,8 @@ def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Ste
                   batched_gemm(tokens, 1, width, scored, cut),  # gradient of the trunk's output
                   batched_gemm(tokens, scored, width, 1, cut)]  # gradient of the rows  # fmt: skip
     else:
+        if _fused(model, cut):
+            steps += _binary_loss(model, cut, 1)
         steps += mlp.backward(mlp_widths(model), tokens, cut, fused=_fused(model, cut), trained=whole)
     if _out_width(model) != trunk.hidden:
         steps += _replicated_backward(tokens, _out_width(model), trunk.hidden, cut, trained=whole)
@@ -239,6 +241,16 @@ def _cross_entropy_forward(model: ModelSpec, cut: Cut, tokens: int, columns: int
 def _loss_op(model: ModelSpec, cut: Cut) -> str:
     """Megatron's vocab_parallel_cross_entropy is a row of plain elementwise kernels and reductions."""
     return "elementwise" if cut.elementwise_loss and has_eager_loss(model, cut) else "cross_entropy"
+
+
+def _binary_loss(model: ModelSpec, cut: Cut, of: int) -> tuple[Kernel, ...]:
+    """The loss of a fused MLP's scores, forward (of 0) or backward (1). Under autocast scores are cast to fp32, or
+    their gradients back, and the loss is scaled, as its gradient is."""
+    scores = cut.shard_tokens * mlp_widths(model)[-1]
+    loss = (_loss(cut, scores),) * cut.loss_kernels[of]
+    if not cut.autocast:
+        return loss
+    return (memory_bound("cast", scores, cut.bytes + LOSS_BYTES, cut), *loss, _loss(cut, 1))
 
 
 def _loss(cut: Cut, scores: int) -> Kernel:

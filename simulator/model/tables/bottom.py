@@ -41,7 +41,9 @@ def lookup_steps(scenario, cut: Cut, of: str) -> tuple[Step, ...]:
 def update_steps(scenario, cut: Cut) -> tuple[Step, ...]:
     """Its update, and that of tables beside it."""
     scaled = memory_rules.scales_loss(scenario)
-    own = memory_rules.update_kernels(_count(scenario), scenario.precision, scenario.optimizer, scaled=scaled)
+    own = memory_rules.update_kernels(
+        _count(scenario), scenario.precision, scenario.optimizer, scaled=scaled, clips=cut.clips
+    )
     return (*own, *_beside(scenario, lambda load: update_of(load, scenario, cut.sparse_gradients)))
 
 

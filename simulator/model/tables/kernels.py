@@ -54,12 +54,14 @@ def optimizer(scenario, samples: Samples | None = None, sparse: bool = False) ->
 def forward_of(load: Load, gathers: bool = False) -> Iterator[Kernel]:
     """One table's lookup: reads ids and rows, writes vectors. Misses of the cache come over the host link.
 
-    gathers: vectors are written as rows are stored, and cast after (`gathers_rows`).
+    gathers: vectors are written as rows are stored, and cast after (`gathers_rows`); ids are read and written once more
+    before, to point into one matrix of all tables (dlrm/cuda_ext/sparse_embedding.py, JointSparseEmbedding).
     """
     hits = round(load.read * load.hit_rate)
     written = load.row_bytes if gathers else load.made_bytes
     if load.read:
-        yield _lookup(load, load.read * ID_BYTES + hits * load.row_bytes + load.made * written)
+        passes = 3 if gathers else 1
+        yield _lookup(load, passes * load.read * ID_BYTES + hits * load.row_bytes + load.made * written)
     if load.read > hits:
         elements = (load.read - hits) * load.columns
         yield _kernel("embedding_lookup_host", elements, (load.read - hits) * load.row_bytes)
@@ -71,8 +73,8 @@ def backward_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
     """One table's gradients are summed by row: reads ids and a gradient for each, writes one for each distinct row.
 
     A sample's gradient is read once for each of its ids, as FBGEMM's backward reads it. Fused, rows and states are read
-    and written instead. sparse: a gradient for each id is written; behind a plain gather it is there already, and
-    only cast where it comes in another dtype.
+    and written instead. sparse: a gradient for each id is written, and the id; behind a plain gather they are there
+    already, and gradients only cast where they come in another dtype.
     """
     if not load.read:
         return
@@ -87,6 +89,7 @@ def backward_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
         moved += (load.unique(1) - on_host) * load.update_bytes
     else:
         moved += (load.read if sparse else load.unique(1)) * load.columns * GRADIENT_BYTES
+        moved += load.read * ID_BYTES if sparse else 0
     yield _kernel("embedding_update", load.read * load.columns, moved)
     if on_host:
         yield _kernel("embedding_update_host", on_host * load.columns, on_host * load.update_bytes)
