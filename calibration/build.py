@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration import assumed, fits
+from calibration import assumed, checks, fits
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled, bin_means
 from calibration.machine import load
 from calibration.pieces import DEFAULTS, Named
-from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
+from calibration.points import CHECK, COLLECTIVE, KERNEL, OVERLAP, Point
 from simulator.cluster import Cluster
 from simulator.costs import measured
 from simulator.costs.datasheet import datasheet_profile
@@ -60,6 +60,7 @@ def build(journal: Journal, context: Context) -> dict:
         "constants": {},
         "overlap": {},
         "fits": {},
+        "checks": [],
         "machine": context.machine | {"load_after": load(), "sentinel_drift": round(journal.drift(), 4),
                                       "contaminated_share": round(journal.contaminated_share, 4)},
         "journal": journal.to_record(),
@@ -67,7 +68,10 @@ def build(journal: Journal, context: Context) -> dict:
     assumed.fill(record, context.cluster.node_type)
     record["constants"] |= _constants(together, context)
     record["overlap"] |= _overlap(journal)
-    record["fits"] = fits.fits(profile_from_record(sealed(record)), context.cluster)
+    profile = profile_from_record(sealed(record))
+    record["fits"] = fits.fits(profile, context.cluster)
+    held_out = {point: _median(sampled) for point, sampled in together.items() if point.what == CHECK}
+    record["checks"] = checks.judged(profile, context.cluster, held_out)
     return sealed(record)
 
 

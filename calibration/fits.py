@@ -62,18 +62,24 @@ def _piece_fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
         if piece.source_key == pieces.TOGETHER and _has_prices(prices, piece):
             likes.setdefault(pieces.structure(piece.kernels), []).append(piece)
     found: dict[str, dict] = {}
-    for alike in likes.values():
-        sums, factors = pieces.factor_line(alike, lambda kernel: prices.price(kernel).seconds)
-        held = [place for place in range(len(sums)) if len(sums) > 1]
-        residuals = [
-            factors[place] - np.interp(sums[place], np.delete(sums, place), np.delete(factors, place)) for place in held
-        ]
-        record = _record(np.array(residuals), np.array(residuals), "left_out_median_abs_pct", "")
-        record["figures"]["over_kernels_sum_pct"] = _digits(100 * float(np.median(np.exp(factors) - 1)))
-        found |= {f"{pieces.LIKE}{piece.name}": record for piece in alike}
-        exact = {"error": IN_STEP_ERROR, "outside_error": IN_STEP_ERROR, "points": 0, "figures": {}}
-        found |= {f"{pieces.EXACT}{piece.name}": exact for piece in alike}
+    for group in likes.values():
+        for name in dict.fromkeys(piece.name for piece in group):
+            found |= _fits_of_name(pieces.likes_of(group, name), name, prices)
     return found
+
+
+def _fits_of_name(alike: list[MeasuredPiece], name: str, prices: KernelCosts) -> dict[str, dict]:
+    """alike: what a piece of this name that was not measured would be priced by."""
+    sums, factors = pieces.factor_line(alike, lambda kernel: prices.price(kernel).seconds)
+    residuals = [
+        factors[place] - np.interp(sums[place], np.delete(sums, place), np.delete(factors, place))
+        for place in range(len(sums))
+        if len(sums) > 1
+    ]
+    record = _record(np.array(residuals), np.array(residuals), "left_out_median_abs_pct", "")
+    record["figures"]["over_kernels_sum_pct"] = _digits(100 * float(np.median(np.exp(factors) - 1)))
+    exact = {"error": IN_STEP_ERROR, "outside_error": IN_STEP_ERROR, "points": 0, "figures": {}}
+    return {f"{pieces.LIKE}{name}": record, f"{pieces.EXACT}{name}": exact}
 
 
 def _has_prices(prices: KernelCosts, piece: MeasuredPiece) -> bool:

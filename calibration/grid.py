@@ -103,6 +103,10 @@ def _batched_gemms(dtype: str) -> list[Point]:
     for batch, seq, head_dim in ((32, 16, 32), (128, 64, 32), (32, 64, 64), (64, 200, 64), (16, 200, 32)):
         found += [Point(KERNEL, "batched_gemm", dtype, (batch, seq, seq, head_dim)),
                   Point(KERNEL, "batched_gemm", dtype, (batch, seq, head_dim, seq))]  # fmt: skip
+    for positions, scored, width in ((256, 33, 64), (1024, 17, 128), (2048, 129, 64)):  # a sampled softmax's scores
+        found += [Point(KERNEL, "batched_gemm", dtype, (positions, 1, scored, width)),
+                  Point(KERNEL, "batched_gemm", dtype, (positions, 1, width, scored)),
+                  Point(KERNEL, "batched_gemm", dtype, (positions, scored, width, 1))]  # fmt: skip
     return found
 
 

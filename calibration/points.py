@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass
 from simulator.costs.measured import point_of
 from simulator.model.work import Kernel
 
-KERNEL, COLLECTIVE, OVERLAP = "kernel", "collective", "overlap"
+KERNEL, COLLECTIVE, OVERLAP, CHECK = "kernel", "collective", "overlap", "check"
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = "forward", "input_gradient", "weight_gradient"
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """what: kernel, collective, or overlap (a collective beside products). op: as `Kernel.op`, `Collective.op`; `send`.
+    """what: kernel, collective, overlap (a collective beside products) or check (`checks.py`). op: as `Kernel.op`,
+    `Collective.op`; `send`; the name of a check.
 
-    shape: of a kernel, its row in the op's table (`costs.measured.axes`); of the others, (ranks, bytes).
+    shape: of a kernel, its row in the op's table (`costs.measured.axes`); of a check its own; of others (ranks, bytes).
     layouts: for a gemm, which of a linear layer's three products have this shape; measured in turn.
     """
 

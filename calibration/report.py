@@ -19,6 +19,7 @@ def report_lines(record: dict, path: str) -> list[str]:
     lines += [_kernel_row(record, row) for row in _measured(record, "kernels")]
     lines += _collective_rows(record)
     lines += _piece_rows(record)
+    lines += _check_rows(record)
     lines += [
         "",
         "held out: median error of a point predicted from all others; largest: of the largest, from the rest.",
@@ -82,6 +83,18 @@ def _piece_rows(record: dict) -> list[str]:
         fit = record["fits"].get(f"{LIKE}{name}", {}).get("figures", {})
         lines.append(_row(name, len(samples), sum(samples), fit.get("left_out_median_abs_pct"),
                           fit.get("over_kernels_sum_pct")))  # fmt: skip
+    return lines
+
+
+def _check_rows(record: dict) -> list[str]:
+    """What was measured to be judged alone."""
+    rows = record.get("checks", [])
+    if not rows:
+        return []
+    lines = ["", f"{'check (no price comes of it)':<30} {'priced':>10} {'measured':>10} {'error':>8}"]
+    for row in sorted(rows, key=lambda row: (row["name"], row["shape"])):
+        priced, measured = (f"{row[key] / 1e6:.3g} ms" for key in ("predicted_ns", "measured_ns"))
+        lines.append(f"{row['name']:<30} {priced:>10} {measured:>10} {row['error_pct']:>+7.1f}%  {row['what']}")
     return lines
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from calibration import files, grid
 from calibration.build import Context, build
+from calibration.checks import UNEVEN
 from calibration.imports.merging import carried
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
@@ -56,7 +57,7 @@ def plan_visits(points: list[Point | Job], ranks: int, wanted: frozenset[str] = 
 
 def _is_needed_alone(what: Point | Job, wanted: frozenset[str]) -> bool:
     """Collectives, and what runs beside them, have no meaning alone; nor has a job that a scenario of several ranks
-    asked for."""
+    asked for. A check is judged as ranks share a machine."""
     if isinstance(what, Job):
         return not what.meets and (what.ranks == 1 or what.key not in wanted)
     return what.what == KERNEL
@@ -158,7 +159,7 @@ class Session:
                     slowdowns = [slowdown for _, _, slowdown in members if slowdown]
                     self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0]])
                     self.journal.add(what, COMPUTE, [[slowdown, 0] for slowdown in slowdowns])
-            elif what.what == COLLECTIVE:
+            elif what.what == COLLECTIVE or what.op == UNEVEN:
                 repeats = LARGE_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
                 spans = self.fleet.collective(what, repeats)
                 self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])

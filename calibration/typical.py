@@ -13,6 +13,10 @@ SIZES: tuple[tuple[int, int, int], ...] = ((64, 16, 32), (128, 16, 64), (256, 32
 """(width, samples, positions) of a microbatch."""
 
 COMPRESSIONS = ({"method": "bf16"}, {"method": "topk"}, {"method": "powersgd"}, {"method": "int8"})
+SPARSE_TABLES = ({}, {"optimizer": "rowwise_adagrad"}, {"optimizer": "sgd"}, {"optimizer": "adagrad"},
+                 {"ids": {"kind": "uniform"}})  # fmt: skip
+"""What sets the table of a sparse head apart from one with Adam and Zipf ids."""
+
 SPARSE_HEAD = {"kind": "sampled_softmax", "table": "item", "negatives": 32}
 DENSE_HEAD = {"kind": "full_softmax", "table": "item", "tied": True}
 
@@ -21,7 +25,7 @@ def scenarios(dtype: str, ranks: int) -> list:
     """Scenarios of `ranks` replicas on this machine, most telling first."""
     found = [_scenario("sasrec", *size, dtype, ranks) for size in SIZES]
     found += [_scenario(block, *size, dtype, ranks) for size in SIZES[::2] for block in ("hstu", "llama")]
-    found.append(_scenario("sasrec", *SIZES[1], dtype, ranks, head=SPARSE_HEAD))
+    found += [_scenario("sasrec", *SIZES[1], dtype, ranks, head=SPARSE_HEAD, table=table) for table in SPARSE_TABLES]
     if ranks > 1:
         found.append(_scenario("sasrec", *SIZES[1], dtype, ranks, tensor=ranks))
         found += [_scenario("sasrec", *SIZES[1], dtype, ranks, compression=one) for one in COMPRESSIONS]
@@ -30,16 +34,17 @@ def scenarios(dtype: str, ranks: int) -> list:
 
 def _scenario(
     block: str, hidden: int, samples: int, seq: int, dtype: str, ranks: int, *, head: dict | None = None,
-    tensor: int = 1, compression: dict | None = None,
+    tensor: int = 1, compression: dict | None = None, table: dict | None = None,
 ):  # fmt: skip
     ffn = {"hstu": {"ffn": 0}, "sasrec": {"ffn": hidden}}.get(block, {"ffn": 2 * hidden})
     plan = {"microbatch": samples, "global_batch": samples * (ranks // tensor), "tensor": tensor}
     trunk = {"block": block, "layers": 1, "hidden": hidden, "heads": 4, "vocab": 0, "seq": seq, "causal": True} | ffn
-    table = {"name": "item", "rows": ITEMS, "dim": hidden, "pooling": "none", "optimizer": "adam", "dtype": "fp32"}
+    stated = {"name": "item", "rows": ITEMS, "dim": hidden, "pooling": "none", "optimizer": "adam", "dtype": "fp32",
+              "ids": {"kind": "zipf", "alpha": 1.05}} | (table or {})  # fmt: skip
     return scenario_from({
         "schema_version": 1,
         "name": f"one-layer-{block}-{hidden}",
-        "model": {"trunk": trunk, "tables": [table], "head": head or DENSE_HEAD},
+        "model": {"trunk": trunk, "tables": [stated], "head": head or DENSE_HEAD},
         "dtype": dtype,
         "cluster": {"preset": "cpu_host", "gpus_per_node": ranks},
         "plan": plan | ({"compression": compression} if compression else {}),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from calibration.checks import BUSIEST, UNEVEN
 from calibration.measure.inputs import TORCH_DTYPE
 from calibration.measure.kernels import MOST_SETS, ROTATE_BYTES, rotating
 from calibration.points import Point
@@ -64,6 +65,15 @@ def _all_to_all(random, count, share, ranks, rank, group) -> Call:
     return lambda: dist.all_to_all_single(torch.empty_like(whole), whole, group=group)
 
 
+def _all_to_all_uneven(random, count, share, ranks, rank, group) -> Call:
+    """The first member sends `BUSIEST` times the mean, the others what is left; each to all alike."""
+    first = max(1, round(BUSIEST * count / ranks))
+    other = max(1, round((ranks - BUSIEST) / (ranks - 1) * count / ranks))
+    sent, received = [first if rank == 0 else other] * ranks, [first, *[other] * (ranks - 1)]
+    whole = random(sum(sent))
+    return lambda: dist.all_to_all_single(whole.new_empty(sum(received)), whole, received, sent, group=group)
+
+
 def _broadcast(random, count, share, ranks, rank, group) -> Call:
     tensor = random(count)
     return lambda: dist.broadcast(tensor, 0, group=group, async_op=True).wait()
@@ -94,6 +104,7 @@ CALLS: dict[str, Callable[..., Call]] = {
     "all_gather": _gather,
     "reduce_scatter": _scatter,
     "all_to_all": _all_to_all,
+    UNEVEN: _all_to_all_uneven,
     "broadcast": _broadcast,
     "send": _send,
     "sendrecv": _sendrecv,

@@ -12,6 +12,9 @@ from calibration.points import Point
 Call = Callable[[], object]
 
 TORCH_DTYPE = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TABLE_ROWS = 20_000
+"""Rows of the table that lookups and updates fall on."""
+
 ROW_WIDTH = 128
 """Width of a row where the shape does not tell (norms and sums over rows)."""
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as functional
 
-from calibration.measure import codecs
-from calibration.measure.inputs import Call, Maker
-from calibration.points import FORWARD, INPUT_GRADIENT, Point
+from calibration.measure import checks, codecs
+from calibration.measure.inputs import TABLE_ROWS, Call, Maker
+from calibration.points import FORWARD, INPUT_GRADIENT, KERNEL, Point
 from simulator.costs.measured import row_width
 from simulator.executor import optimizers
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
@@ -24,13 +24,10 @@ ROTATE_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 """Inputs of one point, all sets together: more than a core's L2 cache, about its share of an L3; a GPU's L2."""
 MOST_SETS = 16
 
-TABLE_ROWS = 20_000
-"""Rows of the table that lookups and updates fall on, uniformly."""
-
 
 def make_call(point: Point, device: str) -> Call:
     """A callable that runs the point's kernel once; it rotates its inputs by itself. Raises KeyError for an op."""
-    build = BUILDERS[point.op]
+    build = (BUILDERS if point.what == KERNEL else checks.BUILDERS)[point.op]
     maker = Maker(point, torch.device(device))
     first = build(maker)
     sets = [first]

@@ -11,11 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 
+import numpy as np
 import torch
 
 from calibration.measure.stand_ins import StubGroup
 from calibration.pieces import measured_cut
+from simulator.executor.batches import draw_ids
 from simulator.executor.blocks import Env, Inputs, forward
 from simulator.executor.context_parallel import Context
 from simulator.executor.dense import DenseParameters
@@ -27,6 +30,7 @@ from simulator.executor.tensor_parallel import Tensor
 from simulator.memory import measure_memory
 from simulator.model import blocks
 from simulator.model.lookups import ids_per_sample
+from simulator.model.spec import Table
 from simulator.model.tables import busiest, updates_last
 from simulator.policies.compression import compressor_of
 from simulator.program.lowering import local_shapes, lower
@@ -263,15 +267,13 @@ def _tables(rank: Rank, which: str) -> PieceJob:
         table.name: rank.env.batch * ids_per_sample(scenario.model, table) // layout.context // shares
         for table in blocks.sparse_tables(scenario.model)
     }
+    drawn = {name: _ids_of(tables.shards[name].table, count, rank) for name, count in whole.items()}
     microbatches = scenario.microbatches
     evict = Eviction(rank, STATE_SHARE)
 
     def rounds() -> Iterator[Stage]:
         for microbatch in range(microbatches):
-            ids = {
-                name: torch.randint(tables.shards[name].table.rows, (count,), device=rank.device)
-                for name, count in whole.items()
-            }
+            ids = {name: next(drawn[name]) for name in whole}
             tables.present(microbatch, ids)
             tables.exchange_ids(microbatch)
             yield 0, _without_grad(lambda microbatch=microbatch: tables.lookup(microbatch))
@@ -281,6 +283,13 @@ def _tables(rank: Rank, which: str) -> PieceJob:
             yield 2, _without_grad(tables.update)
 
     return PieceJob(rounds)
+
+
+def _ids_of(table: Table, count: int, rank: Rank) -> Iterator[torch.Tensor]:
+    """Ids that a rank looks up, as the table's `ids` say they fall on its rows; a few draws, in turn."""
+    generator = np.random.Generator(np.random.Philox(key=[count, table.rows]))
+    draws = [draw_ids(generator, table.ids, table.rows, (count,)) for _ in range(SETS)]
+    return cycle([torch.from_numpy(one).to(rank.device) for one in draws])
 
 
 def _without_grad(call: Callable[[], object]) -> Callable[[], object]:

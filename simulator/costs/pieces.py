@@ -5,7 +5,8 @@ takes (reshapes, the framework's dispatch, autograd's own work), or to more (ker
 profile holds the piece, its kernels are stretched by one factor so that they sum to what was measured. The same
 kernels under two names are two pieces (a message is cast into new memory, and back into old: 2:1 on a CPU); under a
 name that was not measured they are the piece that was measured first. A piece of the same structure (the same ops in
-the same order) but other shapes gets a factor between those of its measured likes, by the log of its kernels' sum;
+the same order) but other shapes gets a factor between those of its measured likes, by the log of its kernels' sum:
+those of its own name, where there are several, for SGD's update of rows has the structure of Adam's;
 where the like was never measured, factors are 1.
 """
 
@@ -23,6 +24,7 @@ from simulator.model.work import Kernel
 Identity = tuple[tuple[str, tuple[int, ...], str, int], ...]
 Seconds = Callable[[Kernel], float]
 ALONE, TOGETHER = "alone", "together"
+LEAST_OF_A_NAME = 2
 EXACT, LIKE = "piece.", "piece_like."
 """Op classes: this very piece was measured; or pieces of its structure were."""
 
@@ -59,28 +61,34 @@ class MeasuredPieces:
         for piece in pieces:
             self._same.setdefault(identity(piece.kernels), piece)
             self._likes.setdefault(structure(piece.kernels), []).append(piece)
-        self._lines: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self._lines: dict[tuple[str, tuple[str, ...]], tuple[np.ndarray, np.ndarray]] = {}
 
     def stretch(self, kernels: Sequence[Kernel], name: str) -> Stretch | None:
         """How to stretch the prices of these kernels of a piece; None where nothing like them was measured."""
-        likes = self._likes.get(structure(kernels))
+        likes = likes_of(self._likes.get(structure(kernels), []), name)
         if not likes:
             return None
         total = sum(self._seconds(kernel) for kernel in kernels)
         same = identity(kernels)
         if found := self._exact.get((name, same)) or self._same.get(same):
             return Stretch(found.median_s / total, "measured", f"{EXACT}{found.name}", found.repeat_error)
-        sums, factors = self._line(structure(kernels), likes)
+        sums, factors = self._line((name, structure(kernels)), likes)
         inside = sums[0] <= log(total) <= sums[-1]
         factor = exp(float(np.interp(log(total), sums, factors)))
         repeat = float(np.median([piece.repeat_error for piece in likes]))
         return Stretch(factor, "interpolated" if inside else "extrapolated", f"{LIKE}{likes[0].name}", repeat)
 
-    def _line(self, key: tuple[str, ...], likes: list[MeasuredPiece]) -> tuple[np.ndarray, np.ndarray]:
+    def _line(self, key: tuple[str, tuple[str, ...]], likes: list[MeasuredPiece]) -> tuple[np.ndarray, np.ndarray]:
         """(log of the kernels' sum, log of the factor) of the measured likes, by rising sum."""
         if key not in self._lines:
             self._lines[key] = factor_line(likes, self._seconds)
         return self._lines[key]
+
+
+def likes_of(alike: Sequence[MeasuredPiece], name: str) -> list[MeasuredPiece]:
+    """Of pieces of one structure those of this name, where there are several; else all."""
+    own = [piece for piece in alike if piece.name == name]
+    return own if len(own) >= LEAST_OF_A_NAME else list(alike)
 
 
 def factor_line(pieces: Sequence[MeasuredPiece], seconds: Seconds) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@
      "curves":    {name: {unit, source, columns {axis: [...]}, value [...]}},
      "constants": {name or name@variant: {value, unit, kind, citation, fitted_on [...]}},
      "overlap":   {kind of communication: {compute, own, source}},
-     "fits":      {op class: {error, outside_error, points, ...}}}
+     "fits":      {op class: {error, outside_error, points, ...}},
+     "checks"?:   [{name, shape, what, predicted_ns, measured_ns, error_pct}], which no price comes of}
 
 Points stand in columns, not in objects, so that 5,000 of them load in a few milliseconds. A `quantiles_ns` row holds a
 point's whole sample as evenly spaced quantiles. `kind` of a source: measured (on this device, by `rehearse calibrate`,

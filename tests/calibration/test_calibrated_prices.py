@@ -149,6 +149,20 @@ def test_a_piece_of_the_same_structure_gets_the_factor_of_its_likes():
     assert sum(price.duration_ns for price in found) == pytest.approx(1.4 * alone, rel=1e-3)
 
 
+def test_a_piece_follows_its_own_name_where_several_of_it_were_measured():
+    """SGD's update of rows has the structure of Adam's and takes less over its kernels."""
+    made = journal()
+    for name, factor in (("adam.table_optimizer", 8.0), ("sgd.table_optimizer", 2.0)):
+        for tokens in (64, 1024):
+            total = sum(pricer().kernel(kernel).duration_ns for kernel in layer(tokens))
+            made.add_piece(Named(name, layer(tokens + (name < "b"))), TOGETHER, [[round(factor * total), 0]] * 5)
+    prices, alone = pricer(made), sum(pricer(made).kernel(kernel).duration_ns for kernel in layer(256))
+    for name, factor in (("adam.table_optimizer", 8.0), ("sgd.table_optimizer", 2.0)):
+        assert sum(price.duration_ns for price in prices.piece(layer(256), name)) == pytest.approx(
+            factor * alone, rel=0.02
+        )
+
+
 def test_a_piece_unlike_any_measured_one_is_its_kernels():
     prices = pricer(with_pieces(64, factor=1.4))
     kernels = layer(256)[::-1]

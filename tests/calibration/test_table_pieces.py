@@ -26,3 +26,30 @@ def test_a_piece_of_tables_can_be_measured(kind):
     with Fleet(2) as fleet:
         answers = fleet.piece(job, 2, 1_000_000)
     assert len(answers) == 2 and all(ns > 0 for answer in answers for samples in answer["staged"] for ns, *_ in samples)
+
+
+def test_ids_of_a_piece_fall_on_rows_as_the_tables_do():
+    """Uniform ids of a table of 2,000 touch twice as many of its rows as Zipf ids of exponent 1.05 do."""
+    import numpy as np
+    import torch
+
+    from calibration import typical
+    from calibration.measure.pieces import Rank, _ids_of
+    from simulator.model.ids import expected_unique
+
+    for own in typical.scenarios("fp32", 2):
+        (table,) = own.model.tables
+        if own.model.head.kind != "sampled_softmax":
+            continue
+        rank = Rank.of(own.canonical_json(), 0, "cpu", "flash")
+        ids = next(_ids_of(table, 1024, rank))
+        assert len(torch.unique(ids)) == pytest.approx(expected_unique(table.ids, table.rows, 1024), rel=0.05)
+        assert np.array_equal(ids, next(_ids_of(table, 1024, rank)))
+
+
+def test_every_optimizer_of_rows_is_measured_with_zipf_ids_and_one_with_uniform_ones():
+    from calibration import typical
+
+    tables = [one.model.tables[0] for one in typical.scenarios("fp32", 2) if one.model.head.kind == "sampled_softmax"]
+    assert {table.optimizer for table in tables} == {"adam", "adagrad", "rowwise_adagrad", "sgd"}
+    assert {table.ids.kind for table in tables} == {"zipf", "uniform"}
