@@ -6,6 +6,7 @@ from knobs import Knob, launches, memory, model_flops, sent, step, time_of, time
 
 CROSS = "model.dense.interaction=dcn_v2"
 ROWS = "plan.embedding_sharding=row_wise"
+MANY = "plan.microbatch=65536; plan.global_batch=262144"
 FUSED = "software.stack=deeplearning_examples"
 
 DLRM = [
@@ -32,7 +33,8 @@ DLRM = [
     Knob("dlrm", "model.tables.0.dim", "64", "32", sent("reduce vectors"), ">", f"model.dense.interaction=cat; {ROWS}"),
     Knob("dlrm", "model.tables.0.lookups_per_sample", "40", "1", step, ">"),
     Knob("dlrm", "model.tables.0.lookups_per_sample", "40", "1", sent("reduce vectors"), "=", ROWS),
-    Knob("dlrm", "software.stack", "deeplearning_examples", "torch", step, "<"),
+    Knob("dlrm", "software.stack", "deeplearning_examples", "torch", time_of("compute"), "<", MANY),
+    Knob("dlrm", "software.stack", "deeplearning_examples", "torch", time_of("other"), ">"),  # an empty device
     Knob("dlrm", "software.stack", "deeplearning_examples", "torch", model_flops, "="),
     Knob("dlrm", "software.stack", "deeplearning_examples", "torch", sent("exchange vectors"), "="),
     Knob("dlrm", "precision.vectors", "bf16", "fp32", sent("exchange vectors"), "<"),
