@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
-import numpy as np
-
 from simulator.model import blocks, memory_rules
 from simulator.policies.decisions import Decision
 from simulator.policies.stage_balancer import MoveCost, Observation
@@ -21,6 +19,7 @@ from simulator.program.placement import stage_layers
 from simulator.road import Prices, Road
 from simulator.scenario.faults import straggler_factors
 from simulator.stage_balance import balancer_of, with_partition
+from simulator.stage_times import stage_times_ns
 from simulator.timeline import Timeline
 
 
@@ -73,19 +72,6 @@ def move_cost(scenario) -> MoveCost:
 def at_step(scenario, step: int):
     """The scenario with the stragglers of a step of its run."""
     return replace(scenario, straggling=straggler_factors(scenario.faults, scenario.cluster.gpus, step))
-
-
-def stage_times_ns(timeline: Timeline, layout) -> tuple[int, ...]:
-    """What the forward and backward actions of each stage took, on its slowest rank."""
-    passes = np.array([action.verb in "FBIW" for action in timeline.parsed_actions] + [False])
-    computes = np.array([stream.name == "compute" for stream in timeline.streams])
-    own = passes[timeline.action] & computes[timeline.stream]
-    found = [0] * layout.pipeline
-    for index, rank in enumerate(timeline.ranks):
-        mine = own & (timeline.rank_index == index)
-        stage = layout.coordinates(rank)[0]
-        found[stage] = max(found[stage], int((timeline.end_ns - timeline.start_ns)[mine].sum()))
-    return tuple(found)
 
 
 class _Known:

@@ -5,6 +5,7 @@ Nodes fill in rank order, and tensor ranks are neighbours, so that the group tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +38,20 @@ class Layout:
         rest, context_rank = divmod(rest, self.context)
         pipeline_rank, data_rank = divmod(rest, self.data)
         return pipeline_rank, data_rank, context_rank, tensor_rank
+
+    def of_replicas(self, pipeline_rank: int, data_ranks: Sequence[int]) -> Sequence[int]:
+        """The ranks of one stage that these data ranks (ascending) have, ascending."""
+        each, first = self.context * self.tensor, pipeline_rank * self.data * self.context * self.tensor
+        if len(data_ranks) == data_ranks[-1] - data_ranks[0] + 1:
+            return range(first + data_ranks[0] * each, first + (data_ranks[-1] + 1) * each)
+        return tuple(first + data_rank * each + place for data_rank in data_ranks for place in range(each))
+
+    def data_ranks(self, members: Sequence[int]) -> Sequence[int]:
+        """The data ranks that the members (ascending) of one stage belong to, ascending."""
+        each = self.context * self.tensor
+        if isinstance(members, range) and members.step == 1:
+            return range(members[0] // each % self.data, members[-1] // each % self.data + 1)
+        return tuple(dict.fromkeys(rank // each % self.data for rank in members))
 
     def rank(self, pipeline_rank: int, data_rank: int = 0, context_rank: int = 0, tensor_rank: int = 0) -> int:
         """The rank at these coordinates."""

@@ -182,12 +182,32 @@ class Compression(Variant):
         return Compression(method=method, **taken)
 
 
+def _counts(value: Any) -> Any:
+    if value is None or value in ("balanced", "equal"):
+        return value
+    whole = isinstance(value, list | tuple) and all(type(x) is int and 0 < x <= MAX_INTEGER for x in value)
+    if not whole or not value:
+        raise ValueError(f"{_shown(value)} is not balanced, equal or a list of microbatches, one number a replica")
+    return tuple(value)
+
+
+Counts = Annotated[
+    Literal["balanced", "equal"] | tuple[int, ...] | None,
+    BeforeValidator(_counts),
+    WithJsonSchema({
+        "anyOf": [{"enum": ["balanced", "equal"]},
+                  {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1}}],
+        "default": "balanced",
+    }),
+]  # fmt: skip
+
+
 class Balancer(Variant):
-    """What evens out the work of replicas."""
+    """What evens out the work of replicas and stages."""
 
     KEYS: ClassVar[dict[str, dict[str, Any]]] = {
         "none": {},
-        "static": {},
+        "static": {"microbatches": "balanced"},
         "adaptive": {"window": 10, "threshold": 0.05},
         "length": {},
     }
@@ -195,6 +215,9 @@ class Balancer(Variant):
     kind: Literal["none", "static", "adaptive", "length"] = "none"
     window: Positive | None = Field(None, description="steps observed before a decision")
     threshold: Annotated[float, Field(ge=0)] | None = Field(None, description="relative imbalance that is tolerated")
+    microbatches: Counts = Field(
+        None, description="static: of each replica: balanced by how fast it is, equal, or one number for each"
+    )
 
 
 def _partition(value: Any) -> Any:
@@ -335,8 +358,19 @@ class Plan(Value):
 
     @property
     def microbatches(self) -> int:
-        """m: microbatches that one data-parallel rank runs in a step. Needs `data`."""
+        """m: microbatches that one data-parallel rank runs in a step, on average. Needs `data`."""
         return self.global_batch // (self.microbatch * self.data)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Microbatches of each data-parallel rank, where they are not `microbatches` for all; else empty. Until the
+        static balancer has decided (`settle.py`), they are. Needs `data`."""
+        stated = self.balancer.microbatches
+        return stated if isinstance(stated, tuple) and len(set(stated)) > 1 else ()
+
+    def microbatches_of(self, data_rank: int) -> int:
+        """Microbatches that this data-parallel rank runs in a step. Needs `data`."""
+        return self.counts[data_rank] if self.counts else self.microbatches
 
     def sharding_of(self, table: str) -> str:
         """How the embedding table of that name is sharded; "auto" where the plan leaves it open."""

@@ -2,8 +2,8 @@
 
 Adaptive compression asks the simulator what a step takes (`policies/adaptive.py`) and writes down a method for each
 bucket, `plan.compression.decided`; a static balancer writes down its layers for each stage, `plan.partition`
-(`stage_balance.py`). From there on nobody needs prices: the same scenario lowers to the same program
-wherever it runs.
+(`stage_balance.py`), and its microbatches for each replica, `plan.balancer.microbatches` (`replica_balance.py`). From
+there on nobody needs prices: the same scenario lowers to the same program wherever it runs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from simulator.policies.adaptive import NONE, Choice, choose
 from simulator.policies.decisions import Decision, in_force
 from simulator.program.lowering import lower
 from simulator.program.program import Program
+from simulator.replica_balance import settle_static
 from simulator.road import Prices, Road
-from simulator.stage_balance import settle_stages
 
 POLICY = "compression"
 KEY = "plan.compression.decided"
@@ -29,7 +29,7 @@ def settle(scenario, decisions: Iterable[Decision] | None = None) -> tuple[objec
     decisions: to be replayed; None: decided anew, unless the plan holds them already. Raises ScenarioError where they
     are not of this scenario's buckets or layers.
     """
-    scenario, dealt = settle_stages(scenario, tuple(decisions or ()))
+    scenario, dealt = settle_static(scenario, tuple(decisions or ()))
     compressed, chosen = _settle_compression(scenario, decisions)
     return compressed, (*dealt, *chosen)
 
@@ -56,9 +56,8 @@ def _settle_compression(scenario, decisions: Iterable[Decision] | None) -> tuple
 
 def bucket_names(program: Program) -> tuple[str, ...]:
     """Every dense bucket of a program as "pipeline rank.bucket", in the order in which backward fills them."""
-    return tuple(
-        f"{number}.{bucket.name}" for number, own in enumerate(program.ranks) for bucket in own.buckets
-    )  # fmt: skip
+    stages = {program.layout.coordinates(own.rank)[0]: own for own in reversed(program.ranks)}  # replicas are alike
+    return tuple(f"{stage}.{bucket.name}" for stage in sorted(stages) for bucket in stages[stage].buckets)
 
 
 def with_decided(scenario, decided: Iterable[tuple[str, str]]):

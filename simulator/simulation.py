@@ -163,6 +163,7 @@ class Result:
                 {"link": use.link, "bytes": use.size_bytes, "utilization": use.share(self.timeline.step_ns)}
                 for use in self.busiest_links[:BUSIEST]
             ],
+            "replica_microbatches": list(scenario.plan.counts) or None,
             "steps": len(self.steps_ns),
             "step_times_s": [ns_to_seconds(ns) for ns in self.steps_ns],
             "compression_cost": self.codec_range.to_dict() if self.codec_range else None,

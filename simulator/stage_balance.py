@@ -17,24 +17,28 @@ from simulator.policies.decisions import Decision, in_force
 from simulator.policies.stage_balancer import ADAPTIVE, MoveCost, StageBalancer
 from simulator.policies.stage_partition import Partition, StageWork, predicted_gain
 from simulator.program.lowering import cut_of, lower
-from simulator.program.placement import stage_paces, work_of
+from simulator.program.placement import holder, num_stages, stage_paces, work_of
 
 STATIC = "static"
 
 
-def settle_stages(scenario, decisions: Sequence[Decision]) -> tuple[object, tuple[Decision, ...]]:
+def settle_stages(
+    scenario, decisions: Sequence[Decision], *, slowest: bool = True
+) -> tuple[object, tuple[Decision, ...]]:
     """(the scenario with its static balancer's partition as `plan.partition`, what was decided). A partition that is
-    stated stays as it is. decisions: to be replayed."""
+    stated stays as it is. decisions: to be replayed. slowest: stages are as slow as their slowest rank; else as their
+    fastest replica."""
     plan = scenario.plan
     if plan.balancer.kind != STATIC or isinstance(plan.partition, tuple) or not scenario.model.trunk.num_layers:
         return scenario, ()
     replayed = in_force(decisions, STATIC, 0)
     if replayed is not None:
         return with_partition(scenario, checked(scenario, replayed.after)), (replayed,)
-    work, paces = stage_work(scenario), stage_paces(scenario)
+    work, paces = stage_work(scenario), stage_paces(scenario, slowest=slowest)
     after = partition_that_fits(scenario, work, paces)
     before = work.best((1,) * len(paces))
-    gain = predicted_gain(work.times(before, paces), work.times(after, paces), plan.microbatches)
+    times = [rank_times(plan, work.times(one, paces)) for one in (before, after)]
+    gain = predicted_gain(*times, plan.microbatches)
     return with_partition(scenario, after), (Decision(0, STATIC, before, after, gain),)
 
 
@@ -57,6 +61,14 @@ def stage_work(scenario) -> StageWork:
     return StageWork(tuple(layers), first, last)
 
 
+def rank_times(plan, stage_times: Sequence[float]) -> tuple[float, ...]:
+    """Of each pipeline rank: all its chunks together."""
+    found = [0] * plan.pipeline
+    for stage, time in enumerate(stage_times):
+        found[holder(plan, stage)] += time
+    return tuple(found)
+
+
 def with_partition(scenario, layers: Partition):
     """The scenario with so many layers on each stage."""
     plan = scenario.plan.model_copy(update={"partition": layers})
@@ -65,7 +77,7 @@ def with_partition(scenario, layers: Partition):
 
 def checked(scenario, layers: object) -> Partition:
     """A partition that was replayed. Raises ScenarioError where it is none of this scenario's."""
-    stages, total = scenario.plan.pipeline, scenario.model.trunk.num_layers
+    stages, total = num_stages(scenario.plan), scenario.model.trunk.num_layers
     whole = isinstance(layers, tuple) and all(type(count) is int and count >= 0 for count in layers)
     if not whole or len(layers) != stages or sum(layers) != total or 0 in layers[1:-1]:
         raise ScenarioError(
@@ -110,8 +122,11 @@ def what_fits(scenario, work: StageWork) -> Callable[[Sequence[int]], Partition 
 
 
 def stages_over(scenario, layers: Partition) -> tuple[int, ...]:
-    """The stages of a partition that some rank cannot hold. Software is today's, whatever a profile says."""
+    """The stages of a partition that some rank cannot hold; of several chunks the one of most layers, the first on
+    ties. Software is today's, whatever a profile says."""
     dealt = with_partition(scenario, layers)
     memory = measure_memory(lower(dealt), dealt, cut_of(dealt, scenario.software.attention))
     ranks = {own.rank for own in memory.per_rank if own.peak > own.limit}
-    return tuple(sorted({scenario.layout.coordinates(rank)[0] for rank in ranks}))
+    full = {scenario.layout.coordinates(rank)[0] for rank in ranks}
+    chunks = [[stage for stage in range(len(layers)) if holder(scenario.plan, stage) == own] for own in full]
+    return tuple(sorted(max(own, key=lambda stage: (layers[stage], -stage)) for own in chunks))

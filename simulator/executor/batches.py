@@ -64,10 +64,10 @@ def share_of(
     scored: np.ndarray | None = None, numbers: np.ndarray | None = None,
 ) -> Batch:  # fmt: skip
     """A data rank's part of a global batch whose arrays begin with the samples of all ranks."""
-    size = scenario.plan.microbatch
-    first = data_rank * scenario.microbatches * size
+    plan, size = scenario.plan, scenario.plan.microbatch
+    first = sum(plan.counts[:data_rank]) * size if plan.counts else data_rank * plan.microbatches * size
     microbatches = []
-    for start in range(first, first + scenario.microbatches * size, size):
+    for start in range(first, first + plan.microbatches_of(data_rank) * size, size):
         rows = slice(start, start + size)
         microbatches.append(
             Microbatch(

@@ -187,6 +187,7 @@ class Execution:
             "backend": self.backend,
             "ranks": self.ranks,
             "seed": scenario.seed,
+            "replica_microbatches": list(scenario.plan.counts) or None,
             "steps": len(self.samples_ns),
             "warmup_steps": self.warmup,
             "step_time_s": step_s,

@@ -46,7 +46,7 @@ class WholeActions:
         """Names of the compute actions of a rank that are placed op by op."""
         place = self._layout.coordinates(own.rank)[0]
         everything = self._open_links[place] or not self._keeps_pace(own.rank)
-        key = place, everything
+        key = place, everything, len(own.launches)  # replicas of more microbatches launch more
         if key not in self._found:
             disturbing = self._disturbing[place]
             if everything:

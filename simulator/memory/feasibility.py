@@ -70,12 +70,21 @@ def fits(scenario, change: Change, cut: Cut, short: bool = False) -> bool:
     from simulator.scenario.loader import scenario_from
 
     try:
-        changed = scenario_from(json.loads(scenario.canonical_json()), set=change)
+        stated = _reopened(scenario)
+        changed = scenario_from(stated, set=change)
         plan = changed.plan
         enough = ENOUGH * plan.pipeline * plan.virtual_stages
         if short and plan.microbatches > enough:
             less = f"plan.global_batch={plan.global_batch // plan.microbatches * enough}"
-            changed = scenario_from(json.loads(scenario.canonical_json()), set=(*change, less))
+            changed = scenario_from(stated, set=(*change, less))
         return measure_memory(lower(changed), changed, recut(changed, cut)).over is None
     except RehearseError:
         return False  # not a legal plan: not a remedy
+
+
+def _reopened(scenario) -> dict:
+    """The scenario as a file, in which replicas may have other counts: those of another plan would not fit it."""
+    file = json.loads(scenario.canonical_json())
+    if file["plan"]["balancer"]["kind"] == "static":
+        file["plan"]["balancer"]["microbatches"] = "balanced"
+    return file

@@ -45,7 +45,8 @@ class Replay(Walk):
         self.allocator, self.blocks = CachingAllocator(), {}
         plan = scenario.plan
         all_alive = plan.schedule == "gpipe" or bool(own.samples)  # of samples of many lengths any may be the fullest
-        self.enough = plan.microbatches if all_alive else ENOUGH * plan.pipeline * plan.virtual_stages
+        numbers = [launch.action.microbatch for launch in own.launches if launch.action.microbatch is not None]
+        self.enough = max(numbers) + 1 if all_alive else ENOUGH * plan.pipeline * plan.virtual_stages
         self.tensor = max(1, cut.bytes * cut.shard_tokens * scenario.model.trunk.hidden)
         rows = head.output_rows(scenario.model)
         self.logits = max(self.tensor, head.LOSS_BYTES * cut.tokens * cut.share(rows[0])) if rows else self.tensor

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from itertools import accumulate, zip_longest
 from math import lcm
 
 import numpy as np
@@ -86,13 +87,20 @@ def zeta(alpha: float) -> float:
     return head + tail
 
 
-def deal(lengths: Sequence[int], data: int, microbatches: int, size: int) -> tuple[tuple[Samples, ...], ...]:
-    """[data_rank][microbatch]: consecutive samples to each data rank, and of those to each of its microbatches."""
-    grid = np.array(lengths, dtype=np.int64).reshape(data, microbatches, size)
-    means = (-(-grid.sum(axis=(0, 2)) // data)).tolist()
-    return tuple(
-        tuple(Samples(tuple(own), mean) for own, mean in zip(rank, means, strict=True)) for rank in grid.tolist()
-    )
+def deal(
+    lengths: Sequence[int], data: int, microbatches: int, size: int, counts: Sequence[int] = ()
+) -> tuple[tuple[Samples, ...], ...]:
+    """[data_rank][microbatch]: consecutive samples to each data rank, and of those to each of its microbatches.
+
+    counts: microbatches of each data rank, where they differ.
+    """
+    counts = counts or (microbatches,) * data
+    grid = np.array(lengths, dtype=np.int64).reshape(-1, size).tolist()
+    ends = accumulate(counts)
+    dealt = [grid[end - count : end] for end, count in zip(ends, counts, strict=True)]
+    positions = [sum(sum(own) for own in column if own) for column in zip_longest(*dealt)]
+    means = [-(-total // data) for total in positions]
+    return tuple(tuple(Samples(tuple(own), mean) for own, mean in zip(rank, means, strict=False)) for rank in dealt)
 
 
 def over_the_step(samples: Sequence[Samples]) -> Samples | None:

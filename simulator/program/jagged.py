@@ -116,28 +116,21 @@ def shuffled_bytes(scenario, dealt: Dealt, chunks: Sequence[Chunk]) -> int:
 
 def spread_over_samples(program: Program, dealt: Sequence[Dealt], sizes_of: Callable[[RankProgram], Sizes]) -> Program:
     """Replicas that have the same samples, microbatch for microbatch, share a program."""
-    sharing: dict[tuple, list[int]] = {}
-    for data_rank, own in enumerate(dealt):
-        sharing.setdefault((own.samples, own.shuffled), []).append(data_rank)
-    return Program(
-        program.layout,
-        tuple(
-            _with_samples(own, program, dealt[data_ranks[0]], data_ranks, sizes_of(own))
-            for own in program.ranks
-            for data_ranks in sharing.values()
-        ),
-    )
+    ranks = []
+    for own in program.ranks:
+        sharing: dict[tuple, list[int]] = {}
+        for data_rank in program.layout.data_ranks(own.members):
+            sharing.setdefault((dealt[data_rank].samples, dealt[data_rank].shuffled), []).append(data_rank)
+        ranks += [_with_samples(own, program, dealt[one[0]], one, sizes_of(own)) for one in sharing.values()]
+    return Program(program.layout, tuple(ranks))
 
 
 def _with_samples(
     own: RankProgram, program: Program, dealt: Dealt, data_ranks: Sequence[int], sizes: Sizes
 ) -> RankProgram:
-    layout = program.layout
-    each = layout.tensor * layout.context
-    members: Sequence[int] = own.members
-    if len(data_ranks) < layout.data:
-        firsts = [own.members[0] + data_rank * each for data_rank in data_ranks]
-        members = tuple(first + place for first in firsts for place in range(each))
+    layout, members = program.layout, own.members
+    if len(data_ranks) < len(layout.data_ranks(members)):
+        members = tuple(layout.of_replicas(layout.coordinates(own.rank)[0], data_ranks))
 
     def sized(launch: Launch) -> Launch:
         size = sizes(launch.action, dealt)

@@ -21,7 +21,7 @@ spread_over_samples       sends, exchanges, samples    a program for each data r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -67,25 +67,42 @@ from simulator.units import DTYPE_BYTES, MIB
 
 
 def lower(scenario, step: int = 0, replayed: Decision | None = None) -> Program:
-    """The program of one steady training step of a scenario, one representative for each pipeline rank.
+    """The program of one steady training step of a scenario, one representative for each pipeline rank (and for each
+    number of microbatches, where replicas run unequally many).
 
     step: which of the run; steps differ where samples differ in length, and so do data ranks then. replayed: what the
     length balancer decided for it before; None: it decides here.
     """
     layout, plan = scenario.layout, scenario.plan
     chunks = place_units(scenario)
-    order = schedule_order(plan.schedule, layout.pipeline, scenario.microbatches, plan.virtual_stages)
     handed_on = [boundary_bytes(scenario, chunk.last) for chunk in chunks]
+    replicas = _replicas_by_count(plan)
+    orders = {
+        count: schedule_order(plan.schedule, layout.pipeline, count, plan.virtual_stages) for count in replicas
+    }  # fmt: skip
     ranks = []
-    for pipeline_rank, actions in enumerate(order):
+    for pipeline_rank in range(layout.pipeline):
         own = tuple(chunk for chunk in chunks if holder(plan, chunk.stage) == pipeline_rank)
-        ranks += _apart(scenario, _lower_rank(scenario, pipeline_rank, own, actions, handed_on))
+        for count, data_ranks in replicas.items():
+            members = layout.of_replicas(pipeline_rank, data_ranks)
+            order = orders[count][pipeline_rank]
+            ranks += _apart(scenario, _lower_rank(scenario, pipeline_rank, members, own, order, handed_on))
     traffic = tables.traffic(scenario)
     if traffic and traffic.node_members:
         layout = replace(layout, node=traffic.node_members)
     program = Program(layout, tuple(ranks))
     dealt = deal_out(scenario, step, replayed)
     return spread_over_samples(program, dealt, _sizes(scenario)) if dealt else program
+
+
+def _replicas_by_count(plan) -> dict[int, Sequence[int]]:
+    """{microbatches: the data ranks that run so many}."""
+    if not plan.counts:
+        return {plan.microbatches: range(plan.data)}
+    found: dict[int, list[int]] = {}
+    for data_rank, count in enumerate(plan.counts):
+        found.setdefault(count, []).append(data_rank)
+    return found
 
 
 def _sizes(scenario) -> Callable[[RankProgram], Sizes]:
@@ -136,15 +153,18 @@ def local_numel(scenario, unit: int, *, frozen: bool = False) -> int:
     return sum(prod(shape) for shape in local_shapes(scenario, unit, unit, frozen=frozen))
 
 
-def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, handed_on: list[int]) -> RankProgram:
+def _lower_rank(
+    scenario, pipeline_rank: int, members: Sequence[int], chunks: tuple[Chunk, ...], order, handed_on: list[int]
+) -> RankProgram:
     layout, plan = scenario.layout, scenario.plan
+    last = max(action.microbatch for action in order)
     tied = tied_bytes(scenario) if pipeline_rank in (0, layout.pipeline - 1) else 0
     traffic = tables.traffic(scenario) if pipeline_rank == 0 else None
     enters = blocks.vectors_enter(scenario.model)
     seams = (enters,) if enters and traffic else ()
     buckets = _buckets(scenario, chunks, seams)
     carried = _carried(scenario, buckets, tied=bool(tied))
-    cut = _cuts(scenario, carries=bool(carried), seams=bool(seams))
+    cut = _cuts(plan, last, carries=bool(carried), seams=bool(seams))
     if any(cut(action) for action in order):
         chunks = tuple(cut_at_seams(cut_at_buckets(chunk, buckets), seams) for chunk in chunks)
     launches = compute_launches(order, chunks, cut)
@@ -155,7 +175,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
     if traffic:
         launches = add_tables(launches, chunks, traffic, enters)
     if buckets:
-        launches = _reduce(scenario, pipeline_rank, launches, chunks, buckets)
+        launches = _reduce(scenario, pipeline_rank, last, launches, chunks, buckets)
         launches = carry_reductions(launches, chunks, carried, starts_late=pipeline_rank > 0)
     if tied:
         launches = reduce_tied_embedding(launches, tied)
@@ -166,8 +186,7 @@ def _lower_rank(scenario, pipeline_rank: int, chunks: tuple[Chunk, ...], order, 
         launches = _gather(scenario, launches, chunks, buckets)
     if balances(scenario):
         launches = shuffle_samples(launches, shuffle_stream(plan))
-    rank = layout.rank(pipeline_rank)
-    return RankProgram(rank, layout.group("table", rank), chunks, buckets, tuple(launches))
+    return RankProgram(members[0], members, chunks, buckets, tuple(launches))
 
 
 def _buckets(scenario, chunks: tuple[Chunk, ...], seams: tuple[int, ...]) -> tuple[Bucket, ...]:
@@ -195,10 +214,9 @@ def _carried(scenario, buckets: tuple[Bucket, ...], *, tied: bool) -> tuple[Buck
     return carried_buckets(buckets, overlap=plan.overlap.grad_reduce, recomputes=plan.recompute == "full", tied=tied)
 
 
-def _cuts(scenario, *, carries: bool, seams: bool) -> Callable[[Action], bool]:
-    """Which F, B and W are cut at the buckets' boundaries. carries: some are reduced in the next step's forward.
-    seams: every F and B is cut, for looked-up vectors enter in its middle."""
-    plan, last = scenario.plan, scenario.microbatches - 1
+def _cuts(plan, last: int, *, carries: bool, seams: bool) -> Callable[[Action], bool]:
+    """Which F, B and W are cut at the buckets' boundaries. last: microbatch of the rank. carries: some are reduced in
+    the next step's forward. seams: every F and B is cut, for looked-up vectors enter in its middle."""
     first_forward = carries or plan.gathers_blocks or (plan.shards > 1 and plan.overlap.param_gather)
     last_backward = plan.replicas > 1 and plan.overlap.grad_reduce
 
@@ -217,15 +235,15 @@ def _sharing(scenario) -> Sharing:
     return Sharing(precision.reduce, precision.parameters, plan.shards, plan.replicas // plan.shards)
 
 
-def _reduce(scenario, pipeline_rank: int, launches: list[Launch], chunks, buckets: tuple[Bucket, ...]) -> list[Launch]:
-    """The launches with the reduction of dense gradients, compressed where the plan says."""
+def _reduce(
+    scenario, pipeline_rank: int, last: int, launches: list[Launch], chunks, buckets: tuple[Bucket, ...]
+) -> list[Launch]:
+    """The launches with the reduction of dense gradients, compressed where the plan says. last: microbatch."""
     plan, sharing, overlap = scenario.plan, _sharing(scenario), scenario.plan.overlap.grad_reduce
     if plan.scatters_each:
         return scatter_each(launches, chunks, buckets, sharing, overlap=overlap)
     completes = "W" if schedule_named(plan.schedule).splits else "B"
-    launches = reduce_gradients(
-        launches, chunks, buckets, scenario.microbatches - 1, sharing, overlap=overlap, completes=completes
-    )
+    launches = reduce_gradients(launches, chunks, buckets, last, sharing, overlap=overlap, completes=completes)
     if plan.compression.method == "none":
         return launches
 

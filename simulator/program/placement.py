@@ -95,9 +95,10 @@ def work_of(scenario) -> tuple[list[int], int, int, int]:
     return layers, stages, first, ends["head"]
 
 
-def stage_paces(scenario) -> tuple[int, ...]:
+def stage_paces(scenario, *, slowest: bool = True) -> tuple[int, ...]:
     """How long each global stage takes for a FLOP, in one whole unit: by the dense peak of its slowest rank, and by
-    `faults.stragglers`. A device without a known peak counts as fast as the others."""
+    `faults.stragglers`. A device without a known peak counts as fast as the others. slowest False: of the replica that
+    is fastest there."""
     layout, cluster = scenario.layout, scenario.cluster
     peaks = {device: device.peak(scenario.dtype) for device in {node.device for node, _ in cluster.groups}}
     known = all(peaks.values()) and len(peaks) > 1
@@ -111,7 +112,11 @@ def stage_paces(scenario) -> tuple[int, ...]:
     for stage in range(num_stages(scenario.plan)):
         first = per_stage * holder(scenario.plan, stage)
         ranks = range(first, first + per_stage)
-        seen = ranks if known else [first, *(rank for rank in scenario.pace if rank in ranks)]
-        found.append(max(map(pace, seen)))
+        if slowest:
+            seen = ranks if known else [first, *(rank for rank in scenario.pace if rank in ranks)]
+            found.append(max(map(pace, seen)))
+        else:
+            each = per_stage // layout.data
+            found.append(min(max(map(pace, ranks[at : at + each])) for at in range(0, per_stage, each)))
     scale = lcm(*(one.denominator for one in found))
     return tuple(int(one * scale) for one in found)

@@ -82,10 +82,13 @@ def balancer_words(balancer) -> str:
 def batch_words(plan) -> str:
     """Samples of a step and how they are cut."""
     count = plan.microbatches
-    return (
-        f"{plan.global_batch:,} samples a step: {plan.data} replica{'s' * (plan.data > 1)} × "
-        f"{count:,} microbatch{'es' * (count > 1)} × {plan.microbatch} sample{'s' * (plan.microbatch > 1)}"
-    )
+    if plan.counts:
+        found = Counter(plan.counts)
+        each = ", ".join(f"{found[count]} of {count:,}" for count in sorted(found, reverse=True))
+        of_all = f"{plan.data} replicas ({each} microbatches)"
+    else:
+        of_all = f"{plan.data} replica{'s' * (plan.data > 1)} × {count:,} microbatch{'es' * (count > 1)}"
+    return f"{plan.global_batch:,} samples a step: {of_all} × {plan.microbatch} sample{'s' * (plan.microbatch > 1)}"
 
 
 def lengths_words(lengths, seq: int | None) -> str:

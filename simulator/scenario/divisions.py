@@ -11,6 +11,7 @@ from simulator.cluster import Cluster
 from simulator.errors import ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.plans import Plan
+from simulator.policies.replica_counts import in_lockstep
 
 
 def check_layers(model: ModelSpec, plan: Plan) -> None:
@@ -51,6 +52,41 @@ def _check_stated_layers(stated: tuple[int, ...], layers: int, stages: int, prod
             f"{said} leaves stage {stated.index(0, 1)} without a layer, which only the first and the last can be, with "
             f"the embedding and the head; change the numbers, {way_out}",
             key=key,
+        )
+
+
+def check_counts(counts: object, plan: Plan, key: str = "plan.balancer.microbatches") -> None:
+    """One number of microbatches for each replica, which together make the global batch."""
+    whole = isinstance(counts, tuple) and all(type(count) is int and count > 0 for count in counts)
+    total = plan.microbatches * plan.data
+    if not whole or len(counts) != plan.data or sum(counts) != total:
+        said = list(counts) if isinstance(counts, tuple) else counts
+        raise ScenarioError(
+            f"{said} does not deal {total} microbatches to {plan.data} replicas, at least 1 to each; give {plan.data} "
+            f"numbers whose sum is {total}, or use --set plan.balancer.microbatches=balanced",
+            key=key,
+        )
+
+
+def check_replicas(model: ModelSpec, plan: Plan) -> None:
+    """Unequal microbatches need replicas that meet once a step, and whole rounds where a schedule needs them."""
+    counts = plan.balancer.microbatches
+    if not isinstance(counts, tuple):
+        return
+    check_counts(counts, plan)
+    if plan.counts and in_lockstep(model, plan):
+        why = f"zero {plan.zero}" if plan.scatters_each else "tables"
+        raise ScenarioError(
+            f"{list(counts)} are unequal, and with {why} replicas wait for each other in every microbatch; use "
+            "--set plan.balancer.microbatches=equal",
+            key="plan.balancer.microbatches",
+        )
+    whole_rounds = plan.virtual_stages > 1 and plan.pipeline > 1 and not plan.overlap.pipeline
+    if whole_rounds and any(count % plan.pipeline for count in counts):
+        raise ScenarioError(
+            f"{list(counts)} are not all multiples of pipeline {plan.pipeline}, and without overlap interleaved ranks "
+            "whose groups differ wait for each other for ever; use --set plan.overlap.pipeline=true",
+            key="plan.balancer.microbatches",
         )
 
 

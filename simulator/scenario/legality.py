@@ -13,7 +13,14 @@ from simulator.model.stacks import STACKS
 from simulator.plans import Plan
 from simulator.policies.compression import collectives_of
 from simulator.scenario.adapters import check_adapter
-from simulator.scenario.divisions import check_context, check_groups, check_layers, check_tensor, neighbours
+from simulator.scenario.divisions import (
+    check_context,
+    check_groups,
+    check_layers,
+    check_replicas,
+    check_tensor,
+    neighbours,
+)
 from simulator.scenario.dlrm_rules import check_dlrm
 from simulator.scenario.schema import Software
 
@@ -41,6 +48,7 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_adapter(model, plan)
     check_schedule(plan)
     check_layers(model, plan)
+    check_replicas(model, plan)
     check_tensor(model, plan)
     check_context(model, plan)
     check_groups(plan, cluster)

@@ -74,12 +74,6 @@ def check_supported(file: ScenarioFile) -> None:
             "schedule 1f1b or gpipe, or kind none",
             key="plan.balancer.kind",
         )
-    if plan.balancer.kind in ("static", "adaptive") and plan.virtual_stages > 1:
-        raise NotSupportedYet(
-            f"{plan.balancer.kind} with {plan.virtual_stages} chunks on each rank is not supported yet; use none with "
-            "plan.partition balanced, or virtual_stages 1",
-            key="plan.balancer.kind",
-        )
     if compression.method != "none" and plan.zero and _reduces(file):  # compressors rewrite all-reduces only
         instead = "use zero 0, or precision.reduce bf16" if compression.method == "bf16" else "use zero 0, or none"
         raise NotSupportedYet(

@@ -53,7 +53,7 @@ class Scenario:
 
     @property
     def microbatches(self) -> int:
-        """m: microbatches that one data-parallel rank runs in a step."""
+        """m: microbatches that one data-parallel rank runs in a step, on average."""
         return self.plan.microbatches
 
     @property
@@ -102,7 +102,7 @@ class Scenario:
         if not self.samples_differ:
             return ()
         plan = self.plan
-        return deal(self.lengths(step), plan.data, plan.microbatches, plan.microbatch)
+        return deal(self.lengths(step), plan.data, plan.microbatches, plan.microbatch, plan.counts)
 
     @property
     def profile(self) -> Profiles:

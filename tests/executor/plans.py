@@ -7,6 +7,7 @@ from dlrm_plans import DLRM_PLANS
 from host_plans import HOST_PLANS
 from length_plans import LENGTH_PLANS
 from lora_plans import LORA_PLANS
+from replica_plans import REPLICA_PLANS
 from table_plans import TABLE_PLANS
 
 SMALL_BUCKETS = {"bucket_mib": 0.004}
@@ -125,6 +126,7 @@ PLANS = {
         *TABLE_PLANS[2],
         *HOST_PLANS[2],
         *LORA_PLANS[2],
+        *REPLICA_PLANS[2],
         *DLRM_PLANS[2],
     ],
     3: [
@@ -182,6 +184,7 @@ PLANS = {
         *TABLE_PLANS[4],
         *HOST_PLANS[4],
         *LORA_PLANS[4],
+        *REPLICA_PLANS[4],
         *DLRM_PLANS[4],
     ],
     8: [
@@ -196,6 +199,7 @@ PLANS = {
         *TABLE_PLANS[8],
         *HOST_PLANS[8],
         *LORA_PLANS[8],
+        *REPLICA_PLANS[8],
         *DLRM_PLANS[8],
     ],
 }  # fmt: skip

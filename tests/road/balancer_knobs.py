@@ -5,6 +5,7 @@ from __future__ import annotations
 from knob_settings import DEEP
 
 SLOW = DEEP + "; faults.stragglers=[{rank: 2, factor: 1.5}]"
+STATIC = SLOW + "; plan.balancer.kind=static; plan.partition=[4, 4, 4, 4]"
 ADAPTS = SLOW + "; plan.balancer.kind=adaptive; steps=15"
 
 ROWS = [
@@ -12,7 +13,11 @@ ROWS = [
     ("gpt", "plan.balancer.kind", "static", "none", "step", "<", DEEP + "; model.trunk.vocab=50000"),
     ("gpt", "plan.balancer.kind", "static", "none", "timeline", "=", DEEP),  # layers and ranks alike
     ("gpt", "plan.balancer.kind", "static", "none", "timeline", "=", ""),  # one stage
-    ("gpt", "plan.balancer.kind", "static", "none", "timeline", "=", SLOW + "; plan.partition=[2, 6, 4, 4]"),
+    ("gpt", "plan.balancer.kind", "static; plan.balancer.microbatches=equal", "none", "timeline", "=",
+     SLOW + "; plan.partition=[2, 6, 4, 4]"),
+    ("gpt", "plan.balancer.microbatches", "balanced", "equal", "step", "<", STATIC),
+    ("gpt", "plan.balancer.microbatches", "[13, 19]", "equal", "step", "<", STATIC),
+    ("gpt", "plan.balancer.microbatches", "[19, 13]", "equal", "step", ">", STATIC),
     ("gpt", "plan.balancer.kind", "adaptive; steps=15", "none", "step_mean", "<", SLOW),
     ("gpt", "plan.balancer.kind", "adaptive; steps=15", "none", "step_mean", "=", DEEP),
     ("gpt", "plan.balancer.window", "3", "10", "step_mean", "<", ADAPTS),

@@ -3,10 +3,10 @@
 import pytest
 
 from simulator import load_scenario, simulate
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 from simulator.policies.decisions import Decision
 from simulator.program.lowering import lower
-from simulator.program.placement import stage_layers
+from simulator.program.placement import holder, stage_layers
 from simulator.settle import settle
 
 TEXT = """
@@ -72,6 +72,20 @@ def test_what_was_decided_is_replayed_and_must_be_of_this_scenario(load):
         settle(scenario, [Decision(0, "static", (6, 6), (9, 4), 0.0)])
 
 
-def test_chunks_are_not_balanced_yet(load):
-    with pytest.raises(NotSupportedYet, match="static with 2 chunks on each rank is not supported yet; use none with"):
-        load("plan.schedule=interleaved_1f1b", "plan.virtual_stages=2")
+@pytest.mark.parametrize("schedule", ["interleaved_1f1b", "zb_v"])
+def test_chunks_of_a_slow_rank_hold_fewer_layers(load, schedule):
+    sets = (f"plan.schedule={schedule}", "plan.virtual_stages=2", "faults.stragglers=[{rank: 1, factor: 2}]")
+    slow = load(*sets)
+    settled, (decision,) = settle(slow)
+    held = [sum(count for stage, count in enumerate(decision.after) if holder(slow.plan, stage) == rank)
+            for rank in range(2)]  # fmt: skip
+    assert held == [8, 4]
+    plain = simulate(load(*sets, "plan.balancer.kind=none"))
+    assert plain.step_time_s / simulate(settled).step_time_s - 1 > 0.15
+
+
+def test_chunks_that_do_not_fit_hold_fewer(load):
+    sets = ("plan.schedule=interleaved_1f1b", "plan.virtual_stages=2", "faults.stragglers=[{rank: 1, factor: 3}]",
+            "model.trunk.hidden=12288", "model.trunk.heads=96", "model.trunk.layers=4")  # fmt: skip
+    settled, _ = settle(load(*sets))  # 30 GiB a layer: two on each rank
+    assert simulate(settled).feasible
