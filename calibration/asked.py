@@ -42,7 +42,7 @@ class Asked:
         self._collectives.setdefault(("send", 2, int(size_bytes)))
         return ANY
 
-    def rates(self, kind: str) -> tuple[int, int]:
+    def rates(self, kind: str, size_bytes: int | None = None) -> tuple[int, int]:
         return FULL_RATE, FULL_RATE
 
 

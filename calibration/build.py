@@ -133,19 +133,22 @@ def _pieces(journal: Journal, condition: str) -> list[dict]:
 
 
 def _overlap(journal: Journal) -> dict:
-    """How much compute and a collective beside it slow each other: the median over message sizes, 1 at least."""
-    own, compute = [], []
+    """How much compute and a collective beside it slow each other, by the message's size, and the median over sizes; no
+    less than 1."""
+    rows = []
     alone = {point.shape: sampled for point, sampled in journal.points(TOGETHER).items() if point.op == "all_reduce"
              and point.what == COLLECTIVE}  # fmt: skip
     beside = journal.points(COMPUTE)
     for point, sampled in journal.points(TOGETHER).items():
         if point.what == OVERLAP and point.shape in alone and point in beside and beside[point].num_samples:
-            own.append(_median(sampled) / _median(alone[point.shape]))
-            compute.append(_median(beside[point]) / PER_MILLION)
-    if not own:
+            own, compute = _median(sampled) / _median(alone[point.shape]), _median(beside[point]) / PER_MILLION
+            rows.append((point.shape[1], max(1.0, _digits(compute)), max(1.0, _digits(own))))
+    if not rows:
         return {}
-    found = {"compute": max(1.0, _digits(float(np.median(compute)))), "own": max(1.0, _digits(float(np.median(own)))),
-             "source": "together"}  # fmt: skip
+    sizes, compute_at, own_at = zip(*sorted(rows), strict=True)
+    found = {"compute": _digits(float(np.median(compute_at))), "own": _digits(float(np.median(own_at))),
+             "source": "together", "size_bytes": list(sizes), "compute_at": list(compute_at),
+             "own_at": list(own_at)}  # fmt: skip
     return {kind: found for kind in (TENSOR, CONTEXT, EMBEDDING, DATA)}
 
 

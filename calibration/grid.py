@@ -46,7 +46,7 @@ SMALLEST_BYTES = 1 * KIB
 COLLECTIVE_BYTES = tuple(KIB * 4**k for k in range(9))
 """1 KiB to 64 MiB."""
 
-OVERLAP_BYTES = (256 * KIB, 1 * MIB, 4 * MIB, 16 * MIB)
+OVERLAP_BYTES = (64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB, 16 * MIB)
 COLLECTIVE_OPS = ("all_reduce", "send", "all_gather", "all_to_all", "reduce_scatter", "broadcast")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulator.costs import measured
 from simulator.costs.kernels import EMBEDDING_EFFICIENCY, MEMORY_FAMILIES, PASSES
 from simulator.costs.pieces import LIKE
+from simulator.units import format_bytes
 
 DRIFT_LIMIT = 0.03
 """A sentinel that strays further than this makes the whole profile doubtful."""
@@ -18,6 +19,7 @@ def report_lines(record: dict, path: str) -> list[str]:
     lines = [f"{'kernel or collective':<30} {'points':>6} {'samples':>8} {'held out':>9} {'largest':>9}"]
     lines += [_kernel_row(record, row) for row in _measured(record, "kernels")]
     lines += _collective_rows(record)
+    lines += _overlap_rows(record)
     lines += _piece_rows(record)
     lines += _check_rows(record)
     lines += [
@@ -68,6 +70,19 @@ def _collective_rows(record: dict) -> list[str]:
         largest = fit.get("larger_group_median_abs_pct") if row["group_size"] > 2 else None
         lines.append(_row(f"{row['op']} over {row['group_size']}", len(row["median_ns"]), sum(row["count"]),
                           fit.get("between_sizes_median_abs_pct"), largest))  # fmt: skip
+    return lines
+
+
+def _overlap_rows(record: dict) -> list[str]:
+    """What a message and the kernels beside it take over what either takes alone, by the message's size."""
+    own = next((row for row in record["overlap"].values() if row.get("size_bytes")), None)
+    if own is None:
+        return []
+    lines = ["", f"{'side by side (all_reduce)':<30} {'kernels':>10} {'message':>10}"]
+    lines += [
+        f"{format_bytes(int(size)):<30} {f'x{compute:.2f}':>10} {f'x{message:.2f}':>10}"
+        for size, compute, message in zip(own["size_bytes"], own["compute_at"], own["own_at"], strict=True)
+    ]
     return lines
 
 

@@ -130,12 +130,16 @@ class Pricer:
         """What share of a link's datasheet rate large messages reach. tier: gpu (inside a node), port or leaf."""
         return self._collectives.tiers.link_efficiency(tier)
 
-    def rates(self, kind: str) -> tuple[int, int]:
-        """(rate of a compute op while this kind of communication runs beside it, its own rate then), of FULL_RATE."""
+    def rates(self, kind: str, size_bytes: int | None = None) -> tuple[int, int]:
+        """(rate of a compute op while this kind of communication runs beside it, its own rate then), of FULL_RATE.
+
+        size_bytes: of the message; None: the lowest of any message.
+        """
         found = self.profile.overlap.get(kind)
         if found is None:
             return FULL_RATE, FULL_RATE
-        return round(FULL_RATE / found.compute), round(FULL_RATE / found.own)
+        compute, own = found.worst if size_bytes is None else found.at(size_bytes)
+        return round(FULL_RATE / compute), round(FULL_RATE / own)
 
     @cached_property
     def launch_ns(self) -> int:

@@ -10,7 +10,7 @@
      "pieces"?:   [{name, source, kernels [[op, [shape], dtype, bytes_moved], ...], median_ns, count, quantiles_ns}],
      "curves":    {name: {unit, source, columns {axis: [...]}, value [...]}},
      "constants": {name or name@variant: {value, unit, kind, citation, fitted_on [...]}},
-     "overlap":   {kind of communication: {compute, own, source}},
+     "overlap":   {kind of communication: {compute, own, source, size_bytes?, compute_at?, own_at?}},
      "fits":      {op class: {error, outside_error, points, ...}},
      "checks"?:   [{name, shape, what, predicted_ns, measured_ns, error_pct}], which no price comes of}
 
@@ -146,11 +146,30 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How much slower a compute op is while this communication runs (`compute` >= 1), and the communication (`own`)."""
+    """How much slower a compute op is while this communication runs (`compute` >= 1), and the communication (`own`).
+
+    size_bytes: messages at which both were measured, rising; compute_at, own_at: what they were there. Empty where one
+    number stands for all.
+    """
 
     compute: float
     own: float
     source: SourceGroup
+    size_bytes: tuple[float, ...] = ()
+    compute_at: tuple[float, ...] = ()
+    own_at: tuple[float, ...] = ()
+
+    def at(self, size_bytes: int) -> tuple[float, float]:
+        """(compute, own) beside a message of this size: between two sizes by the log, beyond them as at the last."""
+        if not self.size_bytes:
+            return self.compute, self.own
+        place, sizes = log(max(size_bytes, 1)), np.log(self.size_bytes)
+        return float(np.interp(place, sizes, self.compute_at)), float(np.interp(place, sizes, self.own_at))
+
+    @property
+    def worst(self) -> tuple[float, float]:
+        """(compute, own), the greatest at any size."""
+        return max((self.compute, *self.compute_at)), max((self.own, *self.own_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +219,12 @@ class Profile:
             return self
         overlap = self.overlap
         if (slowdown := own.get(DATA_OVERLAP)) and kinds.DATA in overlap:
-            overlap = {**overlap, kinds.DATA: replace(overlap[kinds.DATA], compute=slowdown.value)}
+            overlap = {
+                **overlap,
+                kinds.DATA: replace(
+                    overlap[kinds.DATA], compute=slowdown.value, size_bytes=(), compute_at=(), own_at=()
+                ),
+            }
         return replace(self, constants={**self.constants, **own}, overlap=overlap)
 
     def optional(self, name: str, otherwise: float) -> float:
@@ -281,7 +305,13 @@ def _build(record: dict) -> Profile:
             for name, row in record["constants"].items()
         },
         overlap={
-            kind: Overlap(row["compute"], row["own"], sources[row["source"]]) for kind, row in record["overlap"].items()
+            kind: Overlap(
+                row["compute"],
+                row["own"],
+                sources[row["source"]],
+                *(tuple(row.get(key, ())) for key in ("size_bytes", "compute_at", "own_at")),
+            )
+            for kind, row in record["overlap"].items()
         },
         fits={name: FitError(**row) for name, row in record["fits"].items()},
         checksum=record["checksum"],

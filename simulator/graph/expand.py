@@ -205,20 +205,21 @@ class _Expansion:
 
     def _communication(self, own: RankProgram, launch: Launch) -> Template:
         action, around, pricer = launch.action, self.around[own.rank], self.pricers[own.rank]
+        size = action.size_bytes
         if action.verb in ("send", "recv"):
             kind, op, group, peer = kinds.PIPELINE, action.verb, "pipeline", self._peer(own.rank, action)
-            price = pricer.transfer(action.size_bytes, self.cluster.span(tuple(sorted((own.rank, peer)))))
+            price = pricer.transfer(size, self.cluster.span(tuple(sorted((own.rank, peer)))))
             demand = around.transfer(price, peer, sends=op == "send")
         else:
             kind = KIND_OF_STREAM[launch.stream]
             op, group = MESSAGES.get(action.verb) or (_OP_OF_VERB[action.verb], GROUP_OF_STREAM[launch.stream])
-            span, size = around.span(group), action.size_bytes
+            span = around.span(group)
             if action.method not in (None, "none"):
                 op, size = self.steps.wire(action, span.size)
             algorithm = self.algorithm if group in ("data", "shard", "replica") else "auto"
             price = pricer.collective(op, size, span, algorithm)
             demand = around.collective(group, price)
-        compute_rate, own_rate = pricer.rates(kind)
+        compute_rate, own_rate = pricer.rates(kind, size)
         return Template((Op(launch.stream, kind, price, op, group=group, compute_rate=compute_rate, own_rate=own_rate,
                             demand=demand),))  # fmt: skip
 

@@ -136,7 +136,7 @@ def lay_out(
                 if step.handle:
                     handles[step.handle] = None
                 continue
-            compute_rate, own_rate = pricer.rates(step.kind)
+            compute_rate, own_rate = pricer.rates(step.kind, step.size_bytes)
             launched_after = ([last["compute"]] if "compute" in last else []) + pending
             price = pricer.collective(step.op, step.size_bytes, span)
             place = append(

@@ -117,7 +117,7 @@ class Prices:
     def collective(self, op, size_bytes, span, algorithm="auto"):
         return Price(100, "measured", op, 0.0, 0.5)
 
-    def rates(self, kind):
+    def rates(self, kind, size_bytes=None):
         return FULL_RATE, FULL_RATE
 
 

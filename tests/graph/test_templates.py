@@ -33,7 +33,7 @@ class Prices:
     def collective(self, op, size_bytes, span, algorithm="auto"):
         return Price(size_bytes, "extrapolated", op)
 
-    def rates(self, kind):
+    def rates(self, kind, size_bytes=None):
         return self.compute_rate, FULL_RATE
 
 
