@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from simulator.costs.pricer import Pricer
 from simulator.model import tables
+from simulator.model.blocks import Cut
 from simulator.model.lookups import ids_per_sample
 from simulator.model.tables.kernels import backward_of, forward_of, update_of
 from simulator.model.tables.storage import held_by_owner, on_host
@@ -61,17 +62,18 @@ class Shard:
         return range(members) if self.load.sharding == "data_parallel" else self.load.placed.owners
 
 
-def embedding_plan(scenario, program: Program, pricer: Pricer) -> dict | None:
+def embedding_plan(scenario, program: Program, pricer: Pricer, cut: Cut) -> dict | None:
     """`embedding_plan` of the JSON; None where no table is trained sparsely.
 
-    pricer: of a rank of the first stage. planned: how `auto` was found, None where every kind is stated.
+    pricer, cut: of a rank of the first stage: what kernels cost, and what the software runs. planned: how `auto` was
+    found, None where every kind is stated.
     """
     loads = tables.parts(scenario)
     if not loads:
         return None
     members = len(program.layout.group("table", 0))
     message_s = _message_prices(scenario, program, pricer)
-    shards = [_shard(scenario, load, pricer, message_s) for load in loads]
+    shards = [_shard(scenario, load, pricer, message_s, sparse=cut.sparse_gradients) for load in loads]
     return {
         "planned": _planned(scenario, loads),
         "tables": [_table(scenario, shard, members) for shard in shards],
@@ -103,7 +105,9 @@ def _message_prices(scenario, program: Program, pricer: Pricer) -> dict[str, tup
     return found
 
 
-def _shard(scenario, load: tables.Load, pricer: Pricer, message_s: dict[str, tuple[int, float]]) -> Shard:
+def _shard(
+    scenario, load: tables.Load, pricer: Pricer, message_s: dict[str, tuple[int, float]], *, sparse: bool
+) -> Shard:
     microbatches, made = scenario.microbatches, load.made * load.made_bytes
     forward, backward = WAYS[tables.way_of(load.table, load.placed)]
 
@@ -120,13 +124,13 @@ def _shard(scenario, load: tables.Load, pricer: Pricer, message_s: dict[str, tup
     travels = load.sharding != "data_parallel"
     ids = load.read * tables.ID_BYTES
     perf = (
-        microbatches * kernels_s(forward_of(load)),
+        microbatches * kernels_s(forward_of(load, scenario, sparse)),
         microbatches * (share_s("exchange ids", ids) + vectors_s(forward)) if travels else 0.0,
-        microbatches * kernels_s(backward_of(load, scenario)) + kernels_s(update_of(load, scenario)),
+        microbatches * kernels_s(backward_of(load, scenario, sparse)) + kernels_s(update_of(load, scenario, sparse)),
         microbatches * vectors_s(backward) if travels
         else share_s("reduce", load.table.rows * load.table.dim * tables.GRADIENT_BYTES),
     )  # fmt: skip
-    hbm = held_by_owner(scenario, load).total
+    hbm = held_by_owner(scenario, load, sparse).total
     return Shard(load, perf, hbm, on_host(load), microbatches * ids, microbatches * made)
 
 

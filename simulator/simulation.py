@@ -102,7 +102,8 @@ class Result:
     @cached_property
     def embedding_plan(self) -> dict | None:
         """Where the sparse tables are and what they cost (`embedding_plan.py`); None where there are none."""
-        return embedding_plan(self.scenario, self.program, Prices.of(self.scenario).pricer_of(0))
+        prices = Prices.of(self.scenario)
+        return embedding_plan(self.scenario, self.program, prices.pricer_of(0), prices.cut)
 
     @property
     def feasible(self) -> bool:

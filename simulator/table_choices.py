@@ -1,9 +1,10 @@
 """embedding_sharding `auto`: every way to shard each table of a scenario, what it costs a member, and the best plan.
 
 Bytes are those that programs, kernels and memory are made of (`model/tables/`); seconds are bytes over what datasheets
-say of devices and links, so that simulator and executor place tables alike, whatever profile there is or is not. A
-member's cost is the sum of all it does in a step, one thing after another. Tables may take what the dense part leaves
-of a device (`memory/`). In a mixed cluster every member counts as the slowest and as the smallest device.
+say of devices and links, so that simulator and executor place tables alike, whatever profile there is or is not (of
+software they know the stack that a scenario states). A member's cost is the sum of all it does in a step, one thing
+after another. Tables may take what the dense part leaves of a device (`memory/`). In a mixed cluster every member
+counts as the slowest and as the smallest device.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from simulator.model.bottom_mlp import MEMBER, reserves_member
 from simulator.model.lookups import group_size
 from simulator.model.placements import TablePlacement, column_counts, column_pieces, equal_nodes, members_by_node
 from simulator.model.spec import Table
+from simulator.model.stacks import software_stack
 from simulator.model.tables.distinct import found_of, repeated_of, summed_of
 from simulator.model.tables.kernels import backward_of, forward_of, update_of
 from simulator.model.tables.storage import held_by_all, held_by_owner
@@ -98,20 +100,26 @@ def _column_counts(scenario, table: Table, most: int) -> tuple[int, ...]:
 
 def _choice(scenario, rates: _Rates, table: Table, placed: TablePlacement) -> Choice:
     load = tables.part_of(scenario, table, placed)
-    owner_s = rates.messages_s(load) + sum(map(rates.kernel_s, (*forward_of(load), *backward_of(load, scenario))))
-    owner_s = scenario.microbatches * owner_s + rates.dense_s(load)
-    owner_s += sum(map(rates.kernel_s, update_of(load, scenario)))
+    sparse = _sparse_gradients(scenario)
+    kernels = (*forward_of(load, scenario, sparse), *backward_of(load, scenario, sparse))
+    owner_s = scenario.microbatches * (rates.messages_s(load) + sum(map(rates.kernel_s, kernels)))
+    owner_s += rates.dense_s(load) + sum(map(rates.kernel_s, update_of(load, scenario, sparse)))
     asker_s = 0.0
     if tables.is_deduplicated(scenario.plan, table, placed):
         asker_s = scenario.microbatches * sum(
             rates.kernel_s(kernel_of(load)) for kernel_of in (found_of, repeated_of, summed_of)
         )
     asker = Cost(round(asker_s * PS_PER_S), held_by_all(scenario, load).total)
-    owner = Cost(round(owner_s * PS_PER_S), held_by_owner(scenario, load).total)
+    owner = Cost(round(owner_s * PS_PER_S), held_by_owner(scenario, load, sparse).total)
     if placed.kind in EVERYONES:
         everyone = Cost(asker.time_ps + owner.time_ps, asker.size_bytes + owner.size_bytes)
         return Choice(placed.kind, everywhere=everyone)
     return Choice(placed.kind, len(placed.owners) // placed.rows_over, placed.kind in OF_NODES, asker, owner)
+
+
+def _sparse_gradients(scenario) -> bool:
+    """Whether the stack that the scenario states has torch's sparse gradients."""
+    return software_stack(scenario.software, {}).sparse_gradients
 
 
 def _placement(problem: Problem, table: Table, choice: Choice, places: tuple[int, ...]) -> TablePlacement:
@@ -191,6 +199,6 @@ def _budgets(scenario) -> tuple[int, ...]:
     group = group_size(scenario)
     lone = MEMBER if reserves_member(scenario) else None  # holds a bottom MLP, and no table
     dense = max(own.peak for own in memory_of(other).per_rank if own.rank < group and own.rank != lone)
-    dense -= tables.held(other).total
+    dense -= tables.held(other, sparse=_sparse_gradients(scenario)).total
     limit = min(memory_limit(node.device) for node, _ in scenario.cluster.groups)
     return (max(0, limit - dense),) * group

@@ -17,7 +17,7 @@ from simulator.model.blocks import Cut
 from simulator.model.bottom_mlp import MEMBER, on_one_rank, reserves_member
 from simulator.model.tables import bottom
 from simulator.policies.compression import compressor_of, method_of
-from simulator.program.lowering import cut_of, local_shapes
+from simulator.program.lowering import local_shapes
 from simulator.program.program import Program, RankProgram
 from simulator.units import DTYPE_BYTES, GIB
 
@@ -88,12 +88,12 @@ def allocator_reserve(own: RankProgram, scenario, cut: Cut) -> int:
     """Bytes that PyTorch's caching allocator keeps beyond a representative rank's tensors; 0 on a CPU."""
     if not context_reserve(scenario.cluster.device_of(own.rank)):
         return 0
-    return replayed(own, scenario, cut, at_rest(own, scenario)).beyond_peak
+    return replayed(own, scenario, cut, at_rest(own, scenario, cut)).beyond_peak
 
 
 def moments(own: RankProgram, scenario, cut: Cut) -> Iterator[Moment]:
     """What a representative rank holds, from the start of the step on, in launch order."""
-    return Walk(own, scenario, cut, at_rest(own, scenario)).moments()
+    return Walk(own, scenario, cut, at_rest(own, scenario, cut)).moments()
 
 
 def _rank_memory(own: RankProgram, scenario, cut: Cut) -> list[RankMemory]:
@@ -103,7 +103,7 @@ def _rank_memory(own: RankProgram, scenario, cut: Cut) -> list[RankMemory]:
     return [RankMemory(rank, by_kind, memory_limit(device), fullest.action) for device, rank in devices.items()]
 
 
-def at_rest(own: RankProgram, scenario) -> dict[str, int]:
+def at_rest(own: RankProgram, scenario, cut: Cut) -> dict[str, int]:
     """Bytes by kind between two steps."""
     count, frozen = (
         sum(prod(shape) for chunk in own.chunks
@@ -115,11 +115,12 @@ def at_rest(own: RankProgram, scenario) -> dict[str, int]:
     if scenario.plan.scatters_each:
         found["gradients"] = 0
     found["activations"] = 0
-    held = tables.held(scenario, own.samples) if holds_tables else tables.Held()
+    sparse = cut.sparse_gradients
+    held = tables.held(scenario, own.samples, sparse=sparse) if holds_tables else tables.Held()
     found["embeddings"] = held.stored + held.waiting
     if own.rank == MEMBER and on_one_rank(scenario):
         tables_bytes = 0 if reserves_member(scenario) else found["embeddings"]
-        found["embeddings"] = tables_bytes + bottom.held_bytes(scenario, cut_of(scenario))
+        found["embeddings"] = tables_bytes + bottom.held_bytes(scenario, cut)
     found["buffers"] = held.buffers + _buffers(own, scenario)
     return found
 

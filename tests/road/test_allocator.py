@@ -97,7 +97,7 @@ def test_the_replayed_tensors_are_those_that_are_counted(base, sets):
     """Block by block the same peak; the allocator keeps more, and no more than as much again."""
     result = answer(base, *sets)
     for own, counted in zip(result.program.ranks, result.memory.per_rank, strict=True):
-        allocator = replayed(own, result.scenario, result.cut, at_rest(own, result.scenario))
+        allocator = replayed(own, result.scenario, result.cut, at_rest(own, result.scenario, result.cut))
         assert allocator.most_requested == pytest.approx(counted.peak, rel=1e-3)
         assert 0 <= allocator.beyond_peak <= counted.peak
         assert result.memory_reserve(counted.rank) == {"context": 3 * 2**29, "allocator": allocator.beyond_peak}

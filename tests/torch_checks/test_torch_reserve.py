@@ -91,7 +91,8 @@ def test_reserved_bytes(model, keys):
     stated = scenario(model, **keys, sets=WIDE)
     own = own_program(lower(stated), 0)
     with as_executed():
-        counted = replayed(own, stated, cut_of(stated, "flash"), at_rest(own, stated))
+        cut = cut_of(stated, "flash")
+        counted = replayed(own, stated, cut, at_rest(own, stated, cut))
     real = traced(stated)
     print(
         f"reserved {real.reserved / 2**20:.0f} MiB, counted {counted.reserved / 2**20:.0f}; beyond the peak "

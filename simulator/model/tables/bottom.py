@@ -16,7 +16,7 @@ from simulator.model.blocks import dlrm_bottom
 from simulator.model.blocks.cut import Cut
 from simulator.model.bottom_mlp import MEMBER
 from simulator.model.lookups import group_size
-from simulator.model.tables.kernels import backward_of, forward_of, gathers_rows, update_of
+from simulator.model.tables.kernels import backward_of, forward_of, update_of
 from simulator.model.tables.loads import Load, holds, parts
 from simulator.model.work import Kernel, Step
 
@@ -29,12 +29,8 @@ def whole_cut(scenario, cut: Cut) -> Cut:
 def lookup_steps(scenario, cut: Cut, of: str) -> tuple[Step, ...]:
     """What its rank runs for one microbatch where others look up tables. of: F or B."""
     run = dlrm_bottom.forward if of == "F" else dlrm_bottom.backward
-    if of == "F":
-        beside = _beside(
-            scenario, lambda load: forward_of(load, gathers_rows(scenario, load, cut.sparse_gradients))
-        )  # fmt: skip
-    else:
-        beside = _beside(scenario, lambda load: backward_of(load, scenario, cut.sparse_gradients))
+    tables = forward_of if of == "F" else backward_of
+    beside = _beside(scenario, lambda load: tables(load, scenario, cut.sparse_gradients))
     return (*run(scenario.model, whole_cut(scenario, cut)), *beside)
 
 

@@ -15,9 +15,7 @@ from simulator.model.work import Kernel, Step
 def lookup_forward(scenario, samples: Samples | None = None, sparse: bool = False) -> tuple[Step, ...]:
     """Rows of one microbatch on the busiest rank, table by table. samples: of it, where lengths differ. sparse: tables
     are torch's, with sparse gradients."""
-    return tuple(
-        step for load in loads(scenario, samples) for step in forward_of(load, gathers_rows(scenario, load, sparse))
-    )
+    return tuple(step for load in loads(scenario, samples) for step in forward_of(load, scenario, sparse))
 
 
 def lookup_backward(scenario, samples: Samples | None = None, sparse: bool = False) -> tuple[Step, ...]:
@@ -51,12 +49,14 @@ def optimizer(scenario, samples: Samples | None = None, sparse: bool = False) ->
     return tuple(step for load in loads(scenario, samples) for step in update_of(load, scenario, sparse))
 
 
-def forward_of(load: Load, gathers: bool = False) -> Iterator[Kernel]:
+def forward_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
     """One table's lookup: reads ids and rows, writes vectors. Misses of the cache come over the host link.
 
-    gathers: vectors are written as rows are stored, and cast after (`gathers_rows`); ids are read and written once more
-    before, to point into one matrix of all tables (dlrm/cuda_ext/sparse_embedding.py, JointSparseEmbedding).
+    sparse: with torch's sparse gradients. A plain gather writes vectors as rows are stored, to be cast after, and reads
+    and writes ids once more before, to point into one matrix of all tables (dlrm/cuda_ext/sparse_embedding.py,
+    JointSparseEmbedding).
     """
+    gathers = gathers_rows(scenario, load, sparse)
     hits = round(load.read * load.hit_rate)
     written = load.row_bytes if gathers else load.made_bytes
     if load.read:

@@ -27,19 +27,21 @@ class Held(NamedTuple):
         return sum(self)
 
 
-def held(scenario, samples: Sequence[Samples] = ()) -> Held:
+def held(scenario, samples: Sequence[Samples] = (), *, sparse: bool = False) -> Held:
     """What the member holds that holds most, the lowest on ties. samples: of every microbatch, where lengths differ;
-    buffers are those of the largest."""
+    buffers are those of the largest. sparse: gradients are torch's sparse tensors."""
     step = over_the_step(samples)
-    member, _ = fullest(scenario, lambda load: held_by_owner(scenario, load).total, step)
-    rest, exchanged = _on(scenario, member, step), [_on(scenario, member, one) for one in samples or (None,)]
-    return rest._replace(buffers=max(one.buffers for one in exchanged))
+    member, _ = fullest(scenario, lambda load: held_by_owner(scenario, load, sparse).total, step)
+    exchanged = [_on(scenario, member, one, sparse) for one in samples or (None,)]
+    return _on(scenario, member, step, sparse)._replace(buffers=max(one.buffers for one in exchanged))
 
 
-def held_by_owner(scenario, load: Load) -> Held:
+def held_by_owner(scenario, load: Load, sparse: bool = False) -> Held:
     """An owner's part of a table: rows, their gradients unless fused, the ids that it receives and what it makes of
-    them; of a sum inside a node what goes in and what comes out."""
-    rows = load.table.rows if load.sharding == "data_parallel" else scenario.microbatches * load.unique(1)
+    them; of a sum inside a node what goes in and what comes out. sparse: a gradient for each id, not for each row."""
+    rows = load.table.rows
+    if load.sharding != "data_parallel":
+        rows = scenario.microbatches * (load.read if sparse else load.unique(1))
     rows, buffers = 0 if is_fused(scenario, load) else rows, 0
     if _travels(scenario, load):
         made = load.made * load.made_bytes
@@ -69,13 +71,13 @@ def held_by_all(scenario, load: Load) -> Held:
     return Held(buffers=buffers)
 
 
-def _on(scenario, member: int, samples: Samples | None) -> Held:
+def _on(scenario, member: int, samples: Samples | None, sparse: bool) -> Held:
     """All tables on one member; beside them the vectors of a bottom MLP that is on one rank, sent and received."""
     found = [Held(buffers=(group_size(scenario) + 1) * bottom_mlp.vector_bytes(scenario))]
     for load in parts(scenario, samples):
         found.append(held_by_all(scenario, load))
         if holds(load.placed, member):
-            found.append(held_by_owner(scenario, load))
+            found.append(held_by_owner(scenario, load, sparse))
     return Held(*map(sum, zip(*found, strict=True)))
 
 
