@@ -303,7 +303,7 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
             "fused_mlp", "sparse_gradients", "autocast", "graphed", "clips", "loss_kernels", "dropout", "fused_loss",
             "eager", "reruns_products")  # fmt: skip
-"""What of a cut the stack decides, not the plan."""
+"""What of a cut the stack decides, not the plan; a stack calls it the same."""
 
 
 def recut(scenario, cut: Cut) -> Cut:
@@ -317,6 +317,9 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
     No message depends on the stack.
     """
     plan = scenario.plan
+    software = {name: getattr(stack, name) for name in SOFTWARE}
+    software["attention"] = attention or stack.attention
+    software["autocast"] &= DTYPE_BYTES[scenario.precision.parameters] > max(2, DTYPE_BYTES[scenario.dtype])
     return Cut(
         batch=plan.microbatch,
         seq=scenario.model.trunk.seq,
@@ -326,25 +329,10 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
         overlap_tensor=plan.overlap.tensor,
         sequence_parallel=plan.sequence_parallel,
         dtype=scenario.dtype,
-        attention=attention or stack.attention,
-        fused_accumulation=stack.fused_accumulation,
-        async_reduction=stack.async_reduction,
-        norm=stack.norm,
-        elementwise_loss=stack.elementwise_loss,
-        separate_kernels=stack.separate_kernels,
-        fused_mlp=stack.fused_mlp,
-        sparse_gradients=stack.sparse_gradients,
-        autocast=stack.autocast and DTYPE_BYTES[scenario.precision.parameters] > max(2, DTYPE_BYTES[scenario.dtype]),
-        graphed=stack.graphed,
-        clips=stack.clips,
-        loss_kernels=stack.loss_kernels,
-        dropout=stack.dropout,
-        fused_loss=stack.fused_loss,
-        eager=stack.eager,
-        reruns_products=stack.reruns_products,
         compiled=scenario.software.compile,
         gradient_bytes=DTYPE_BYTES[scenario.precision.gradients],
         vectors=scenario.precision.vectors,
         lone_bottom=on_one_rank(scenario),
         fresh_gradients=plan.scatters_each,
+        **software,
     )

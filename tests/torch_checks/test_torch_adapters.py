@@ -9,7 +9,7 @@ import torch
 from checked_scenarios import ADAPTED, scenario
 from eager_kernels import eager_bytes
 from lone_units import Alone
-from test_torch_units import BATCH, COUNTS_TOO, gemm_flops, held, storage
+from test_torch_units import BATCH, COUNTS_TOO, check_weights_half, gemm_flops, held, storage
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
@@ -89,15 +89,7 @@ def test_what_waits_for_the_weights_half(name, unit, dtype, fake_tensors):
     model = MODEL[name]
     cut = Cut(BATCH, model.trunk.seq, dtype=dtype)
     alone = Alone.of(model, dtype, BATCH, "flash")
-    out = alone.run(unit, alone.input_of(unit))
-    with alone.env.tensor.weights.put_off() as waiting:
-        if out.requires_grad:
-            out.backward(torch.ones_like(out))
-    operands = {storage(x): x.untyped_storage().nbytes() for _, *pair, _ in waiting for x in pair}
-    assert sum(operands.values()) == blocks.weight_bytes(model, unit, cut)
-    with FlopCounterMode(display=False, custom_mapping=COUNTS_TOO) as counter:
-        alone.env.tensor.weights.run(waiting)
-    assert counter.get_total_flops() == gemm_flops(model, unit, blocks.backward_weights(model, unit, cut))
+    check_weights_half(alone, unit, alone.input_of(unit), cut)
 
 
 PLANS = [

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from lone_units import Alone
-from test_torch_units import COUNTS_TOO, gemm_flops, held, storage
+from test_torch_units import COUNTS_TOO, check_weights_half, gemm_flops, held
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
@@ -137,16 +137,9 @@ def test_what_backward_holds_at_most(name, unit):
 @each_unit
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_what_waits_for_the_weights_half(name, unit, dtype):
-    model, cut = MODELS[name], Cut(ROWS, 1, dtype=dtype)
     alone = lone(name, dtype)
-    out = alone.run(unit, input_of(name, unit, alone.env.numerics.activations))
-    with alone.env.tensor.weights.put_off() as waiting:
-        out.backward(torch.ones_like(out))
-    operands = {storage(x): x.untyped_storage().nbytes() for _, *pair, _ in waiting for x in pair}
-    assert sum(operands.values()) == blocks.weight_bytes(model, unit, cut)
-    with FlopCounterMode(display=False, custom_mapping=COUNTS_TOO) as counter:
-        alone.env.tensor.weights.run(waiting)
-    assert counter.get_total_flops() == gemm_flops(model, unit, blocks.backward_weights(model, unit, cut))
+    x = input_of(name, unit, alone.env.numerics.activations)
+    check_weights_half(alone, unit, x, Cut(ROWS, 1, dtype=dtype))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -82,6 +82,21 @@ KEEPS = [(name, unit, "flash", "none") for name, unit in KINDS]
 KEEPS += [(name, unit, "unfused", "none") for name, unit in KINDS if unit.kind == "attention" and name != "llama"]
 """No modelled stack runs grouped-query attention unfused."""
 KEEPS += [(name, unit, "flash", "selective_op") for name, unit in KINDS if unit.kind in ("attention", "mlp")]
+
+
+def check_weights_half(alone, unit, x, cut: Cut) -> None:
+    """I has left the operands of the weights' products, and W multiplies as many."""
+    model, out = alone.env.model, alone.run(unit, x)
+    with alone.env.tensor.weights.put_off() as waiting:
+        if out.requires_grad:  # not below the lowest adapter
+            out.backward(torch.ones_like(out))
+    operands = {storage(x): x.untyped_storage().nbytes() for _, *pair, _ in waiting for x in pair}
+    assert sum(operands.values()) == blocks.weight_bytes(model, unit, cut)
+    with FlopCounterMode(display=False, custom_mapping=COUNTS_TOO) as counter:
+        alone.env.tensor.weights.run(waiting)
+    assert counter.get_total_flops() == gemm_flops(model, unit, blocks.backward_weights(model, unit, cut))
+
+
 KEEPS += [("gpt", unit, "unfused", "selective_op") for name, unit in KINDS if (name, unit.kind) == ("gpt", "attention")]
 
 
@@ -124,14 +139,7 @@ def test_what_waits_for_the_weights_half(name, unit, dtype):
     model = MODEL[name]
     cut = Cut(BATCH, model.trunk.seq, dtype=dtype)
     alone = Alone.of(model, dtype, BATCH, "flash")
-    out = alone.run(unit, alone.input_of(unit))
-    with alone.env.tensor.weights.put_off() as waiting:
-        out.backward(torch.ones_like(out))
-    operands = {storage(x): x.untyped_storage().nbytes() for _, *pair, _ in waiting for x in pair}
-    assert sum(operands.values()) == blocks.weight_bytes(model, unit, cut)
-    with FlopCounterMode(display=False, custom_mapping=COUNTS_TOO) as counter:
-        alone.env.tensor.weights.run(waiting)
-    assert counter.get_total_flops() == gemm_flops(model, unit, blocks.backward_weights(model, unit, cut))
+    check_weights_half(alone, unit, alone.input_of(unit), cut)
 
 
 def held(tracker: MemTracker) -> int:

@@ -27,31 +27,11 @@ def dlrm_v2_mlperf() -> dict[str, Any]:
     1024,1024,512,256,1, dcn_num_layers 3, dcn_low_rank_dim 512, Adagrad; 13 numbers a row; global batch 65,536.
     """
     sizes = zip(MLPERF_ROWS, MLPERF_LOOKUPS, strict=True)
-    return {
-        "trunk": {"block": "none"},
-        "tables": [
-            {
-                "name": f"cat_{place}",
-                "rows": rows,
-                "dim": WIDTH,
-                "lookups_per_sample": lookups,
-                "pooling": "sum",
-                "optimizer": "adagrad",
-                "dtype": "fp32",
-                "ids": {"kind": "uniform"},
-            }
-            for place, (rows, lookups) in enumerate(sizes)
-        ],
-        "head": {"kind": "binary"},
-        "dense": {
-            "features": 13,
-            "bottom": BOTTOM,
-            "top": TOP,
-            "interaction": "dcn_v2",
-            "cross_layers": 3,
-            "cross_rank": 512,
-        },
-    }
+    tables = [
+        {**_table(place, rows), "lookups_per_sample": lookups, "optimizer": "adagrad", "ids": {"kind": "uniform"}}
+        for place, (rows, lookups) in enumerate(sizes)
+    ]
+    return _dlrm(tables, interaction="dcn_v2", cross_layers=3, cross_rank=512)
 
 
 def dlrm_dot_criteo() -> dict[str, Any]:
@@ -61,21 +41,19 @@ def dlrm_dot_criteo() -> dict[str, Any]:
     TensorFlow2/Recommendation/DLRM_and_DCNv2/dataloading/generate_feature_spec.py, variant criteo_t3_synthetic: the
     rows of each feature, and ids by a power law of 1.45. 84.9 GiB; the "large" model of both READMEs.
     """
-    return {
-        "trunk": {"block": "none"},
-        "tables": [
-            {
-                "name": f"cat_{place}",
-                "rows": rows,
-                "dim": WIDTH,
-                "lookups_per_sample": 1,
-                "pooling": "sum",
-                "optimizer": "sgd",
-                "dtype": "fp32",
-                "ids": {"kind": "zipf", "alpha": 1.45},
-            }
-            for place, rows in enumerate(CRITEO_ROWS)
-        ],
-        "head": {"kind": "binary"},
-        "dense": {"features": 13, "bottom": BOTTOM, "top": TOP, "interaction": "dot"},
-    }
+    tables = [
+        {**_table(place, rows), "lookups_per_sample": 1, "optimizer": "sgd", "ids": {"kind": "zipf", "alpha": 1.45}}
+        for place, rows in enumerate(CRITEO_ROWS)
+    ]
+    return _dlrm(tables, interaction="dot")
+
+
+def _table(place: int, rows: int) -> dict[str, Any]:
+    """What the tables of both have in common."""
+    return {"name": f"cat_{place}", "rows": rows, "dim": WIDTH, "pooling": "sum", "dtype": "fp32"}
+
+
+def _dlrm(tables: list[dict[str, Any]], **interaction: Any) -> dict[str, Any]:
+    """13 numbers a row, the MLPs of both, and a click to predict."""
+    dense = {"features": 13, "bottom": BOTTOM, "top": TOP, **interaction}
+    return {"trunk": {"block": "none"}, "tables": tables, "head": {"kind": "binary"}, "dense": dense}
