@@ -11,14 +11,17 @@ program that ran.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from simulator.action_times import IN_STEP, ROWS, action_times
 from simulator.errors import RehearseError
+from simulator.policies.decisions import Decision
+from simulator.policies.stage_balancer import ADAPTIVE
 from simulator.settle import settle
+from simulator.stage_balance import adapts
 from simulator.units import ns_to_seconds
 from simulator.validation.statistics import concordance, percent_error
 
@@ -60,7 +63,7 @@ class ActionError:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A prediction beside a run of the same program. samples: action times of every predicted sample."""
+    """A prediction beside a run of the same program. samples: action times of every step of every predicted sample."""
 
     result: Result
     execution: Execution
@@ -80,13 +83,19 @@ class Comparison:
 
     @property
     def predicted_s(self) -> float:
-        """The median step of the prediction."""
+        """The median step of the prediction; the mean of its steps where they differ by design."""
         return self.result.step_time_s
 
     @property
     def measured_s(self) -> float:
-        """The median of the measured steps."""
+        """The median of the measured steps, or their mean, as predicted."""
         return self.execution.step_time_s
+
+    @property
+    def decisions(self) -> dict[str, tuple[Decision, ...]]:
+        """When the adaptive stage balancer moved which layers: predicted and measured, each decided anew."""
+        told = tuple(one for one in self.result.decisions if one.policy == ADAPTIVE)
+        return {"predicted": told, "measured": self.execution.decisions}
 
     @property
     def error_percent(self) -> float:
@@ -130,8 +139,9 @@ class Comparison:
         them waited for a core. error_percent: 100 (predicted -
         measured) / measured; within_interval: whether the measured median lies between the predicted p5 and p95.
         actions: for each kind of action {action, in_step, predicted_s, measured_s, measured_s_p5, measured_s_p95,
-        error_percent, share_percent}; see `ActionError`. losses: of every step, warm-up included. data: where the
-        batches came from. provenance, warnings: as `simulate` prints them.
+        error_percent, share_percent}; see `ActionError`. decisions, moves_s: of the adaptive stage balancer, and what
+        moving layers took in the run. losses: of every step, warm-up included. provenance, warnings: as `simulate`
+        prints them.
         """
         result, execution = self.result, self.execution
         low, high = result.percentile_s(5), result.percentile_s(95)
@@ -167,6 +177,8 @@ class Comparison:
                 }
                 for row in self.actions
             ],
+            "decisions": {side: [asdict(one) for one in told] for side, told in self.decisions.items()},
+            "moves_s": {str(step): ns_to_seconds(ns) for step, ns in execution.moves_ns.items()},
             "losses": list(execution.losses),
             "provenance": result.provenance,
             "warnings": list(result.warnings),
@@ -179,24 +191,25 @@ def compare(
 ) -> Comparison:  # fmt: skip
     """Predicts a scenario's step (`simulate` with `samples` draws), then runs it (`execute`, `steps` measured steps).
 
-    steps: default 30, or the scenario's own where more. how_to_run: further arguments of `execute`, such as source or
-    timeout_s. Raises ScenarioError for what cannot be run, before anything is simulated.
+    steps: default 30, or the scenario's own where more; a run in which layers move is predicted over as many.
+    how_to_run: further arguments of `execute`, such as source or timeout_s. Raises ScenarioError for what cannot be
+    run, before anything is simulated.
     """
     from simulator.executor.executable import check_executable
     from simulator.executor.execution import execute
 
     check_executable(scenario, how_to_run.get("ranks"), how_to_run.get("backend", "gloo"))
     scenario, _ = settle(scenario, how_to_run.get("decisions"))
+    steps = max(STEPS, scenario.steps) if steps is None else steps
+    if adapts(scenario):
+        scenario = replace(scenario, stated=scenario.stated.model_copy(update={"steps": steps}))
     result, times = predict(scenario, samples)
-    execution = execute(
-        scenario, steps=max(STEPS, scenario.steps) if steps is None else steps, warmup=warmup, progress=progress,
-        **how_to_run,
-    )  # fmt: skip
+    execution = execute(scenario, steps=steps, warmup=warmup, progress=progress, **how_to_run)
     return Comparison(result, execution, times)
 
 
 def predict(scenario, samples: int = SAMPLES) -> tuple[Result, tuple[dict[str, float], ...]]:
-    """The prediction, and the action times of each of its samples."""
+    """The prediction, and the action times of each step of each of its samples."""
     from simulator.simulation import simulate
 
     times: list[dict[str, float]] = []

@@ -180,7 +180,7 @@ def simulate(
 
     samples 0: every op at its profile's median. K > 0: K draws of the profile's errors; the answer is the lower-median
     sample's. Where the profile knows how repeats scatter, every real rank and every op has its own draw of that, so
-    nothing is folded or contracted. watch: is shown each sample's timeline.
+    nothing is folded or contracted. watch: is shown each sample's timelines, step by step.
     Raises ScenarioError for an engine or a number of samples that cannot be used.
     """
     if engine in NOT_BUILT:
@@ -214,8 +214,8 @@ def simulate(
     for sample in range(samples):
         timelines = timelines_of(sample)
         makespans.append(mean_ns([timelines[road].step_ns + ns for road, ns in zip(roads, moves, strict=True)]))
-        for timeline in timelines.values() if watch is not None else ():
-            watch(timeline)
+        for road in roads if watch is not None else ():
+            watch(timelines[road])
     chosen = lower_median(makespans) if samples else None
     timelines = timelines_of(chosen)
     run = [StepAnswer.of(timelines[road], ns) for road, ns in zip(roads, moves, strict=True)]

@@ -125,9 +125,10 @@ class Execution:
 
     @property
     def step_time_s(self) -> float:
-        """The median step's; the mean of all where they have samples of their own, as in a simulation."""
+        """The median step's; where they have samples of their own or layers move, the mean of all and of what moving
+        took, as in a simulation."""
         if self.scenario.num_draws > 1:
-            return ns_to_seconds(sum(self.samples_ns) // len(self.samples_ns))
+            return ns_to_seconds((sum(self.samples_ns) + sum(self.moves_ns.values())) // len(self.samples_ns))
         return ns_to_seconds(self.timeline.step_ns)
 
     @cached_property

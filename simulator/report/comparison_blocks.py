@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import format
 from simulator.report.breakdown import unique_names
-from simulator.report.comparison_tables import Rows, action_rows, wide_plan_rows
+from simulator.report.comparison_tables import Rows, action_rows, decision_lines, wide_plan_rows
 from simulator.report.html import Block
 from simulator.report.palette import BLUE, ORANGE
 
@@ -33,6 +33,7 @@ def comparison_blocks(comparisons: Sequence[Any]) -> list[Block]:
                 action_rows(one),
                 "Seconds of a step, averaged over ranks. Rows without brackets sum to the step; those in brackets run "
                 "on other streams beside compute.",
+                *(f"Decided, {line}." for line in decision_lines(one)),
             )
         )
     return blocks

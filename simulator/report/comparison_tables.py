@@ -80,10 +80,26 @@ def comparison_table(comparison: Any) -> Group:
         f"{numbers['steps']} steps)",
         f"          of which {format.duration(comparison.lost_core_s)} waiting for a core",
         f"error     {signed_percent(comparison.error_percent)}, {inside} the predicted interval",
+        *(f"decided   {line}" for line in decision_lines(comparison)),
         "",
     ]
     footer = "in brackets: on other streams, beside compute; times are per step, averaged over ranks"
     return Group(*map(Text, lines), study_table(action_rows(comparison)), Text(footer))
+
+
+def decision_lines(comparison: Any) -> list[str]:
+    """What the adaptive stage balancer did in the prediction and in the run; nothing where it is not at work."""
+    if comparison.execution.scenario.plan.balancer.kind != "adaptive":
+        return []
+    moves = comparison.execution.moves_ns
+    lines = []
+    for side, told in comparison.decisions.items():
+        words = [f"at step {one.step} layers {'+'.join(map(str, one.after))} (hoped for {one.predicted_gain:+.1%})"
+                 for one in told]  # fmt: skip
+        lines.append(f"{side}: {'; '.join(words) or 'nothing to move'}")
+    if moves:
+        lines[-1] += f"; moving took {format.duration(sum(moves.values()) * 1e-9)}"
+    return lines
 
 
 def signed_percent(percent: float) -> str:
