@@ -3,7 +3,8 @@
     points.py grid.py          what is measured: kernels of every family, collectives, collectives beside compute
     scenarios.py asked.py      what given scenarios will ask for: their very kernels, messages and pieces
     pieces.py typical.py       pieces: units, updates and compressors as the executor runs them; those always measured
-    measure/                   the measuring processes, the only part that imports torch
+    checks.py                  what is timed only to judge the prices: no price comes of it
+    measure/                   the measuring processes, the only part that imports torch; torchrun's are joined
     session.py journal.py      rounds over everything until the time is up; every sample that was taken
     build.py fits.py files.py  samples -> profile with held-out errors, written in one piece
     imports/ assumed.py        times that were taken elsewhere, into a profile; what nobody measured

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from calibration import checks, files, grid, machine, typical
 from calibration.build import Context
 from calibration.imports.command import import_file
+from calibration.measure import launched
 from calibration.measure.fleet import Fleet
 from calibration.pieces import Job, jobs_of_scenario
 from calibration.points import COLLECTIVE, KERNEL, Point, merged
@@ -21,7 +22,7 @@ from simulator.cluster import Cluster
 from simulator.errors import RehearseError, ScenarioError
 from simulator.units import DTYPE_BYTES
 
-__all__ = ["calibrate", "import_file", "report_lines"]
+__all__ = ["calibrate", "follows", "import_file", "report_lines"]
 
 DEVICES = ("cpu", "cuda", "auto")
 DTYPES = {"cpu": "fp32", "cuda": "bf16"}
@@ -74,9 +75,9 @@ def calibrating(
     points, wanted = _points(device, gpus, missing, budget_s)
     worlds = {one.shape[0] for one in points if isinstance(one, Point) and one.what == COLLECTIVE}
     ranks = computing_ranks() if device == "cpu" else gpus
-    world = max(ranks, *worlds, 1)
-    say(f"starting {world} measuring processes for {len(points)} points")
-    with Fleet(world, device, share=ranks) as fleet:
+    world = launched.local_world() if launched.is_launched() else max(ranks, *worlds, 1)
+    say(f"{world} measuring processes for {len(points)} points")
+    with (launched.LaunchedFleet if launched.is_launched() else Fleet)(world, device, share=ranks) as fleet:
         cluster = _cluster(device, ranks)
         facts = machine.describe(device, fleet.described, ranks)
         name = f"{cluster.node_type.device.name}_measured"
@@ -100,7 +101,14 @@ def _resolve(device: str) -> tuple[str, int]:
     gpus = machine.num_gpus()
     if device == "cuda" and not gpus:
         raise ScenarioError("there is no CUDA GPU here; use --device cpu", key="--device")
-    return ("cuda", gpus) if gpus and device != "cpu" else ("cpu", 0)
+    if not gpus or device == "cpu":
+        return "cpu", 0
+    if launched.is_launched() and launched.local_world() > gpus:
+        raise ScenarioError(
+            f"{launched.local_world()} processes share {gpus} GPUs; start one for each: --nproc-per-node {gpus}",
+            key="--device",
+        )
+    return "cuda", launched.local_world() if launched.is_launched() else gpus
 
 
 def _points(
@@ -115,9 +123,11 @@ def _points(
         if point.dtype not in DTYPE_BYTES:
             raise ScenarioError(f"{point.dtype!r} is not a dtype; use one of {', '.join(DTYPE_BYTES)}", key="--missing")
     if device == "cuda":
-        worlds = (gpus,) if gpus > 1 else ()  # NCCL refuses two ranks on one GPU
+        # NCCL refuses two ranks on one GPU
+        worlds = tuple(sorted({*(2**power for power in range(1, gpus.bit_length())), gpus} - {0, 1}))
     else:
-        worlds = tuple(world for world in WORLDS if world == 2 or budget_s >= SMALL_BUDGET_S)
+        most = launched.local_world() if launched.is_launched() else max(WORLDS)
+        worlds = tuple(world for world in WORLDS if world <= most and (world == 2 or budget_s >= SMALL_BUDGET_S))
     jobs = _distinct([one for one in wanted if isinstance(one, Job)])
     ranks = max(1, gpus) if device == "cuda" else computing_ranks()
     met = {(op, job.meets, size) for job in jobs if job.meets == ranks for op, size in job.meetings}
@@ -137,7 +147,16 @@ def _points(
 
 def computing_ranks() -> int:
     """Processes that measure kernels at once on a CPU: as many as its cores, two at most."""
-    return min(machine.num_cores(), WORLDS[0])
+    return min(machine.num_cores(), WORLDS[0], launched.local_world() if launched.is_launched() else WORLDS[0])
+
+
+def follows(device: str) -> bool:
+    """Under torchrun, all processes but the first: measures what that one asks for, and then says True."""
+    if not launched.is_launched() or not launched.own_rank():
+        return False
+    device, gpus = _resolve(device)
+    launched.serve(device, computing_ranks() if device == "cpu" else gpus)
+    return True
 
 
 def _distinct(jobs: list[Job]) -> list[Job]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isqrt
 
-from calibration.points import CHECK, Point
+from calibration.points import CHECK, ROW_PASSES, ROW_UPDATE_WIDTH, Point
 from simulator.cluster import Cluster
 from simulator.costs.price import Price
 from simulator.costs.pricer import Pricer
 from simulator.costs.profile import Profile
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
-from simulator.model.tables import GRADIENT_BYTES, ID_BYTES, STATE_BYTES
+from simulator.model.tables import ID_BYTES
 from simulator.model.work import Kernel
 from simulator.units import DTYPE_BYTES, MIB
 
@@ -37,7 +37,7 @@ def points(dtype: str, worlds: tuple[int, ...]) -> list[Point]:
     def check(op: str, *shape: int, dtype: str = "fp32") -> Point:
         return Point(CHECK, op, dtype, shape)
 
-    found = [check(f"update_{name}", 2048, 64) for name in ROW_OPTIMIZERS]
+    found = [check(f"update_{name}", 2048, ROW_UPDATE_WIDTH) for name in ROW_OPTIMIZERS]
     found += [check("zipf_lookup", 8192, 64), check("zipf_bag", 4096, 64, 256)]
     for way in ("forward", "backward"):
         found += [check(f"jagged_attention_{way}", 16, 4, 200, 32, dtype=dtype),
@@ -53,10 +53,9 @@ def jagged_lengths(samples: int, longest: int) -> list[int]:
 
 def _row_update(optimizer: str) -> Callable[[Point], Kernels]:
     def kernels(point: Point) -> Kernels:
-        rows, width = point.shape
-        element, row = STATE_BYTES[optimizer]
-        moved = rows * width * GRADIENT_BYTES + 2 * rows * (GRADIENT_BYTES * width + element * width + row)
-        return (Kernel("embedding_update", (rows * width,), point.dtype, bytes_moved=moved),)
+        elements = point.shape[0] * point.shape[1]
+        moved = round(ROW_PASSES[optimizer] * elements)
+        return (Kernel("embedding_update", (elements,), point.dtype, bytes_moved=moved),)
 
     return kernels
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from itertools import product
 
-from calibration.points import COLLECTIVE, FORWARD, INPUT_GRADIENT, KERNEL, OVERLAP, WEIGHT_GRADIENT, Point
+from calibration.points import (
+    COLLECTIVE,
+    FORWARD,
+    INPUT_GRADIENT,
+    KERNEL,
+    OVERLAP,
+    ROW_PASSES,
+    WEIGHT_GRADIENT,
+    Point,
+)
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 from simulator.units import DTYPE_BYTES, KIB, MIB
 
@@ -38,7 +47,6 @@ PASSES: dict[str, tuple[int, ...]] = {
     "layernorm": (2, 5),
     "softmax": (2, 3),
     "cross_entropy": (1, 2, 4),
-    "embedding_update": (3,),
 }
 """Memory-bound family -> how often its kernels move an element, in units of the element's size."""
 
@@ -156,6 +164,8 @@ def _memory_bound(dtype: str) -> list[Point]:
             for each, elements in product(passes, ELEMENTS)
             if each * elements * size >= SMALLEST_BYTES
         ]
+    for elements, each in product(ELEMENTS[1:6], ROW_PASSES.values()):
+        found.append(Point(KERNEL, "embedding_update", "fp32", (elements, round(each * elements))))
     for elements, width in product(ELEMENTS[1:6], (32, 128)):  # 8 bytes of id for each row
         moved = 2 * elements * size + 8 * elements // width
         found.append(Point(KERNEL, "embedding_lookup", dtype, (elements, moved)))

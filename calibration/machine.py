@@ -18,6 +18,8 @@ SMI_TIMEOUT_S = 10
 UNCONFIRMED = "nobody has checked this way of measuring, kernels and NCCL, on a GPU"
 """Said in the profile and at the end of a calibration of a CUDA device, until somebody has."""
 
+ONE_GPU = "one GPU sends nothing, so that prices of collectives are assumed (NCCL refuses two ranks on it)"
+
 
 def describe(device: str, torch_facts: dict, share: int) -> dict:
     """Facts for the profile's `machine`: processor, cores, memory, versions, settings and load at this moment.
@@ -36,7 +38,7 @@ def describe(device: str, torch_facts: dict, share: int) -> dict:
     }
     if device == "cuda":
         found["gpu"] = _gpu()
-        found["unconfirmed"] = UNCONFIRMED
+        found["unconfirmed"] = UNCONFIRMED if share > 1 else f"{UNCONFIRMED}; {ONE_GPU}"
     return found
 
 

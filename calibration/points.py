@@ -6,10 +6,21 @@ import json
 from dataclasses import asdict, dataclass
 
 from simulator.costs.measured import point_of
+from simulator.model.tables import GRADIENT_BYTES, ID_BYTES, STATE_BYTES
 from simulator.model.work import Kernel
 
 KERNEL, COLLECTIVE, OVERLAP, CHECK = "kernel", "collective", "overlap", "check"
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = "forward", "input_gradient", "weight_gradient"
+
+ROW_UPDATE_WIDTH = 64
+"""Width of the rows whose gradients and updates are measured."""
+SUMMED = "summed"
+ROW_PASSES: dict[str, float] = {SUMMED: (ID_BYTES + 2 * GRADIENT_BYTES * ROW_UPDATE_WIDTH) / ROW_UPDATE_WIDTH} | {
+    name: GRADIENT_BYTES + 2 * (GRADIENT_BYTES + element + row / ROW_UPDATE_WIDTH)
+    for name, (element, row) in STATE_BYTES.items()
+}
+"""Bytes that an fp32 element moves where gradients are summed by row, and in the update of its row: the gradient is
+read, row and states are read and written (`model/tables/kernels.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

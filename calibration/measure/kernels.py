@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from math import log
 
 import torch
 import torch.nn.functional as functional
 
 from calibration.measure import checks, codecs
 from calibration.measure.inputs import TABLE_ROWS, Call, Maker
-from calibration.points import FORWARD, INPUT_GRADIENT, KERNEL, Point
+from calibration.points import FORWARD, INPUT_GRADIENT, KERNEL, ROW_PASSES, ROW_UPDATE_WIDTH, SUMMED, Point
 from simulator.costs.measured import row_width
-from simulator.executor import optimizers
+from simulator.executor import optimizers, sparse_optimizers
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 
 ROTATE_BYTES = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
@@ -194,9 +195,24 @@ def _embedding_bag(maker: Maker) -> Call:
 
 
 def _embedding_update(maker: Maker) -> Call:
-    gradient = maker.random(*maker.rows())
-    table, ids = maker.random(TABLE_ROWS, gradient.shape[1]), maker.ids(gradient.shape[0], TABLE_ROWS)
-    return lambda: table.index_add_(0, ids, gradient)
+    """Gradients of looked-up rows, summed by row as the executor sums them; or the update of touched rows, by the
+    optimizer that moves so much (`points.ROW_PASSES`)."""
+    elements, moved = maker.point.shape
+    width = min(ROW_UPDATE_WIDTH, elements)
+    rows = max(1, elements // width)
+    gradients = maker.random(rows, width)
+    name = min(ROW_PASSES, key=lambda one: abs(log(ROW_PASSES[one] * elements / moved)))
+    if name == SUMMED:
+        ids = maker.ids(rows, TABLE_ROWS)
+        return lambda: _summed(ids, gradients)
+    table, touched = maker.random(TABLE_ROWS, width), maker.ids(TABLE_ROWS, TABLE_ROWS)[:rows]
+    state = sparse_optimizers.new_state(name, table, table.dtype)
+    return lambda: sparse_optimizers.SPARSE_UPDATES[name](table, state, touched, gradients, 1e-9)
+
+
+def _summed(ids: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    rows, place = torch.unique(ids, return_inverse=True)
+    return gradients.new_zeros(len(rows), gradients.shape[1]).index_add_(0, place, gradients)
 
 
 def _optimizer(maker: Maker) -> Call:

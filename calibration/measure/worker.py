@@ -1,4 +1,4 @@
-"""One measuring process: python -m calibration.measure.worker RANK WORLD SHARE STORE DEVICE.
+"""One measuring process: python -m calibration.measure.worker RANK WORLD SHARE STORE DEVICE. STORE: a file, or env://.
 
 Reads one JSON command a line on stdin, answers one JSON line on stdout:
     {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, lost], ...]}
@@ -74,9 +74,8 @@ class Worker:
         if world > 1:
             timeout = timedelta(seconds=60)
             backend = "nccl" if device == "cuda" else "gloo"
-            dist.init_process_group(
-                backend, init_method=f"file://{store}", rank=rank, world_size=world, timeout=timeout
-            )
+            where = store if "://" in store else f"file://{store}"
+            dist.init_process_group(backend, init_method=where, rank=rank, world_size=world, timeout=timeout)
             for size in range(2, world + 1):
                 self._groups[size] = dist.new_group(list(range(size)), timeout=timeout, backend=backend)
 

@@ -47,6 +47,8 @@ def calibrate(
         return
     if onto is not None:
         raise ScenarioError("--onto says what --import adds to; give it with --import", key="--onto")
+    if room.follows(device):
+        return
     record, path = room.calibrate(device, budget_s=budget, out=out, missing=missing or (), command=command, say=say)
     if sys.stderr.isatty():
         print(file=sys.stderr)

@@ -154,7 +154,7 @@ def test_ctrl_c_writes_what_was_measured(tmp_path):
 
 def test_a_dead_measuring_process_is_named_and_the_others_are_reaped():
     with Fleet(2) as fleet:
-        os.kill(fleet._processes[1].pid, signal.SIGKILL)
+        os.kill(fleet.members[1].process.pid, signal.SIGKILL)
         with pytest.raises(MeasuringFailed, match="measuring process 1"):
             fleet.kernel(Point(KERNEL, "elementwise", "fp32", (1024, 8192)), 2, 1_000_000)
     assert [child for child in children(os.getpid()) if is_alive(child)] == []

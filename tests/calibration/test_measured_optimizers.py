@@ -3,7 +3,7 @@
 import pytest
 
 from calibration import grid
-from calibration.points import KERNEL, Point
+from calibration.points import KERNEL, ROW_PASSES, Point
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 
 torch = pytest.importorskip("torch")
@@ -47,3 +47,21 @@ def test_every_optimizer_and_mask_and_wide_heads_are_among_the_standard_points()
         shapes = [point.shape for point in points if point.op == f"attention_{way}"]
         assert {shape[-1] for shape in shapes} == {0, 1} and {shape[-2] for shape in shapes} >= {32, 64, 128, 256}
     assert any(point.op == "embedding_bag" for point in points)
+
+
+@pytest.mark.parametrize(
+    "name, runs, never",
+    [("summed", {"index_add_"}, {"sqrt"}), ("sgd", {"index_add_"}, {"sqrt", "_unique2", "mean"}),
+     ("adagrad", {"index_add_", "sqrt"}, {"_unique2", "mean"}), ("rowwise_adagrad", {"sqrt", "mean"}, {"_unique2"}),
+     ("adam", {"index_put_", "sqrt"}, {"_unique2", "mean"})],
+)  # fmt: skip
+def test_an_update_of_rows_is_its_optimizers(name, runs, never):
+    elements = 64 * 64
+    found = operators(Point(KERNEL, "embedding_update", "fp32", (elements, round(ROW_PASSES[name] * elements))))
+    assert runs <= {one.replace("_unsafe_index_put", "index_put_") for one in found} and not never & found
+
+
+def test_every_optimizer_of_rows_is_among_the_standard_points():
+    points = grid.kernel_points("bf16")
+    moved = {point.shape[1] / point.shape[0] for point in points if point.op == "embedding_update"}
+    assert sorted(moved) == pytest.approx(sorted(ROW_PASSES.values()))
