@@ -10,7 +10,9 @@ from calibration.report import report_lines
 
 
 def test_a_gpu_is_described_as_unconfirmed_and_a_cpu_is_not():
-    assert machine.describe("cuda", {}, 1)["unconfirmed"] == machine.UNCONFIRMED
+    assert machine.describe("cuda", {}, 8)["unconfirmed"] == machine.UNCONFIRMED
+    alone = machine.describe("cuda", {}, 1)["unconfirmed"]
+    assert machine.UNCONFIRMED in alone and machine.ONE_GPU in alone  # no collective was measured
     assert "unconfirmed" not in machine.describe("cpu", {}, 1)
 
 
