@@ -33,7 +33,7 @@ from simulator.model.lookups import ids_per_sample
 from simulator.model.spec import Table
 from simulator.model.tables import busiest, updates_last
 from simulator.policies.compression import compressor_of
-from simulator.program.lowering import local_shapes, lower
+from simulator.program.lowering import codec_shapes, lower
 from simulator.scenario.loader import scenario_from
 
 Stage = tuple[int, Callable[[], object]]
@@ -219,28 +219,29 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
     actions = [launch.action for launch in rank.own.launches]
     method = next(action.method for action in actions if action.verb == "encode" and action.bucket == which)
     bucket, compressor = rank.dense.buckets[which], compressor_of(rank.scenario.plan, method)
-    span = rank.own.bucket(which)
-    shapes = local_shapes(rank.scenario, span.first, span.last)
-    reduce, ranks = rank.numerics.reduce, rank.dense.data.size
+    shapes = codec_shapes(rank.scenario, rank.own.bucket(which), compressor)
+    ranks = rank.dense.data.size
     bucket.gradients.uniform_(-1e-3, 1e-3)
-    state: dict = {}
+    state: dict = {"rank": rank.dense.data.index}
     held: dict = {}
     evict = Eviction(rank, STATE_SHARE)
 
     def encode(phase: int) -> None:
         with torch.no_grad():
             if phase == 0:
-                held["gradient"] = bucket.gradients.to(reduce)
-            held["payload"] = compressor.pack(phase, held["gradient"], shapes, state, held.get("payload"))
+                bucket.encoded = rank.dense.to_encode(bucket, in_parts=compressor.to_owners)
+            held["payload"] = compressor.pack(phase, bucket.encoded, shapes, state, held.get("payload"))
+            if compressor.to_owners:
+                bucket.encoded = bucket.encoded.new_empty(bucket.encoded.numel() // ranks)
 
     def decode() -> None:
         with torch.no_grad():
-            compressor.unpack(held["gradient"], shapes, state, held.pop("payload"), ranks)
-            if held["gradient"] is not bucket.gradients:
-                bucket.gradients.copy_(held["gradient"])
+            compressor.unpack(bucket.encoded, shapes, state, held.pop("payload"), ranks)
+            rank.dense.take_decoded(bucket, in_parts=compressor.to_owners)
 
     def rounds() -> Iterator[Stage]:
         held.clear()
+        bucket.reduced = None
         evict()
         for phase, op in enumerate(compressor.collectives):
             yield phase, lambda phase=phase: encode(phase)
@@ -248,6 +249,8 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
                 held["payload"] = held["payload"].repeat(ranks)
             elif op == "all_to_all":  # what all ranks send to the first one
                 held["payload"] = held["payload"].view(ranks, -1)[0].repeat(ranks)
+            elif op == "reduce_scatter":
+                held["payload"] = held["payload"].view(ranks, -1)[0].clone()
             elif held["payload"] is bucket.gradients:
                 held["payload"] = held["payload"].clone()
         yield len(compressor.collectives), decode

@@ -130,6 +130,31 @@ class DenseParameters:
             bucket.incoming = part
         return bucket.numel * self.numerics.reduce_bytes
 
+    def to_encode(self, bucket: FlatBucket, *, in_parts: bool) -> torch.Tensor:
+        """A bucket's gradients in the dtype of the reduction, flat, for a compressor, which may change them. in_parts:
+        as they are divided among owners."""
+        staged, bucket.outgoing = bucket.outgoing, None
+        if in_parts:
+            if staged is None:
+                staged = bucket.stage_parts(bucket.gradients.to(self.numerics.reduce), self.shard.size)
+            return staged.reshape(-1)
+        if staged is None:
+            return bucket.gradients.to(self.numerics.reduce)
+        flat = staged.new_empty(bucket.numel)
+        bucket.unstage_parts(staged, flat)
+        return flat
+
+    def take_decoded(self, bucket: FlatBucket, *, in_parts: bool) -> None:
+        """Takes the sum that a compressor has decoded: whole, or this replica's part."""
+        decoded, bucket.encoded = bucket.encoded, None
+        if not self.zero:
+            if decoded is not bucket.gradients:
+                bucket.gradients.copy_(decoded)
+            return
+        if not in_parts:
+            decoded = bucket.stage_parts(decoded, self.shard.size)[self.shard.index].clone()
+        self._take(bucket, decoded)
+
     def add_copies(self, bucket: FlatBucket) -> int:
         """Sums this replica's part over those that hold the same; returns the bytes of the message, less padding."""
         _used_here(bucket.incoming)

@@ -40,7 +40,8 @@ class FlatBucket:
     reduced: this replica's part of the summed gradient (all of it without ZeRO).
     own: this replica's part of the parameters, where nobody keeps all of them. arrived: [replicas, part], what a gather
     has brought. outgoing: [replicas, part], gradients that wait to be reduced; incoming: this replica's part of their
-    sum, which copies of it have yet to add up.
+    sum, which copies of it have yet to add up. encoded: what a compressor works on, from encoding to decoding; state:
+    what it remembers from step to step.
     """
 
     name: str
@@ -56,6 +57,7 @@ class FlatBucket:
     arrived: torch.Tensor | None = None
     outgoing: torch.Tensor | None = None
     incoming: torch.Tensor | None = None
+    encoded: torch.Tensor | None = None
     state: dict = field(default_factory=dict)
 
     @classmethod

@@ -29,12 +29,13 @@ from simulator.executor.tables import SparseTables
 from simulator.model.lengths import Samples, cuts_of
 from simulator.policies.balancer import POLICY, balancer_of
 from simulator.policies.compression import compressor_of
+from simulator.policies.compressor import Compressor
 from simulator.policies.decisions import Decision, in_force
 from simulator.program.actions import Action
 from simulator.program.embedding import MESSAGES
 from simulator.program.held import NOTHING, touches
 from simulator.program.jagged import LENGTH_BYTES, balances, shuffle_stream
-from simulator.program.lowering import cut_of, local_shapes
+from simulator.program.lowering import codec_shapes, cut_of
 from simulator.program.placement import holder
 from simulator.program.program import Program
 
@@ -241,28 +242,27 @@ class Interpreter:
 
     def _encode(self, action: Action) -> None:
         bucket, name = self.dense.buckets[action.bucket], action.bucket
+        compressor = self.compressor(action.method)
         with torch.no_grad():
             if action.phase == 0:
                 bucket.state["rank"] = self.dense.data.index
-                bucket.state["gradient"] = bucket.gradients.to(self.env.numerics.reduce)
-            shapes, received = self._shapes(name), self.payloads.get(name)
-            compressor = self.compressor(action.method)
-            payload = compressor.pack(action.phase, bucket.state["gradient"], shapes, bucket.state, received)
+                bucket.encoded = self.dense.to_encode(bucket, in_parts=compressor.to_owners)
+            shapes, received = self._shapes(name, compressor), self.payloads.get(name)
+            payload = compressor.pack(action.phase, bucket.encoded, shapes, bucket.state, received)
             self.payloads[name] = self.streams.keep(payload)
+            if compressor.to_owners:  # an owner's part is all that decoding writes
+                bucket.encoded = bucket.encoded.new_empty(bucket.encoded.numel() // self.dense.shard.size)
 
     def _decode(self, action: Action) -> None:
         bucket, name = self.dense.buckets[action.bucket], action.bucket
+        compressor = self.compressor(action.method)
         with torch.no_grad():
-            gradient = bucket.state.pop("gradient")
-            self.compressor(action.method).unpack(
-                gradient, self._shapes(name), bucket.state, self.payloads.pop(name), self.dense.data.size
-            )
-            if gradient is not bucket.gradients:
-                bucket.gradients.copy_(gradient)
+            payload, shapes = self.payloads.pop(name), self._shapes(name, compressor)
+            compressor.unpack(bucket.encoded, shapes, bucket.state, payload, self.dense.data.size)
+            self.dense.take_decoded(bucket, in_parts=compressor.to_owners)
 
-    def _shapes(self, name: str) -> tuple[tuple[int, ...], ...]:
-        bucket = self.own.bucket(name)
-        return local_shapes(self.scenario, bucket.first, bucket.last)
+    def _shapes(self, name: str, compressor: Compressor) -> tuple[tuple[int, ...], ...]:
+        return codec_shapes(self.scenario, self.own.bucket(name), compressor)
 
     def _reduce(self, action: Action) -> tuple[int, int]:
         if action.bucket == "tied":
@@ -285,6 +285,8 @@ class Interpreter:
         op = self.compressor(action.method).collectives[action.phase]
         if op == "all_gather":
             self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_gather(payload, each))
+        elif op == "reduce_scatter":
+            self.payloads[action.bucket] = self.streams.keep(self.dense.data.reduce_scatter(payload, each))
         elif op == "all_to_all":
             parts = [payload.numel() // self.dense.data.size] * self.dense.data.size
             self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_to_all(payload, parts, parts))
@@ -300,6 +302,8 @@ class Interpreter:
         return size, size
 
     def _reduce_scatter(self, action: Action) -> tuple[int, int]:
+        if action.method not in (None, "none"):
+            return self._reduce_payload(action)
         size = self.dense.reduce_scatter(self.dense.buckets[action.bucket])
         return size, size
 

@@ -19,7 +19,7 @@ from simulator.model.work import Collective, Step
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.held import NOTHING, touches
-from simulator.program.lowering import local_shapes
+from simulator.program.lowering import codec_shapes, local_shapes
 from simulator.program.placement import holder, num_stages
 from simulator.program.program import RankProgram
 from simulator.units import DTYPE_BYTES
@@ -201,9 +201,9 @@ class StepSource:
 
     def _codec(self, own: RankProgram, action: Action) -> tuple[Step, ...]:
         bucket = own.bucket(action.bucket)
-        shapes = local_shapes(self.scenario, bucket.first, bucket.last)
         reduce_dtype = self.scenario.precision.reduce
         compressor = self._compressor(action.method)
+        shapes = codec_shapes(self.scenario, bucket, compressor)
         if action.verb == "encode":
             return compressor.phases(shapes, reduce_dtype)[action.phase].encode
         replicas = self.plan.data * self.plan.context

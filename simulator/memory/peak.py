@@ -17,7 +17,8 @@ from simulator.model.blocks import Cut
 from simulator.model.bottom_mlp import MEMBER, on_one_rank, reserves_member
 from simulator.model.tables import bottom
 from simulator.policies.compression import compressor_of, method_of
-from simulator.program.lowering import local_shapes
+from simulator.policies.compressor import elements
+from simulator.program.lowering import codec_shapes, local_shapes
 from simulator.program.program import Program, RankProgram
 from simulator.units import DTYPE_BYTES, GIB
 
@@ -146,6 +147,7 @@ def _buffers(own: RankProgram, scenario) -> int:
         size = DTYPE_BYTES[scenario.precision.reduce]
         pipeline_rank, *_ = scenario.layout.coordinates(own.rank)
         for bucket in own.buckets:
-            method = method_of(plan, pipeline_rank, bucket.name, bucket.numel * size)
-            total += compressor_of(plan, method).remembered(bucket.numel) * size
+            compressor = compressor_of(plan, method_of(plan, pipeline_rank, bucket.name, bucket.numel * size))
+            count = elements(codec_shapes(scenario, bucket, compressor))
+            total += compressor.remembered(count) * size
     return total

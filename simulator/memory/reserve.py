@@ -75,6 +75,8 @@ class Replay(Walk):
             elif action.verb == "optimizer":
                 self._give(*(("message", name) for name in touch.releases))
                 self._give(*[key for key in self.blocks if key[0] == "shard"])
+            elif action.verb in ("encode", "decode") and not action.phase:
+                self._code(action)
             elif action.verb == "all_gather" and self.plan.gathers_blocks:
                 self._take(("gathered", action.bucket), self._padded(self.parameters[action.bucket]) * self.parameter)
 
@@ -89,11 +91,20 @@ class Replay(Walk):
         for index in range(first, last + 1) if action.verb == "F" else range(last, first - 1, -1):
             self._run(action, index)
         for name in touch.packs:
-            self._take(("message", name), self._message(name))
+            self._take(("message", name), self.coded[name].copy if name in self.coded else self._message(name))
             if self.plan.scatters_each:
                 self._take(("shard", name), self._padded(self.numel[name]) // self.plan.shards * self.gradient)
                 self._give(("gradient", name))
         self._give(*(("whole", name) for name in touch.drops))
+
+    def _code(self, action: Action) -> None:
+        coded, message, copy = self.coded[action.bucket], ("coded", action.bucket), ("message", action.bucket)
+        if action.verb == "decode":
+            self._give(message, copy)
+            return
+        self._take(copy, coded.copy)  # unless it was packed before
+        self._take(message, coded.messages)
+        self._give(*([] if coded.stays else [copy]))
 
     def _run(self, action: Action, index: int) -> None:
         """One unit forward, backward or half of it."""

@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from simulator.memory.activations import Activations
+from simulator.memory.coded import coded_buckets
 from simulator.model import memory_rules
 from simulator.model.blocks import Cut
 from simulator.model.lengths import cuts_of
@@ -27,8 +28,8 @@ INSIDE, BEHIND, AHEAD = "inside", "behind", "ahead"
 
 
 class Moment(NamedTuple):
-    """What is held, until the next moment, while a compute action runs (INSIDE: at its fullest), once it has ended
-    (BEHIND), or once a gather of parameters has been launched ahead of the next (AHEAD).
+    """What is held, until the next moment, while an action on the compute stream runs (INSIDE: at its fullest), once it
+    has ended (BEHIND), or once a gather of parameters has been launched ahead of the next (AHEAD).
 
     action: its name, empty before the first one. held: bytes by `KINDS`.
     """
@@ -48,7 +49,7 @@ class Walk:
     Blocks that are gathered for a while are parameters, their whole gradients are gradients, messages are buffers: a
     gather's from its launch until it is unpacked, a reduction's from its packing until compute has waited for it. A
     shard of summed gradients is there from its first reduction until the update. Not counted: in forward FSDP2 keeps a
-    gather's message one block longer.
+    gather's message one block longer. What a compressor works on is a buffer too (`coded.py`).
     """
 
     def __init__(self, own: RankProgram, scenario, cut: Cut, at_rest: dict[str, int]):
@@ -62,6 +63,7 @@ class Walk:
         )
         self.numel = {bucket.name: bucket.numel for bucket in own.buckets}
         self.parameters = {bucket.name: bucket.parameters for bucket in own.buckets}
+        self.coded = coded_buckets(own, scenario)
         self._fullest = tuple(self.held.values())
 
     def moments(self) -> Iterator[Moment]:
@@ -81,6 +83,11 @@ class Walk:
                 if self.plan.scatters_each:  # the shards of the summed gradients have been used up
                     self.held["gradients"] = 0
                 yield Moment(action.name, BEHIND, tuple(self.held.values()))
+            elif action.verb in ("encode", "decode") and not action.phase:
+                self._fullest = tuple(self.held.values())
+                self._code(action)
+                yield Moment(action.name, INSIDE, self._fullest)
+                yield Moment(action.name, BEHIND, tuple(self.held.values()))
             elif action.verb == "all_gather" and self.plan.gathers_blocks:
                 self.held["buffers"] += self._padded(self.parameters[action.bucket]) * self.parameter
                 yield Moment(action.name, AHEAD, tuple(self.held.values()))
@@ -97,11 +104,21 @@ class Walk:
         self._hold(activations=beside)
         self.held["activations"] += activations.change(action.verb, span) - beside
         for name in touch.packs:
-            self._hold(buffers=self._message(name))
+            self._hold(buffers=self.coded[name].copy if name in self.coded else self._message(name))
             if self.plan.scatters_each:
                 shard = self._padded(self.numel[name]) // self.plan.shards if action.microbatch == 0 else 0
                 self.held["gradients"] += shard * self.gradient - self.numel[name] * self.parameter
         self.held["parameters"] -= sum(self.parameters[name] for name in touch.drops) * self.parameter
+
+    def _code(self, action: Action) -> None:
+        """A bucket is encoded, or decoded."""
+        coded = self.coded[action.bucket]
+        if action.verb == "decode":
+            self.held["buffers"] -= coded.messages + (coded.copy if coded.stays else 0)
+            return
+        packed = self.plan.gathers_blocks or self.plan.scatters_each  # behind the action that completed it
+        self._hold(buffers=coded.messages + (0 if packed else coded.copy))
+        self.held["buffers"] -= 0 if coded.stays else coded.copy
 
     def _hold(self, **more: int) -> None:
         for kind, size in more.items():

@@ -6,14 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simulator.policies.balanced import BalancedPairs
 from simulator.policies.casts import Bf16, Fp16
 from simulator.policies.codecs import Codec, Int8, Sign
 from simulator.policies.compressor import Compressor
 from simulator.policies.low_rank import PowerSgd
+from simulator.policies.owners import (
+    CastToOwners,
+    CodecToOwners,
+    GatheredPairsToOwners,
+    PairsToOwners,
+    RandomKToOwners,
+)
 from simulator.policies.quantized import Balanced, Gathered
 from simulator.policies.random_k import RandomK, RandomPairs
 from simulator.policies.sampled import Dgc, SampledTopK
-from simulator.policies.sparse import BalancedTopK, TopK
+from simulator.policies.sparse import TopK
 
 if TYPE_CHECKING:
     from simulator.plans import Compression, Plan
@@ -24,48 +32,94 @@ class NoCompression(Compressor):
     """Gradients as they are."""
 
 
-def _quantized(codec: Codec, plan: Compression, sparse: str, ranks: int) -> Compressor:
+def _codec(plan: Compression) -> Codec:
+    return Int8(plan.block) if plan.method == "int8" else Sign()
+
+
+def _picks(plan: Compression, ranks: int) -> TopK:
+    """How a sparse method picks the entries that it sends as pairs."""
+    stated = plan.density, plan.error_feedback
+    if plan.method == "topk_sampled":
+        return SampledTopK(*stated, plan.sample)
+    if plan.method == "dgc":
+        return Dgc(*stated, plan.sample, plan.momentum, plan.clipping, plan.warm_up, ranks)
+    return RandomPairs(*stated) if plan.method == "randomk" else TopK(*stated)
+
+
+def _quantized(plan: Compression, sparse: str, ranks: int) -> Compressor:
     if sparse == "balanced":
-        return Balanced(codec, ranks, plan.error_feedback)
-    return Gathered(codec, plan.error_feedback)
+        return Balanced(_codec(plan), ranks, plan.error_feedback)
+    return Gathered(_codec(plan), plan.error_feedback)
 
 
-def _topk(plan: Compression, sparse: str, ranks: int) -> Compressor:
-    if sparse == "balanced":
-        return BalancedTopK(plan.density, ranks, plan.error_feedback)
-    return TopK(plan.density, plan.error_feedback)
+def _pairs(plan: Compression, sparse: str, ranks: int) -> Compressor:
+    return BalancedPairs(_picks(plan, ranks), ranks) if sparse == "balanced" else _picks(plan, ranks)
 
 
-COMPRESSORS: dict[str, Callable[..., Compressor]] = {
+def _random(plan: Compression, sparse: str, ranks: int) -> Compressor:
+    return RandomK(plan.density, plan.error_feedback) if plan.shared_seed else _pairs(plan, sparse, ranks)
+
+
+COMPRESSORS: dict[str, Callable[[Compression, str, int], Compressor]] = {
     "none": lambda plan, sparse, ranks: NoCompression(),
     "fp16": lambda plan, sparse, ranks: Fp16(plan.error_feedback),
     "bf16": lambda plan, sparse, ranks: Bf16(plan.error_feedback),
-    "int8": lambda plan, sparse, ranks: _quantized(Int8(plan.block), plan, sparse, ranks),
-    "onebit": lambda plan, sparse, ranks: _quantized(Sign(), plan, sparse, ranks),
-    "topk": _topk,
-    "topk_sampled": lambda plan, sparse, ranks: SampledTopK(plan.density, plan.error_feedback, plan.sample),
-    "randomk": lambda plan, sparse, ranks: (RandomK if plan.shared_seed else RandomPairs)(
-        plan.density, plan.error_feedback
-    ),
-    "dgc": lambda plan, sparse, ranks: Dgc(
-        plan.density, plan.error_feedback, plan.sample, plan.momentum, plan.clipping, plan.warm_up, ranks
-    ),
+    "int8": _quantized,
+    "onebit": _quantized,
+    "topk": _pairs,
+    "topk_sampled": _pairs,
+    "randomk": _random,
+    "dgc": _pairs,
     "powersgd": lambda plan, sparse, ranks: PowerSgd(plan.rank, plan.error_feedback),
 }
+"""Of all-reduces: every rank gets the whole sum."""
 
 
-def make_compressor(plan: Compression, sparse: str = "allgather", ranks: int = 1) -> Compressor:
+def _pairs_to_owners(plan: Compression, sparse: str, ranks: int) -> Compressor:
+    form = PairsToOwners if sparse == "balanced" else GatheredPairsToOwners
+    return form(_picks(plan, ranks), ranks)
+
+
+def _random_to_owners(plan: Compression, sparse: str, ranks: int) -> Compressor:
+    if plan.shared_seed:
+        return RandomKToOwners(RandomK(plan.density, plan.error_feedback), ranks)
+    return _pairs_to_owners(plan, sparse, ranks)
+
+
+def _codec_to_owners(plan: Compression, sparse: str, ranks: int) -> Compressor:
+    return CodecToOwners(_codec(plan), ranks, plan.error_feedback)
+
+
+TO_OWNERS: dict[str, Callable[[Compression, str, int], Compressor]] = {
+    "fp16": lambda plan, sparse, ranks: CastToOwners(Fp16(plan.error_feedback), ranks),
+    "bf16": lambda plan, sparse, ranks: CastToOwners(Bf16(plan.error_feedback), ranks),
+    "int8": _codec_to_owners,
+    "onebit": _codec_to_owners,
+    "topk": _pairs_to_owners,
+    "topk_sampled": _pairs_to_owners,
+    "randomk": _random_to_owners,
+    "dgc": _pairs_to_owners,
+}
+"""Of reduce-scatters. What is not here (PowerSGD, whose factors are small) is reduced to all; each keeps its part."""
+
+
+def make_compressor(
+    plan: Compression, sparse: str = "allgather", ranks: int = 1, *, sharded: bool = False
+) -> Compressor:
     """The compressor that a plan's `compression` names.
 
     sparse: the plan's `aggregation.sparse`, of payloads that cannot be summed. ranks: how many reduce together.
+    sharded: the sum of each part is needed by its owner alone (ZeRO).
     """
-    return COMPRESSORS[plan.method](plan, sparse, ranks)
+    table = {**COMPRESSORS, **TO_OWNERS} if sharded else COMPRESSORS
+    return table[plan.method](plan, sparse, ranks)
 
 
 def compressor_of(plan: Plan, method: str) -> Compressor:
     """The compressor of this name in a whole resolved plan: with its keys of `compression` and `aggregation.sparse`,
     over its data x context ranks."""
-    return make_compressor(plan.compression.of(method), plan.aggregation.sparse, plan.replicas)
+    stated, sparse = plan.compression.of(method), plan.aggregation.sparse
+    return make_compressor(stated, sparse, plan.replicas, sharded=plan.shards > 1)
 
 
 def methods_of(plan: Plan) -> tuple[str, ...]:
@@ -78,8 +132,10 @@ def methods_of(plan: Plan) -> tuple[str, ...]:
 
 def collectives_of(plan: Plan) -> tuple[str, ...]:
     """The collectives that reduce a plan's buckets, each once."""
-    found = [op for method in methods_of(plan) for op in compressor_of(plan, method).collectives]
-    return tuple(dict.fromkeys(found + (["all_reduce"] if plan.compression.min_bytes else [])))
+    plain, found = "reduce_scatter" if plan.shards > 1 else "all_reduce", []
+    for method in methods_of(plan):
+        found += [plain] if method == "none" else compressor_of(plan, method).collectives
+    return tuple(dict.fromkeys(found + ([plain] if plan.compression.min_bytes else [])))
 
 
 def method_of(plan: Plan, pipeline_rank: int, bucket: str, size_bytes: int) -> str:

@@ -43,10 +43,12 @@ class Compressor:
     """Base: sends everything as it is.
 
     name: the plan's word. collectives: op of each phase. all_reducible: payloads of several ranks can be summed on the
-    way, so that the volume does not grow with their number.
+    way, so that the volume does not grow with their number. to_owners: a bucket is cut into equal parts, one for each
+    rank, and each gets the sum of its own alone (`owners.py`).
     """
 
     name: ClassVar[str] = "none"
+    to_owners: ClassVar[bool] = False
     collectives: ClassVar[tuple[str, ...]] = ("all_reduce",)
     error_feedback: bool = False
 
@@ -75,7 +77,8 @@ class Compressor:
         return gradient
 
     def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
-        """Writes the sum of all ranks' gradients, as far as the last phase has brought it, into `gradient`."""
+        """Writes the sum of all ranks' gradients, as far as the last phase has brought it, into `gradient`: of the
+        whole bucket, or `to_owners` of the own part."""
         gradient.copy_(received)
 
 

@@ -46,7 +46,7 @@ class Gathered(Compressor):
         return memory_kernel("elementwise", count, size), self.codec.add(count, size, ranks)  # zeros first
 
     def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
-        return _with_feedback(self, gradient[None], state, "residual").view(-1)
+        return with_feedback(self, gradient[None], state, "residual").view(-1)
 
     def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
         gradient.zero_()
@@ -101,11 +101,11 @@ class Balanced(Compressor):
         region = self.region(gradient.numel())
         if phase == 0:
             whole = torch.nn.functional.pad(gradient, (0, self.ranks * region - gradient.numel()))
-            return _with_feedback(self, whole.view(self.ranks, region), state, "residual").view(-1)
+            return with_feedback(self, whole.view(self.ranks, region), state, "residual").view(-1)
         total = gradient.new_zeros(1, region)
         for payload in received.view(self.ranks, 1, -1):
             total += self.codec.read(payload, region, gradient.dtype)
-        return _with_feedback(self, total, state, "owned").view(-1)
+        return with_feedback(self, total, state, "owned").view(-1)
 
     def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
         region = self.region(gradient.numel())
@@ -113,7 +113,7 @@ class Balanced(Compressor):
         gradient.copy_(whole.reshape(-1)[: gradient.numel()])
 
 
-def _with_feedback(compressor: Gathered | Balanced, vectors: torch.Tensor, state: State, place: str) -> torch.Tensor:
+def with_feedback(compressor: Compressor, vectors: torch.Tensor, state: State, place: str) -> torch.Tensor:
     """The payloads of vectors with what was lost before; what they lose now is kept under `place` in the state."""
     if place in state:
         vectors = vectors + state[place]

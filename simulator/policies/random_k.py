@@ -64,7 +64,7 @@ class RandomK(Compressor):
 
         if "residual" in state:
             gradient += state["residual"]
-        state["index"] = index = _places(gradient, self.kept(gradient.numel()), state, rank=0)
+        state["index"] = index = places(gradient, self.kept(gradient.numel()), state, rank=0)
         payload = gradient[index]
         if self.error_feedback:
             residual = state["residual"] = state.get("residual", torch.empty_like(gradient)).copy_(gradient)
@@ -91,10 +91,10 @@ class RandomPairs(TopK):
         return memory_kernel("random_places", kept, PLACE_BYTES), memory_kernel("topk", kept, PLACE_BYTES)
 
     def select(self, values: torch.Tensor, kept: int, state: State) -> torch.Tensor:
-        return _places(values, kept, state, state.get("rank", 0)).unique()
+        return places(values, kept, state, state.get("rank", 0)).unique()
 
 
-def _places(values: torch.Tensor, kept: int, state: State, rank: int) -> torch.Tensor:
+def places(values: torch.Tensor, kept: int, state: State, rank: int) -> torch.Tensor:
     """int64[kept] of a bucket's places, drawn anew in each step from a stream of the bucket and the rank."""
     import torch
 

@@ -7,9 +7,8 @@ from math import sqrt
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.model.work import Kernel
-from simulator.policies.compressor import Phase, Shapes, State, elements, memory_kernel
-from simulator.policies.sparse import PAIR_BYTES, TopK, clear_kernel, pairs_kernel, pairs_payload
-from simulator.units import DTYPE_BYTES
+from simulator.policies.compressor import State, memory_kernel
+from simulator.policies.sparse import TopK, clear_kernel
 
 if TYPE_CHECKING:
     import torch
@@ -85,40 +84,48 @@ class Dgc(SampledTopK):
     def remembered(self, count: int) -> int:
         return 2 * count if self.error_feedback else count
 
-    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
-        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
-        kept, encode = self.kept(count), []
+    def collecting(self, count: int, size: int) -> tuple[Kernel, ...]:
+        kernels = []
         if self.clipping is not None:  # the norm reads, scaling reads and writes
-            encode += [memory_kernel("elementwise", count, size), memory_kernel("elementwise", count, 2 * size)]
-        encode.append(memory_kernel("elementwise", count, 3 * size))  # u: reads both, writes
+            kernels += [memory_kernel("elementwise", count, size), memory_kernel("elementwise", count, 2 * size)]
+        kernels.append(memory_kernel("elementwise", count, 3 * size))  # u: reads both, writes
         if self.error_feedback:
-            encode.append(memory_kernel("elementwise", count, 3 * size))  # v, likewise
-        encode += [*self.selection(count, size), pairs_kernel(kept, size)]
-        encode += [clear_kernel(kept, size)] * (2 if self.error_feedback else 1)
-        return (Phase("all_gather", kept * PAIR_BYTES, tuple(encode)),)
+            kernels.append(memory_kernel("elementwise", count, 3 * size))  # v, likewise
+        return tuple(kernels)
 
-    def kept_at(self, count: int, step: int) -> int:
-        """Entries that step `step` sends: a falling geometric sequence, then `kept`."""
+    def keeping(self, count: int, size: int) -> tuple[Kernel, ...]:
+        return ()  # u and v are what is picked from
+
+    def forgetting(self, kept: int, size: int) -> tuple[Kernel, ...]:
+        return (clear_kernel(kept, size),) * (2 if self.error_feedback else 1)
+
+    def density_at(self, step: int) -> float:
+        """What step `step` sends: a falling geometric sequence, then the plan's."""
         if step >= self.warm_up or self.density >= FIRST_DENSITY:
-            return self.kept(count)
-        density = FIRST_DENSITY * (self.density / FIRST_DENSITY) ** (step / self.warm_up)
-        return max(1, round(density * count))
+            return self.density
+        return FIRST_DENSITY * (self.density / FIRST_DENSITY) ** (step / self.warm_up)
 
-    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+    def density_now(self, state: State) -> float:
+        return self.density_at(state["step"])
+
+    def collect(self, gradient: torch.Tensor, state: State) -> torch.Tensor:
         import torch
 
         if self.clipping is not None:
             norm = torch.linalg.vector_norm(gradient)
             gradient *= (self.clipping / sqrt(self.ranks) / norm.clamp(min=1e-30)).clamp(max=1.0)
-        step = state["step"] = state.get("step", -1) + 1
-        kept = self.kept_at(gradient.numel(), step)
+        state["step"] = state.get("step", -1) + 1
         momentum = state["momentum"] = state.get("momentum", torch.zeros_like(gradient))
         momentum.mul_(self.momentum).add_(gradient)
-        chosen_from = momentum
-        if self.error_feedback:
-            chosen_from = state["residual"] = state.get("residual", torch.zeros_like(gradient)).add_(momentum)
-        index = self.select(chosen_from, kept, state)
-        payload = pairs_payload(chosen_from, index, kept)
-        for each in (momentum, chosen_from):
-            each[index] = 0
-        return payload
+        if not self.error_feedback:
+            return momentum
+        state["residual"] = state.get("residual", torch.zeros_like(gradient)).add_(momentum)
+        return state["residual"]
+
+    def keep(self, values: torch.Tensor, state: State) -> None:
+        """u and v are there already."""
+
+    def forget(self, index: torch.Tensor, state: State) -> None:
+        for place in ("momentum", "residual"):
+            if place in state:
+                state[place][index] = 0

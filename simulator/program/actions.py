@@ -10,6 +10,7 @@
     reduce b7.1 4KiB powersgd       the second collective of a two-phase compressor
     reduce_scatter b7 25MiB none    the same bucket under ZeRO; all_gather b7 12MiB none brings parameters back
     reduce_scatter b7 B3 25MiB none ... behind the backward pass of microbatch 3; all_gather b7 F3: ahead of its forward
+    encode b7 B3 int8, decode ...   a compressor's part of such a reduction, which sends by the method's own collective
     exchange ids 0F3 1MiB           embedding tables: ids to their owners, vectors (or gradients) back
     gather vectors 0F3 8MiB         ... and the vectors of all positions to every tensor rank
     reduce vectors 0F3 8MiB         partial sums of pooled rows are added, each rank gets its samples'; gather gradients

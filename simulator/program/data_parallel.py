@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 
 from simulator.model.memory_rules import part
 from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.compression import REDUCTIONS
 from simulator.program.program import Bucket, Chunk, Launch
 from simulator.units import DTYPE_BYTES
-
-REDUCTIONS = ("reduce", "reduce_scatter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +118,11 @@ def reduce_gradients(
 def reduce_tied_embedding(launches: list[Launch], size_bytes: int) -> list[Launch]:
     """Adds the all-reduce of a token embedding that first and last stage share, after the data reduction.
 
-    Megatron-LM's finalize_model_grads runs them in this order.
+    Megatron-LM's finalize_model_grads runs them in this order. A compressed reduction is there when it is decoded.
     """
-    after = [launch.action.name for launch in launches if launch.action.verb in REDUCTIONS]
-    after = after[-1:] or [last_compute(launches)]
+    after = [launch.action.name for launch in launches if launch.action.verb in REDUCTIONS][-1:]
+    after += [launch.action.name for launch in launches if launch.action.verb == "decode"][-1:]
+    after = after or [last_compute(launches)]
     return [
         *launches,
         Launch("tied", Action("reduce", bucket="tied", size_bytes=size_bytes, method="none", after=tuple(after))),

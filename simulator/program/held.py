@@ -18,8 +18,9 @@ class Touch(NamedTuple):
 
     unpacks: gathered parameters, copied to where kernels read them, before the action. opens: buckets whose whole
     gradients live from this action to the one that packs them. packs: behind the action their gradients are copied into
-    the message of their reduction. drops: their whole parameters are gone behind the action. releases: the message of
-    their reduction is gone once the action begins, which has waited for it (FSDP2 keeps it as long).
+    the message of their reduction, or into what is encoded as one. drops: their whole parameters are gone behind the
+    action. releases: the message of their reduction is gone once the action begins, which has waited for it (FSDP2
+    keeps it as long); a compressed one is gone when it is decoded.
     """
 
     unpacks: tuple[str, ...] = ()
@@ -46,8 +47,13 @@ def touches(own: RankProgram, scenario) -> Mapping[str, Touch]:
     idle = _idle(own, scenario) - set(shared)
     lasts = _last_of_frozen(own, plan, actions)
     packs: dict[str, list[str]] = {}
+    completes = ""
     for action in actions:
-        if action.verb == "reduce_scatter":
+        if action.verb in COMPUTE_VERBS:
+            completes = action.name
+        elif action.verb == "encode" and not action.phase:  # of what the action before it has completed
+            packs.setdefault(completes, []).append(action.bucket)
+        elif action.verb == "reduce_scatter" and action.method == "none":
             packs.setdefault(action.after[0], []).append(action.bucket)
     found: dict[str, Touch] = {}
     gathered: dict[str, str] = {}
@@ -56,7 +62,7 @@ def touches(own: RankProgram, scenario) -> Mapping[str, Touch]:
     for action in actions:
         if action.verb == "all_gather":
             gathered[action.name] = action.bucket
-        elif action.verb == "reduce_scatter":
+        elif action.verb == "reduce_scatter" and action.method == "none":
             under_way.append(action)
         elif action.verb in (*COMPUTE_VERBS, "optimizer"):
             over = max((place for place, one in enumerate(under_way, 1) if one.name in action.after), default=0)

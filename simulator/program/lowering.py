@@ -8,7 +8,7 @@ add_transfers             F, B, I                      send, recv
 add_tables                F, B, I of stage 0           exchanges and lookups
 reduce_gradients          the last B's or W's segments reduce or reduce_scatter
 scatter_each              every B's segments           reduce_scatter (ZeRO 2 and 3)
-compress_reductions       reduce                       encode, smaller reduce, decode
+compress_reductions       reduce, reduce_scatter       encode, smaller reduce, decode
 carry_reductions          reduce, first F's segments   reduce of the step before, optimizer of single buckets
 reduce_tied_embedding     reduce                       reduce tied
 update_tables             -                            table_optimizer
@@ -30,12 +30,13 @@ from simulator.model import blocks, tables
 from simulator.model.blocks import Cut
 from simulator.model.bottom_mlp import on_one_rank
 from simulator.model.lengths import cuts_of
+from simulator.model.memory_rules import part
 from simulator.model.stacks import TORCH, Stack
 from simulator.policies.compression import compressor_of, method_of
 from simulator.policies.compressor import Compressor
 from simulator.policies.decisions import Decision
 from simulator.program.actions import Action
-from simulator.program.compression import compress_reductions
+from simulator.program.compression import Compressing, compress_reductions
 from simulator.program.data_parallel import (
     Sharing,
     gather_parameters,
@@ -140,12 +141,17 @@ def local_shapes(scenario, first: int, last: int, *, frozen: bool = False) -> tu
 
     Where first and last stage share a token embedding and are not on one rank, the last holds a copy of it.
     """
+    held = _held(scenario, first, last)
+    return tuple(parameter.local_shape(scenario.layout.tensor) for parameter in held if parameter.frozen == frozen)
+
+
+def _held(scenario, first: int, last: int) -> list[blocks.Parameter]:
     units = blocks.units(scenario.model)[first : last + 1]
     held = [parameter for unit in units for parameter in blocks.parameters(scenario.model, unit)]
     tied = blocks.tied_parameter(scenario.model)
     if tied and not ends_meet(scenario.plan) and units[-1].kind == "head":
         held.append(tied)
-    return tuple(parameter.local_shape(scenario.layout.tensor) for parameter in held if parameter.frozen == frozen)
+    return held
 
 
 def local_numel(scenario, unit: int, *, frozen: bool = False) -> int:
@@ -240,24 +246,54 @@ def _reduce(
 ) -> list[Launch]:
     """The launches with the reduction of dense gradients, compressed where the plan says. last: microbatch."""
     plan, sharing, overlap = scenario.plan, _sharing(scenario), scenario.plan.overlap.grad_reduce
+    compressing = _compressing(scenario, pipeline_rank, buckets)
     if plan.scatters_each:
-        return scatter_each(launches, chunks, buckets, sharing, overlap=overlap)
+        return scatter_each(launches, chunks, buckets, sharing, overlap=overlap, compressing=compressing)
     completes = "W" if schedule_named(plan.schedule).splits else "B"
     launches = reduce_gradients(launches, chunks, buckets, last, sharing, overlap=overlap, completes=completes)
+    return compress_reductions(launches, compressing) if compressing else launches
+
+
+def _compressing(scenario, pipeline_rank: int, buckets: tuple[Bucket, ...]) -> Compressing | None:
+    """How a rank's buckets are compressed; None where none is."""
+    plan, named = scenario.plan, {bucket.name: bucket for bucket in buckets}
     if plan.compression.method == "none":
-        return launches
+        return None
 
     def compressor(action: Action) -> Compressor | None:
         method = method_of(plan, pipeline_rank, action.bucket, action.size_bytes)
         return None if method == "none" else compressor_of(plan, method)
 
-    spans = {bucket.name: (bucket.first, bucket.last) for bucket in buckets}
-    return compress_reductions(
-        launches,
-        compressor,
-        lambda name: local_shapes(scenario, *spans[name]),
-        scenario.precision.reduce,
+    return Compressing(
+        compressor, lambda name, compressor: codec_shapes(scenario, named[name], compressor), scenario.precision.reduce
     )
+
+
+def codec_shapes(scenario, bucket: Bucket, compressor: Compressor) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what a compressor works on in a bucket: its parameters', or the parts of all owners in one."""
+    if compressor.to_owners:
+        return ((scenario.plan.shards * owned_numel(scenario, bucket),),)
+    return local_shapes(scenario, bucket.first, bucket.last)
+
+
+def owned_numel(scenario, bucket: Bucket) -> int:
+    """Entries of a bucket that one rank owns under ZeRO, with the zeros that its parts are filled up with.
+
+    A token embedding that another stage holds too is divided on its own (`executor/flat.py`), so that both own the same
+    rows of it.
+    """
+    tied = None if ends_meet(scenario.plan) else blocks.tied_parameter(scenario.model)
+    lengths, joins = [], False
+    for parameter in _held(scenario, bucket.first, bucket.last):
+        if parameter.frozen:
+            continue
+        is_tied, count = tied is not None and parameter.name == tied.name, parameter.local_count(scenario.plan.tensor)
+        if joins and not is_tied:
+            lengths[-1] += count
+        else:
+            lengths.append(count)
+        joins = not is_tied
+    return sum(part(length, scenario.plan.shards) for length in lengths)
 
 
 def _gather(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket, ...]) -> list[Launch]:

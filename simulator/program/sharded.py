@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from simulator.model.blocks import Unit
 from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.compression import Compressing, Reduction
 from simulator.program.data_parallel import Sharing
 from simulator.program.program import Bucket, Chunk, Launch
 
@@ -56,16 +57,18 @@ def make_blocks(
 
 
 def scatter_each(
-    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *, overlap: bool
-) -> list[Launch]:
+    launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *, overlap: bool,
+    compressing: Compressing | None = None,
+) -> list[Launch]:  # fmt: skip
     """Adds the reduction of every bucket that is trained behind each backward pass that touches it.
 
     overlap: beside the next block's compute, one at a time; else compute goes on when it is over. Whatever follows a
-    microbatch's backward pass waits for all of its reductions.
+    microbatch's backward pass waits for all of its reductions. compressing: how; None: nothing is. A compressed message
+    is taken in where compute would wait for a plain one.
     """
     whose = {(bucket.first, bucket.last): bucket for bucket in buckets}
     complete: list[Launch] = []
-    under_way: list[list[Launch]] = []  # behind each compute action that nobody has waited for, oldest first
+    under_way: list[Reduction] = []  # behind each compute action that nobody has waited for, oldest first
     previous: Action | None = None
     for launch in launches:
         action = launch.action
@@ -73,20 +76,25 @@ def scatter_each(
             complete.append(launch)
             continue
         if overlap and previous is not None and _same_pass(previous, action):
-            over = [found[0] for found in under_way[:-1]]  # copies of a shard add up without holding up a block
+            ended = under_way[:-1]
+            over = [found.behind[0] for found in ended if not found.later]  # copies of a shard hold up no block
             del under_way[:-1]
         else:
-            over = [one for found in under_way for one in found]
-            under_way.clear()
+            ended = under_way
+            over = [one for found in ended if not found.later for one in found.behind]
+            under_way = []
+        complete += [one for found in ended for one in found.later]
         last = {one.stream: one.action.name for one in over}  # a stream's last one stands for all of it
         complete.append(Launch(launch.stream, action.waiting_for(*last.values())))
         previous = action
         if action.verb == "B":
             bucket = whose[_chunk(chunks, action).span("B", action.segment)]
             if bucket.numel:
-                under_way.append(sharing.reduction(bucket, action.name, action.microbatch))
-                complete += under_way[-1]
-    return complete
+                plain = sharing.reduction(bucket, action.name, action.microbatch)
+                compressed = compressing.of(plain[0]) if compressing else None
+                under_way.append(compressed or Reduction(tuple(plain)))
+                complete += under_way[-1].behind
+    return complete + [one for found in under_way for one in found.later]
 
 
 def gather_each(

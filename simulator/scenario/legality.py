@@ -11,7 +11,7 @@ from simulator.model.blocks import sparse_tables
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
-from simulator.policies.compression import collectives_of
+from simulator.policies.compression import collectives_of, methods_of
 from simulator.scenario.adapters import check_adapter
 from simulator.scenario.divisions import (
     check_context,
@@ -222,6 +222,20 @@ def check_gradients(plan: Plan) -> None:
             "use --set plan.compression.method=none or a larger data",
             key="plan.compression.method",
         )
+    if plan.compression.method != "none" and 1 < plan.shards < replicas:
+        raise ScenarioError(
+            f"{plan.compression.method} is not defined where zero shards over {plan.shards} of {replicas} replicas and "
+            "copies add up behind it (PyTorch's communication hooks refuse hybrid sharding too); use "
+            "--set plan.shard_group=null, or none with precision.reduce bf16",
+            key="plan.compression.method",
+        )
+    if plan.scatters_each and plan.microbatches > 1 and "dgc" in methods_of(plan):
+        raise ScenarioError(
+            f"dgc accumulates momentum once a step, and zero {plan.zero} reduces each of {plan.microbatches} "
+            f"microbatches by itself; use --set plan.zero=1, or --set plan.microbatch="
+            f"{plan.microbatch * plan.microbatches}",
+            key="plan.compression.method",
+        )
     if plan.shard_group is not None and replicas % plan.shard_group:
         raise ScenarioError(
             f"{plan.shard_group} does not divide data * context = {replicas}; use "
@@ -259,7 +273,7 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
     algorithm, layout = plan.aggregation.algorithm, plan.layout
     if algorithm == "auto" or layout.data * layout.context == 1:
         return
-    ops = ("reduce_scatter", "all_gather") if plan.zero else collectives_of(plan)
+    ops = (*collectives_of(plan), "all_gather") if plan.zero else collectives_of(plan)
     groups = {"shard": ops, "replica": ("all_reduce",)} if layout.shard else {"data": ops}
     for pipeline_rank in range(layout.pipeline):
         for kind, own in groups.items():

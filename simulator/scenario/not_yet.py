@@ -14,9 +14,6 @@ from simulator.scenario.messages import shown
 from simulator.scenario.schema import ScenarioFile, Serving
 from simulator.values import Value
 
-ONLY_GATHERED = ("topk_sampled", "dgc")
-"""Compressors that pick entries over the whole bucket: no region's owner could be sent a fixed number."""
-
 ONE_PASS_BACK = ("1f1b", "gpipe")
 """Schedules whose length the adaptive stage balancer can predict."""
 
@@ -28,13 +25,6 @@ def _reduces(file: ScenarioFile) -> bool:
     return (file.plan.data or 1) * file.plan.context > 1
 
 
-def _picks_over_all(compression) -> bool:
-    if compression.shared_seed is False:
-        return True
-    stated = (compression.method, *(compression.candidates or ()), *(one for _, one in compression.decided or ()))
-    return any(method in ONLY_GATHERED for method in stated)
-
-
 NOT_YET: tuple[Line, ...] = (
     ("model.tables.*.dtype", lambda f: any(t.dtype == "fp8" for t in f.model.tables), "use fp32, fp16 or bf16"),
     ("dtype", lambda f: f.dtype == "fp8", "use bf16"),
@@ -44,8 +34,6 @@ NOT_YET: tuple[Line, ...] = (
     ("precision.reduce", lambda f: f.precision.reduce == "fp8", "use bf16 or fp32"),
     ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
      and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
-    ("plan.aggregation.sparse", lambda f: f.plan.aggregation.sparse == "balanced" and _reduces(f)
-     and _picks_over_all(f.plan.compression), "use allgather, or compression method topk"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),
@@ -67,18 +55,12 @@ def check_supported(file: ScenarioFile) -> None:
             said = str(value) if isinstance(value, str) else shown(value)
             said = "this" if isinstance(value, tuple | Value) else said
             raise NotSupportedYet(f"{said} is not supported yet; {instead}", key=key)
-    compression, plan = file.plan.compression, file.plan
+    plan = file.plan
     if plan.balancer.kind == "adaptive" and plan.schedule not in ONE_PASS_BACK and plan.pipeline > 1:
         raise NotSupportedYet(
             f"adaptive with {plan.schedule}, whose length is not the slowest stage's, is not supported yet; use "
             "schedule 1f1b or gpipe, or kind none",
             key="plan.balancer.kind",
-        )
-    if compression.method != "none" and plan.zero and _reduces(file):  # compressors rewrite all-reduces only
-        instead = "use zero 0, or precision.reduce bf16" if compression.method == "bf16" else "use zero 0, or none"
-        raise NotSupportedYet(
-            f"{compression.method} with zero {plan.zero} is not supported yet; {instead}",
-            key="plan.compression.method",
         )
 
 

@@ -8,6 +8,7 @@ from host_plans import HOST_PLANS
 from length_plans import LENGTH_PLANS
 from lora_plans import LORA_PLANS
 from replica_plans import REPLICA_PLANS
+from sharded_compression_plans import SHARDED_COMPRESSED
 from table_plans import TABLE_PLANS
 
 SMALL_BUCKETS = {"bucket_mib": 0.004}
@@ -127,6 +128,7 @@ PLANS = {
         *HOST_PLANS[2],
         *LORA_PLANS[2],
         *REPLICA_PLANS[2],
+        *SHARDED_COMPRESSED[2],
         *DLRM_PLANS[2],
     ],
     3: [
@@ -185,6 +187,7 @@ PLANS = {
         *HOST_PLANS[4],
         *LORA_PLANS[4],
         *REPLICA_PLANS[4],
+        *SHARDED_COMPRESSED[4],
         *DLRM_PLANS[4],
     ],
     8: [
@@ -200,6 +203,7 @@ PLANS = {
         *HOST_PLANS[8],
         *LORA_PLANS[8],
         *REPLICA_PLANS[8],
+        *SHARDED_COMPRESSED[8],
         *DLRM_PLANS[8],
     ],
 }  # fmt: skip

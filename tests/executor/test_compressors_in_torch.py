@@ -53,6 +53,9 @@ def fresh_gradients(seed: int) -> list[torch.Tensor]:
     {"method": "randomk", "density": 0.1, "shared_seed": False},
     {"method": "topk_sampled", "density": 0.05, "sample": 0.1}, {"method": "topk_sampled", "density": 1e-6},
     {"method": "dgc", "density": 0.05, "momentum": 0.0},
+    {"method": "dgc", "density": 0.05, "momentum": 0.0, "sparse": "balanced"},
+    {"method": "topk_sampled", "density": 0.05, "sample": 0.1, "sparse": "balanced"},
+    {"method": "randomk", "density": 0.1, "shared_seed": False, "sparse": "balanced"},
 ], ids=str)  # fmt: skip
 def test_error_feedback_loses_nothing(stated):
     """Over all steps, what was applied plus what is still remembered is the sum of all gradients."""

@@ -1,5 +1,6 @@
 """Compressors: bytes on the wire and passes over memory."""
 
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from simulator import kinds
 from simulator.model.work import Kernel
 from simulator.plans import Compression
+from simulator.policies.balanced import BalancedPairs
 from simulator.policies.casts import Bf16, Fp16
 from simulator.policies.codecs import Int8, Sign
 from simulator.policies.compression import COMPRESSORS, NoCompression, make_compressor
@@ -17,7 +19,7 @@ from simulator.policies.low_rank import PowerSgd
 from simulator.policies.quantized import Balanced, Gathered
 from simulator.policies.random_k import RandomK
 from simulator.policies.sampled import Dgc, SampledTopK
-from simulator.policies.sparse import BalancedTopK, TopK
+from simulator.policies.sparse import TopK
 
 LAYER = ((4096, 1024), (4096,), (1024, 4096), (1024,))
 COUNT = 2 * 4096 * 1024 + 4096 + 1024
@@ -42,7 +44,7 @@ ALL = [
     Dgc(0.001, False, 0.01, 0.0, 1.0, 4, 8),
     TopK(0.01),
     TopK(0.3, error_feedback=False),
-    BalancedTopK(0.02, 8),
+    BalancedPairs(TopK(0.02), 8),
     PowerSgd(4),
     PowerSgd(1, False),
 ]
@@ -86,7 +88,7 @@ def test_balanced_topk_sends_4_k_numbers_whatever_the_ranks(density):
     """Two exchanges of 2k(P-1)/P numbers each: within Ok-Topk's 6k(P-1)/P, and flat where gathering grows with P."""
     numbers = {}
     for ranks in (2, 8, 64, 512):
-        compressor = BalancedTopK(density, ranks)
+        compressor = BalancedPairs(TopK(density), ranks)
         to_all, own = sent(compressor)
         kept = ranks * compressor.kept(COUNT)
         assert kept == pytest.approx(density * COUNT, rel=0.5 * ranks / (density * COUNT) + 1e-12)
@@ -99,7 +101,7 @@ def test_balanced_topk_sends_4_k_numbers_whatever_the_ranks(density):
 
 
 def test_balanced_topk_passes_over_memory():
-    first, second = BalancedTopK(0.25, 4).phases(((1000,),), "fp32")
+    first, second = BalancedPairs(TopK(0.25), 4).phases(((1000,),), "fp32")
     # residual added 12 n, magnitudes 8 n, selection 4 n, 4 x 62 pairs gathered, the residual's copy 8 n
     assert [(kernel.op, kernel.bytes_moved) for kernel in first.encode] == [
         ("elementwise", 12_000), ("elementwise", 8_000), ("topk", 4_000), ("scatter_add", 248 * 16), ("copy", 8_000),
@@ -109,9 +111,9 @@ def test_balanced_topk_passes_over_memory():
         ("elementwise", 1_000), ("scatter_add", 248 * 16), ("elementwise", 2_000), ("topk", 1_000),
         ("scatter_add", 62 * 16),
     ]  # fmt: skip
-    decoded = BalancedTopK(0.25, 4).decode(((1000,),), "fp32", 4)
+    decoded = BalancedPairs(TopK(0.25), 4).decode(((1000,),), "fp32", 4)
     assert [kernel.bytes_moved for kernel in decoded] == [4_000, 248 * 8, 248 * 12, 248 * 12]
-    assert len(BalancedTopK(0.25, 4, error_feedback=False).decode(((1000,),), "fp32", 4)) == 2
+    assert len(BalancedPairs(TopK(0.25, False), 4).decode(((1000,),), "fp32", 4)) == 2
 
 
 def test_topk_keeps_at_least_one_entry():
@@ -171,7 +173,7 @@ def test_payloads_that_can_be_summed_are_no_larger_than_the_gradient(compressor,
 def test_the_plan_names_the_compressor():
     plan = SimpleNamespace(method="topk", density=0.01, rank=None, error_feedback=True)
     assert make_compressor(plan) == TopK(0.01)
-    assert make_compressor(plan, "balanced", 16) == BalancedTopK(0.01, 16)
+    assert make_compressor(plan, "balanced", 16) == BalancedPairs(TopK(0.01), 16)
     for name in COMPRESSORS:
-        for sparse in ("allgather", "balanced"):
-            assert make_compressor(Compression(method=name), sparse, 4).name == name
+        for sparse, sharded in product(("allgather", "balanced"), (False, True)):
+            assert make_compressor(Compression(method=name), sparse, 4, sharded=sharded).name == name

@@ -8,6 +8,7 @@ from simulator.policies.compression import make_compressor
 from simulator.policies.quantized import Balanced, Gathered
 from simulator.policies.random_k import RandomK
 from simulator.policies.sampled import Dgc, SampledTopK
+from simulator.policies.sparse import number_of
 
 FLAT = ((1000,),)
 
@@ -67,7 +68,8 @@ def test_dgc_keeps_momentum_and_velocity():
     assert listed(phase.encode)[:4] == [("elementwise", bytes_) for bytes_ in (4_000, 8_000, 12_000, 12_000)]
     assert listed(phase.encode)[-2:] == [("scatter_add", 400)] * 2
     assert (Dgc(0.05).remembered(1000), Dgc(0.05, False).remembered(1000)) == (2000, 1000)
-    assert [Dgc(0.01, warm_up=4).kept_at(10_000, step) for step in (0, 2, 4, 99)] == [2500, 500, 100, 100]
+    densities = [Dgc(0.01, warm_up=4).density_at(step) for step in (0, 2, 4, 99)]
+    assert [number_of(density, 10_000) for density in densities] == [2500, 500, 100, 100]
 
 
 def test_keys_of_the_plan_reach_the_compressor():

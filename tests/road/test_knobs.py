@@ -21,6 +21,7 @@ from model_knobs import MODEL
 from plan_knobs import PLAN
 from road_scenarios import answer
 from setting_knobs import SETTINGS
+from sharded_compression_knobs import SHARDED_COMPRESSION
 from table_knobs import TABLE_ROWS
 
 from simulator.scenario.keys import keys_at, sections_at
@@ -43,7 +44,7 @@ def look_of(words: str):
 
 ASKED_ROWS = [
     Knob(base, key, one, other, look_of(look), sign, both)
-    for base, key, one, other, look, sign, both in (*TABLE_ROWS, *LENGTH_ROWS)
+    for base, key, one, other, look, sign, both in (*TABLE_ROWS, *LENGTH_ROWS, *SHARDED_COMPRESSION)
 ]
 
 KNOBS = [*PLAN, *GRADIENTS, *MODEL, *ADAPTERS, *DLRM, *SETTINGS, *CLUSTERS, *ASKED_ROWS]

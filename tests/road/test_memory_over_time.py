@@ -27,6 +27,8 @@ PLANS = {
     "lengths": ("hstu", ("data.lengths={kind: zipf, alpha: 1.2, max: 1024}",)),
     "adapters": ("llama", ("model.adapter={kind: lora, rank: 8}",)),
     "top-k": ("gpt", ("plan.compression.method=topk",)),
+    "int8 to owners": ("gpt", ("plan.zero=3", "plan.tensor=2", "plan.compression.method=int8", "plan.bucket_mib=null")),
+    "powersgd to owners": ("gpt", ("plan.zero=2", "plan.compression.method=powersgd")),
 }
 each_plan = pytest.mark.parametrize("plan", PLANS)
 

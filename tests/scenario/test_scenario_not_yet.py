@@ -14,8 +14,6 @@ ASKS = {
     "precision.vectors": "precision.vectors=fp8",
     "precision.reduce": "precision.reduce=fp8",
     "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",
-    "plan.aggregation.sparse": "plan={compression: {method: dgc}, aggregation: {sparse: balanced}, microbatch: 32, "
-    "global_batch: 512}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
     "faults.mtbf_hours": "faults.mtbf_hours=100",
@@ -37,12 +35,3 @@ def test_what_is_not_built_is_refused_by_key_with_what_to_use(refused, key):
     assert "not supported yet; " in said
     assert said.endswith(next(instead for known, _, instead in NOT_YET if known == key))
     assert said.startswith(("--set", "s.yaml")) and key.replace("*", "1").split(".")[-1] in said
-
-
-@pytest.mark.parametrize("method", ["topk", "powersgd", "bf16"])
-@pytest.mark.parametrize("zero", [1, 2, 3])
-def test_compression_with_sharded_optimizers_is_not_built(refused, load, method, zero):
-    said = refused(HSTU, f"plan.compression.method={method}", f"plan.zero={zero}", kind=NotSupportedYet)
-    assert f"{method} with zero {zero} is not supported yet" in said
-    load(HSTU, f"plan.compression.method={method}")
-    load(HSTU, "plan.zero=1", "precision.reduce=bf16")

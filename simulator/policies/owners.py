@@ -1,0 +1,231 @@
+"""Reductions under ZeRO: each rank owns an equal part of a bucket, and the sum of that part ends with it alone.
+
+Of a compressed all-reduce that is the first half: payloads meet at their owners, and nobody writes a sum as a payload
+again. Quantized payloads go to owners as ZeRO++'s qgZ sends them (Wang et al., arXiv 2306.10209: an all-to-all of
+quantized parts, added up in full precision; its hierarchy of two exchanges is not modelled), whatever
+`aggregation.sparse` says: gathered, each rank would bring P parts to use one. All that was sent is applied, so error
+feedback remembers what was not sent and nothing else.
+
+A bucket is given as it is divided: flat, P parts of equal length, padded with zeros. `unpack` writes one part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from simulator.model.work import Kernel
+from simulator.policies.balanced import Regions
+from simulator.policies.casts import Cast
+from simulator.policies.codecs import Codec
+from simulator.policies.compressor import Compressor, Phase, Shapes, State, add_residual, elements, memory_kernel
+from simulator.policies.quantized import with_feedback
+from simulator.policies.random_k import PLACE_BYTES, RandomK, places
+from simulator.policies.sparse import INDEX_BYTES, PAIR_BYTES, TopK, clear_kernel, pairs_of
+from simulator.units import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class CastToOwners(Compressor):
+    """A cast to 16 bits ahead of the reduce-scatter (DeepSpeed's `communication_data_type`, FSDP1's fp16 and bf16
+    communication hooks)."""
+
+    cast: Cast
+    ranks: int
+    to_owners: ClassVar[bool] = True
+    collectives: ClassVar[tuple[str, ...]] = ("reduce_scatter",)
+
+    @property
+    def name(self) -> str:
+        return self.cast.name
+
+    def remembered(self, count: int) -> int:
+        return self.cast.remembered(count)
+
+    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
+        return tuple(replace(phase, op="reduce_scatter") for phase in self.cast.phases(shapes, reduce_dtype))
+
+    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
+        return self.cast.decode(((elements(shapes) // ranks,),), reduce_dtype, ranks)
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        return self.cast.pack(phase, gradient, shapes, state, received)
+
+
+@dataclass(frozen=True, slots=True)
+class CodecToOwners(Compressor):
+    """Every rank sends each owner the payload of its part; owners add up."""
+
+    codec: Codec
+    ranks: int
+    error_feedback: bool = True
+    to_owners: ClassVar[bool] = True
+    collectives: ClassVar[tuple[str, ...]] = ("all_to_all",)
+
+    @property
+    def name(self) -> str:
+        return self.codec.name
+
+    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        part = count // self.ranks
+        encode = self.codec.encode(part, size, self.ranks)
+        if self.error_feedback:
+            encode = (add_residual(count, size), *encode, self.codec.subtract(part, size, self.ranks))
+        return (Phase("all_to_all", self.ranks * self.codec.payload_bytes(part), encode),)
+
+    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
+        part, size = elements(shapes) // ranks, DTYPE_BYTES[reduce_dtype]
+        return memory_kernel("elementwise", part, size), self.codec.add(part, size, ranks)  # zeros first
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        """uint8[P, payload], one for each owner."""
+        return with_feedback(self, gradient.view(self.ranks, -1), state, "residual").view(-1)
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        gradient.zero_()
+        for payload in received.view(ranks, 1, -1):  # one at a time: all of them would be a whole bucket
+            gradient += self.codec.read(payload, gradient.numel(), gradient.dtype)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PairsToOwners(Compressor):
+    """The same number of pairs of every part goes to its owner (`sparse: balanced`); owners add up."""
+
+    picks: TopK
+    ranks: int
+    to_owners: ClassVar[bool] = True
+    collectives: ClassVar[tuple[str, ...]] = ("all_to_all",)
+
+    @property
+    def name(self) -> str:
+        return self.picks.name
+
+    @property
+    def regions(self) -> Regions:
+        return Regions(self.picks, self.ranks)
+
+    def remembered(self, count: int) -> int:
+        return self.picks.remembered(count)
+
+    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        sent = self.ranks * self.regions.kept(count)
+        encode = (*self.regions.encode(count, size), *self.picks.forgetting(sent, size))
+        return (Phase("all_to_all", sent * PAIR_BYTES, encode),)
+
+    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        return _added_pairs(count // ranks, ranks * self.regions.kept(count), size)
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        """int32[P, 2, k'], for each part indices, then fp32 values."""
+        payload, sent = self.regions.pack(gradient, state)
+        self.picks.forget(sent, state)
+        return payload
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        index, values = pairs_of(received, ranks, gradient.dtype)
+        first = state["rank"] * gradient.numel()
+        gradient.zero_().index_add_(0, index - first, values)
+
+
+@dataclass(frozen=True, slots=True)
+class GatheredPairsToOwners(Compressor):
+    """Pairs of the whole bucket are gathered by all (`sparse: allgather`); each adds up those of its own part."""
+
+    picks: TopK
+    ranks: int
+    to_owners: ClassVar[bool] = True
+    collectives: ClassVar[tuple[str, ...]] = ("all_gather",)
+
+    @property
+    def name(self) -> str:
+        return self.picks.name
+
+    def remembered(self, count: int) -> int:
+        return self.picks.remembered(count)
+
+    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
+        return self.picks.phases(shapes, reduce_dtype)
+
+    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        kept = self.picks.kept(count)
+        # reads every index to find the own ones, of which there are 1/P if they are spread evenly
+        return memory_kernel("elementwise", ranks * kept, INDEX_BYTES), *_added_pairs(count // ranks, kept, size)
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        return self.picks.pack(phase, gradient, shapes, state, received)
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        index, values = pairs_of(received, ranks, gradient.dtype)
+        part = gradient.numel()
+        own = index.div(part, rounding_mode="floor") == state["rank"]
+        gradient.zero_().index_add_(0, index[own] - state["rank"] * part, values[own])
+
+
+@dataclass(frozen=True, slots=True)
+class RandomKToOwners(Compressor):
+    """The same random places of every part, from a seed that all ranks share: a reduce-scatter sums the values."""
+
+    random: RandomK
+    ranks: int
+    to_owners: ClassVar[bool] = True
+    collectives: ClassVar[tuple[str, ...]] = ("reduce_scatter",)
+
+    @property
+    def name(self) -> str:
+        return self.random.name
+
+    def kept(self, count: int) -> int:
+        """Entries of each part that are sent."""
+        return self.random.kept(count // self.ranks)
+
+    def remembered(self, count: int) -> int:
+        return self.random.remembered(count)
+
+    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        kept = self.kept(count)
+        feedback = self.random.error_feedback
+        encode = [add_residual(count, size)] if feedback else []
+        encode += [
+            memory_kernel("random_places", kept, PLACE_BYTES),  # writes
+            memory_kernel("scatter_add", self.ranks * kept, INDEX_BYTES + 2 * size),  # reads place and entry, writes
+        ]
+        if feedback:
+            encode += [memory_kernel("copy", count, 2 * size), clear_kernel(self.ranks * kept, size)]
+        return (Phase("reduce_scatter", self.ranks * kept * size, tuple(encode)),)
+
+    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
+        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
+        zeros = memory_kernel("elementwise", count // ranks, size)
+        return zeros, memory_kernel("scatter_add", self.kept(count), INDEX_BYTES + 2 * size)
+
+    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
+        """[P, k'] entries of every part."""
+        import torch
+
+        if "residual" in state:
+            gradient += state["residual"]
+        rows = gradient.view(self.ranks, -1)
+        state["index"] = index = places(rows[0], self.kept(gradient.numel()), state, rank=0)
+        payload = rows[:, index].reshape(-1)
+        if self.random.error_feedback:
+            residual = state["residual"] = state.get("residual", torch.empty_like(gradient)).copy_(gradient)
+            residual.view(self.ranks, -1)[:, index] = 0
+        return payload
+
+    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
+        gradient.zero_()
+        gradient[state.pop("index")] = received
+
+
+def _added_pairs(part: int, pairs: int, size: int) -> tuple[Kernel, ...]:
+    """Zeros (writes), then pairs into place: reads the pair, reads and writes the entry."""
+    zeros = memory_kernel("elementwise", part, size)
+    return zeros, memory_kernel("scatter_add", pairs, PAIR_BYTES + 2 * size)
