@@ -49,7 +49,8 @@ class Block(Protocol):
         """(output, log-sum-exp of the scores [batch, heads, queries]; None where outputs are plain sums)."""
 
     def backward(self, grad, query, key, value, out, sums, causal: bool) -> tuple[torch.Tensor, ...]:
-        """Gradients of query, key and value. out, sums: over all keys, not only these."""
+        """Gradients of query, key and value. out, sums: over all keys, not only these; None where outputs are plain
+        sums."""
 
 
 EVERYTHING = slice(None)
@@ -95,7 +96,7 @@ class Ring(torch.autograd.Function):
                 out, sums = block.forward(_part(query, entries, queries), met[0], met[1], causal)
                 parts.append(((entries, EVERYTHING, queries), out, sums))
         out, sums = _added(query, parts, whole=pieces[0] == Piece())
-        ctx.save_for_backward(query, pair, out, sums)
+        ctx.save_for_backward(query, pair, out if sums is not None else None, sums)
         ctx.context, ctx.block, ctx.pieces = context, block, pieces
         return out
 
@@ -113,7 +114,7 @@ class Ring(torch.autograd.Function):
             terms = []
             for entries, queries, keys, causal in _meetings(context, last - step, query.shape[2], ctx.pieces):
                 met = _part(here[0], entries, keys)
-                own = [_part(tensor, entries, queries) for tensor in (grad, query, out)]
+                own = [None if one is None else _part(one, entries, queries) for one in (grad, query, out)]
                 own_sums = None if sums is None else sums[entries, :, queries].contiguous()
                 gradients = ctx.block.backward(own[0], own[1], met[0], met[1], own[2], own_sums, causal)
                 terms.append(((entries, EVERYTHING, queries), (entries, EVERYTHING, keys), gradients))

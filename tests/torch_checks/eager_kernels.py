@@ -39,8 +39,10 @@ def eager_bytes(model: ModelSpec, unit: Unit, cut: Cut, core: bool = True) -> in
             # Q is [b, a, s, d] when it has been turned, and so is the output: it is copied
             total += size * cut.tokens * cut.share(trunk.query_width)
     if unit.kind == "hstu" and trained.inner:
-        # silu's input and the normalised scores; Q, K and V copied for the batched products; the output norm's result
-        total += size * (2 * scores(trunk, cut) + 4 * cut.tokens * cut.share(trunk.query_width))
+        # silu's input and the normalised scores; Q, K and V copied for the batched products; the output norm's result.
+        # A ring makes its scores again and multiplies what it keeps; what comes by heads is copied and kept already
+        kept, copies = (0 if cut.is_ring else 2 * scores(trunk, cut)), (4 if cut.context == 1 else 1)
+        total += size * (kept + copies * cut.tokens * cut.share(trunk.query_width))
     return total
 
 
@@ -48,7 +50,10 @@ def table_bytes(model: ModelSpec, cut: Cut) -> int:
     """The interpreter hands the trunk a copy of the looked-up fp32 vectors, a leaf, and keeps both until its gradient
     goes back; where activations are 16-bit the model counts only their cast."""
     copies = 1 if cut.bytes == VECTOR_BYTES else 2
-    ids = ((table, cut.batch * lookups.ids_per_sample(model, table)) for table in blocks.sparse_tables(model))
+    ids = (
+        (table, cut.batch * lookups.ids_per_sample(model, table) // cut.context)
+        for table in blocks.sparse_tables(model)
+    )
     return sum(copies * VECTOR_BYTES * count * table.dim for table, count in ids)
 
 

@@ -52,6 +52,15 @@ PLANS = [
     ("gpt", {"context": 4, "recompute": "selective_op", "rank": 3}),
     ("gpt", {"context": 2, "context_kind": "all_to_all", "recompute": "selective_op"}),
     ("bert", {"context": 2, "context_kind": "all_to_all", "recompute": "selective_op", "sets": UNFUSED}),
+    *(
+        ("hstu", {"embedding_sharding": "data_parallel", **keys})  # whose vectors no fake exchange has to bring
+        for keys in (
+            {"context": 2},
+            {"context": 4, "rank": 3},
+            {"context": 2, "context_kind": "all_to_all"},
+            {"context": 2, "recompute": "full"},
+        )
+    ),
     ("bert", {"pipeline": 2, "microbatch": 4, "rank": 0}),
     ("bert", {"pipeline": 2, "microbatch": 4, "rank": 1}),
     ("gpt", {"pipeline": 4, "microbatch": 2, "schedule": "zb_h1", "rank": 0}),
