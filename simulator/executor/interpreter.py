@@ -91,6 +91,8 @@ class Interpreter:
         """One training step; returns the spans in launch order and this rank's part of the loss."""
         self.loaded = prepared if isinstance(prepared, Loaded) else None
         self.stages.step = Step([] if self.loaded else prepared)
+        if not self.steps_run:
+            self._encode_nothing()
         self.passes_ns = 0
         spans = self.streams.run(self.compute, self.others, len(self.own.launches))
         self.steps_run += 1
@@ -99,10 +101,25 @@ class Interpreter:
     def finish(self) -> None:
         """Applies the gradients that the last step left for a next one; no part of any step."""
         self.recorder.span = Span()
+        verbs = {"reduce": self._reduce, "encode": self._encode, "decode": self._decode}
         with torch.no_grad():
             for name in self.own.updated_alone:
-                self.dense.reduce(self.dense.buckets[name])
+                for action in self._of_bucket(name):
+                    if action.verb in verbs and not (action.verb == "encode" and not action.phase):
+                        verbs[action.verb](action)
                 self.dense.update([name])
+
+    def _of_bucket(self, name: str) -> list[Action]:
+        return [launch.action for launch in self.own.launches if launch.action.bucket == name]
+
+    def _encode_nothing(self) -> None:
+        """A bucket whose reduction waits for the next step has nothing to send in the first, but all ranks meet."""
+        for name in self.own.updated_alone:
+            for action in self._of_bucket(name):
+                if action.verb == "encode" and not action.phase:
+                    self._encode(action)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _tasks(self) -> tuple[list[Task], dict[str, list[Task]]]:
         place: dict[str, int] = {}
@@ -315,6 +332,8 @@ class Interpreter:
         """A bucket with an update of its own is updated from the gradients of the step before."""
         if action.bucket is not None:
             self.dense.update([action.bucket], pending=self.steps_run > 0)
+            if not self.steps_run:  # what nothing was encoded with is nothing to remember
+                self.dense.buckets[action.bucket].state.clear()
             return
         alone = self.own.updated_alone
         self.dense.update([name for name in self.dense.buckets if name not in alone])

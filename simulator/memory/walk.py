@@ -64,6 +64,8 @@ class Walk:
         self.numel = {bucket.name: bucket.numel for bucket in own.buckets}
         self.parameters = {bucket.name: bucket.parameters for bucket in own.buckets}
         self.coded = coded_buckets(own, scenario)
+        waiting = [self.coded[name] for name in own.updated_alone if name in self.coded]  # for the next step
+        self.held["buffers"] += sum(coded.messages + (coded.copy if coded.stays else 0) for coded in waiting)
         self._fullest = tuple(self.held.values())
 
     def moments(self) -> Iterator[Moment]:

@@ -52,21 +52,28 @@ def carry_reductions(
     """The launches with the reductions of these buckets at the start of the step, each with its own update, for which
     the first forward's segment waits that needs it.
 
-    starts_late: this rank waits for its first activation anyway: it updates before its first segment, not between them.
+    A compressed one is encoded where its gradient gets ready, and decoded ahead of the update. starts_late: this rank
+    waits for its first activation anyway: it updates before its first segment, not between them.
     """
-    moved: dict[str, Launch] = {}
+    first: list[Launch] = []
+    moved: set[str] = set()
     updates: dict[str, list[Launch]] = {}
     for bucket in carried:
         segments = next(chunk for chunk in chunks if chunk.stage == bucket.stage).segments
         segment = None if len(segments) == 1 else 0 if starts_late else segments.index((bucket.first, bucket.last))
-        reduce = next(launch for launch in launches if launch.action.name == f"reduce {bucket.name}")
-        moved[reduce.action.name] = Launch(reduce.stream, reduce.action._replace(after=()))
-        update = Launch("compute", Action("optimizer", bucket=bucket.name, after=(reduce.action.name,)))
-        updates.setdefault(Action("F", bucket.stage, 0, segment).name, []).append(update)
+        reduce, *later = (
+            launch for launch in launches
+            if launch.action.bucket == bucket.name and not (launch.action.verb == "encode" and not launch.action.phase)
+        )  # fmt: skip
+        first.append(Launch(reduce.stream, reduce.action._replace(after=())))
+        last = [launch.action.name for launch in (reduce, *later) if launch.action.verb == "reduce"][-1]
+        update = Launch("compute", Action("optimizer", bucket=bucket.name, after=(last,)))
+        updates.setdefault(Action("F", bucket.stage, 0, segment).name, []).extend((*later, update))
+        moved |= {launch.action.name for launch in (reduce, *later)}
     rest: list[Launch] = []
     for launch in launches:
         name = launch.action.name
         rest += updates.get(name, ())
         if name not in moved:
             rest.append(launch)
-    return [*moved.values(), *rest]
+    return [*first, *rest]

@@ -222,6 +222,12 @@ def check_gradients(plan: Plan) -> None:
             "use --set plan.compression.method=none or a larger data",
             key="plan.compression.method",
         )
+    if plan.aggregation.order == "priority" and plan.shards > 1:
+        raise ScenarioError(
+            f"priority is an order of all-reduces (P3, ByteScheduler, BytePS), and zero {plan.zero} reduces to owners, "
+            "whose parameters are gathered again; use --set plan.aggregation.order=backward or --set plan.zero=0",
+            key="plan.aggregation.order",
+        )
     if plan.compression.method != "none" and 1 < plan.shards < replicas:
         raise ScenarioError(
             f"{plan.compression.method} is not defined where zero shards over {plan.shards} of {replicas} replicas and "

@@ -20,11 +20,6 @@ ONE_PASS_BACK = ("1f1b", "gpipe")
 Line = tuple[str, Callable[[ScenarioFile], bool], str]
 
 
-def _reduces(file: ScenarioFile) -> bool:
-    """Whether gradients meet between ranks. An omitted data degree asks for nothing before it is resolved."""
-    return (file.plan.data or 1) * file.plan.context > 1
-
-
 NOT_YET: tuple[Line, ...] = (
     ("model.tables.*.dtype", lambda f: any(t.dtype == "fp8" for t in f.model.tables), "use fp32, fp16 or bf16"),
     ("dtype", lambda f: f.dtype == "fp8", "use bf16"),
@@ -32,8 +27,6 @@ NOT_YET: tuple[Line, ...] = (
     ("precision.gradients", lambda f: f.precision.gradients == "fp8", "use bf16 or fp32"),
     ("precision.vectors", lambda f: f.precision.vectors == "fp8", "use fp16, bf16 or fp32"),
     ("precision.reduce", lambda f: f.precision.reduce == "fp8", "use bf16 or fp32"),
-    ("plan.aggregation.order", lambda f: f.plan.aggregation.order == "priority" and _reduces(f)
-     and (f.plan.zero > 0 or f.plan.compression.method != "none"), "use backward, or zero 0 without compression"),
     ("plan.sync.mode", lambda f: f.plan.sync.mode != "synchronous", "use synchronous"),
     ("plan.sync.servers", lambda f: f.plan.sync.servers is not None, "leave it out"),
     ("faults.mtbf_hours", lambda f: f.faults.mtbf_hours is not None, "leave it out"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SMALL = {"bucket_mib": 0.004}
+CARRIED = {"bucket_mib": 0.002, "aggregation": {"order": "priority"}}
 
 
 def _of(method: str, zero: int, model: str = "llama", sparse: str | None = None, **keys):
@@ -46,6 +47,10 @@ SHARDED_COMPRESSED = {
         _of("powersgd", 2, "hstu", rank=2, error_feedback=False),
         _of("adaptive", 1, decided={"0.b0": "int8", "0.b1": "none", "0.b2": "topk", "0.b3": "powersgd",
                                     "0.b4": "bf16"}),
+        _of("topk", 0, density=1.0, **CARRIED),
+        _of("topk", 0, "gpt", density=1.0, optimizer="sgd", overlap={"grad_reduce": False}, **CARRIED),
+        *(_of(method, 0, "gpt", overlap={"grad_reduce": False}, **CARRIED) for method in ("bf16", "int8", "powersgd")),
+        _of("dgc", 0, density=0.1, **CARRIED),
         *(("gpt", {"data": 2, "compression": {"method": method, "density": 0.1}, "aggregation": {"sparse": "balanced"},
                    **SMALL}) for method in ("topk_sampled", "dgc")),
         ("gpt", {"data": 2, "compression": {"method": "randomk", "density": 0.1, "shared_seed": False},

@@ -127,6 +127,21 @@ def test_everything_sent_to_owners_trains_the_unsplit_model(ranks, number):
         np.testing.assert_allclose(whole[name], value, rtol=1e-4, atol=1e-7)
 
 
+def test_a_carried_bucket_is_encoded_behind_its_backward_and_decoded_in_the_next_step():
+    carries = [n for n in _numbered(2) if PLANS[2][n][1].get("aggregation", {}).get("order") == "priority"]
+    assert carries
+    for number in carries:
+        job, _ = runs(2)[number]
+        own = job.program.ranks[0]
+        names = [launch.action.name for launch in own.launches]
+        assert own.updated_alone
+        for bucket in own.updated_alone:
+            reduce, decode, update, encode = (
+                names.index(f"{verb} {bucket}") for verb in ("reduce", "decode", "optimizer", "encode")
+            )
+            assert reduce < decode < update < encode
+
+
 def test_every_microbatch_is_encoded_by_itself_where_gradients_are_sharded():
     chosen = [(plan[1].get("zero"), plan[1]["compression"].get("density")) for plan in SHARDED_COMPRESSED[2]]
     number = PLANS[2].index(SHARDED_COMPRESSED[2][chosen.index((2, 0.1))])

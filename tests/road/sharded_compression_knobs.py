@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compression_knobs import KEY, SLOW_NET, SLOW_NODES
+from knob_settings import EVEN
 
 METHODS = ("fp16", "bf16", "int8", "onebit", "topk", "topk_sampled", "randomk", "dgc", "powersgd")
 BLOCKS = "; plan.bucket_mib=null"
@@ -20,6 +21,10 @@ SHARDED_COMPRESSION = [
       for method in METHODS),
     *(("gpt", f"{KEY}.method", method, "none", "time_of compression", ">", f"plan.zero=3{BLOCKS}; plan.global_batch=4")
       for method in METHODS),
+    # a smaller message still waits for what the next forward needs first
+    ("gpt", "plan.aggregation.order", "priority", "backward", "step", "<", f"{EVEN}; {KEY}.method=bf16"),
+    ("gpt", "plan.aggregation.order", "priority", "backward", "sent reduce", "=", f"{EVEN}; {KEY}.method=bf16"),
+    ("gpt", "plan.aggregation.order", "priority", "backward", "memory buffers", ">=", f"{EVEN}; {KEY}.method=int8"),
     ("gpt", f"{KEY}.error_feedback", "true", "false", "memory buffers", ">", f"plan.zero=1; {KEY}.method=int8"),
     ("gpt", f"{KEY}.error_feedback", "true", "false", "memory buffers", ">", f"plan.zero=3{BLOCKS}; {KEY}.method=topk;"
      "plan.global_batch=4"),

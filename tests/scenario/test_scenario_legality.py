@@ -52,6 +52,8 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
          ["all_gather crosses 2 nodes", "without a sparse compressor"]),
         (HSTU, ["plan.aggregation.algorithm=halving_doubling", "cluster.nodes=3", "plan.global_batch=768"],
          ["powers of two, and 24 reduce together", "use ring or hierarchical"]),
+        (HSTU, ["plan.aggregation.order=priority", "plan.zero=1"],
+         ["an order of all-reduces", "zero 1 reduces to owners", "--set plan.aggregation.order=backward"]),
         (HSTU, ["plan.compression.method=int8", "plan.zero=3", "plan.shard_group=8"],
          ["int8 is not defined where zero shards over 8 of 16", "--set plan.shard_group=null"]),
         (HSTU, ["plan.compression.method=dgc", "plan.zero=2", "plan.global_batch=1024"],

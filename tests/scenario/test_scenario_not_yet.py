@@ -13,7 +13,6 @@ ASKS = {
     "precision.gradients": "precision.gradients=fp8",
     "precision.vectors": "precision.vectors=fp8",
     "precision.reduce": "precision.reduce=fp8",
-    "plan.aggregation.order": "plan={zero: 1, aggregation: {order: priority}, microbatch: 32, global_batch: 512}",
     "plan.sync.mode": "plan.sync={mode: ssp, staleness: 2}",
     "plan.sync.servers": "plan.sync={mode: synchronous, servers: {count: 2}}",
     "faults.mtbf_hours": "faults.mtbf_hours=100",
