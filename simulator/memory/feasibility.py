@@ -35,8 +35,8 @@ def shortage(scenario, memory: Memory, cut: Cut) -> str | None:
     change = smallest_change(scenario, cut)
     if change is None:
         return sentence + (
-            "nothing that was tried fits: zero, sequence_parallel, schedule, recompute, microbatch, context, tensor, "
-            "pipeline, tables sharded or in host memory, 16 times the nodes"
+            "nothing that was tried fits: zero, sequence_parallel, schedule, recompute, microbatch, dtype, context, "
+            "tensor, pipeline, tables sharded or in host memory, 16 times the nodes"
         )
     return sentence + "the smallest change that fits is " + " ".join(f"--set {line}" for line in change)
 

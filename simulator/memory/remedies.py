@@ -6,21 +6,28 @@
 3. What is computed again: recompute selective, selective_op, full.
 4. Smaller kernels: half the microbatch, a quarter, and so on.
 5. Tables in host memory, the largest first.
-6. The model over more ranks, fewer replicas: context, tensor, pipeline; twice, four and eight times as many.
+6. Fewer bits, which change what is learnt: 16-bit activations and parameters for 32-bit ones, then 16-bit sums of
+   gradients; tables in fp16, the largest first.
+7. The model over more ranks, fewer replicas: context, tensor, pipeline; twice, four and eight times as many.
 
 Then (`feasibility.py`) two of these together, more nodes, and tensor groups that leave their node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from simulator.cluster import Device
 from simulator.model import blocks, tables
+from simulator.model.spec import Table
 
 Change = tuple[str, ...]
 """`--set` lines that belong together."""
 
 FACTORS = (2, 4, 8)
+NARROW = ("bf16", "fp16")
+"""16-bit dtypes, the one without loss scaling first."""
+
 NODE_FACTORS = (2, 4, 8, 16)
 
 LESS_ALIVE = {
@@ -77,18 +84,45 @@ def _smaller_kernels(scenario) -> Iterator[Change]:
         yield (f"plan.microbatch={microbatch}",)
 
 
+def _fewer_bits(scenario) -> Iterator[Change]:
+    """What is stated beside a dtype is stated too: what it defaults to follows the dtype that was."""
+    precision = scenario.precision
+    if scenario.dtype in ("fp32", "tf32"):
+        devices = [node.device for node, _ in scenario.cluster.groups]
+        dtype = next((name for name in NARROW if all(_computes(device, name) for device in devices)), None)
+        if dtype is not None:
+            sums = (f"precision.gradients={dtype}", f"precision.reduce={dtype}") if dtype == "fp16" else ()
+            yield (f"dtype={dtype}", f"precision.parameters={dtype}", *sums)
+    elif scenario.dtype in NARROW and precision.gradients == "fp32":
+        yield (f"precision.gradients={scenario.dtype}",)
+    lines: Change = ()
+    for place in _by_stored(scenario, lambda table: table.dtype in ("fp32", "tf32")):
+        lines += (f"model.tables.{place}.dtype=fp16",)
+        yield lines
+
+
+def _computes(device: Device, dtype: str) -> bool:
+    """Whether a device has this arithmetic; of a CPU nobody says."""
+    return bool(device.peak(dtype) or device.sustained_flops_per_s)
+
+
 def _tables_to_host(scenario) -> Iterator[Change]:
     """The table that holds most device memory, then the two that do, and so on, in host memory."""
+    lines: Change = ()
+    for place in _by_stored(scenario, lambda table: table.placement == "device"):
+        lines += (f"model.tables.{place}.placement=host",)
+        yield lines
+
+
+def _by_stored(scenario, counts: Callable[[Table], bool]) -> list[int]:
+    """Places of the tables that count, what holds most device memory first."""
     stored = {load.table.name: load.rows * load.stored_bytes for load in tables.loads(scenario)}
-    on_device = [
+    found = [
         (stored[table.name], -place)
         for place, table in enumerate(scenario.model.tables)
-        if table.placement == "device" and stored.get(table.name)
+        if counts(table) and stored.get(table.name)
     ]
-    lines: Change = ()
-    for _, place in sorted(on_device, reverse=True):
-        lines += (f"model.tables.{-place}.placement=host",)
-        yield lines
+    return [-place for _, place in sorted(found, reverse=True)]
 
 
 def _more_ranks_each(scenario) -> Iterator[Change]:
@@ -105,7 +139,7 @@ def _more_ranks_each(scenario) -> Iterator[Change]:
         yield (f"plan.pipeline={plan.pipeline * factor}", fewer)
 
 
-LEVERS = (_states, _schedules, _recomputation, _smaller_kernels, _tables_to_host, _more_ranks_each)
+LEVERS = (_states, _schedules, _recomputation, _smaller_kernels, _tables_to_host, _fewer_bits, _more_ranks_each)
 
 
 def wider(scenario, factor: int) -> Iterator[Change]:

@@ -98,6 +98,41 @@ def test_shards_over_two_nodes_instead_of_one():
     assert re.findall(r"--set (\S+)", result.reason) == ["plan.shard_group=null"]
 
 
+NARROW = ("plan.tensor=1", "plan.data=1", "plan.pipeline=8", "plan.schedule=1f1b", "plan.recompute=full",
+          "model.trunk.seq=2048", "plan.microbatch=1", "plan.sequence_parallel=false")  # fmt: skip
+
+
+def test_activations_of_half_the_bytes_come_behind_smaller_kernels():
+    """fp32, recomputed and one sample at a time: what is left to halve is the bytes of an activation."""
+    sets = (*NARROW, "dtype=fp32", "software.attention=unfused", "model.trunk.hidden=2048", "model.trunk.heads=16",
+            "model.trunk.layers=8", "model.trunk.seq=20480")  # fmt: skip
+    result = answer("gpt", *sets)
+    remedy = re.findall(r"--set (\S+)", result.reason)
+    assert remedy == ["dtype=bf16", "precision.parameters=bf16"]
+    assert answer("gpt", *sets, *remedy).feasible
+
+
+def test_gradients_in_16_bits_take_half_of_their_memory():
+    """18 bytes a parameter become 16."""
+    sets = (*NARROW, "dtype=bf16", "software.attention=flash", "model.trunk.hidden=7808", "model.trunk.heads=61",
+            "model.trunk.layers=48")  # fmt: skip
+    result = answer("gpt", *sets)
+    remedy = re.findall(r"--set (\S+)", result.reason)
+    assert remedy == ["precision.gradients=bf16"]
+    assert answer("gpt", *sets, *remedy).feasible
+
+
+def test_tables_in_fp16_come_behind_tables_in_host_memory():
+    tables = ("model.tables=[{name: a, rows: 1000, dim: 256}, {name: b, rows: 5000, dim: 256}, "
+              "{name: c, rows: 9, dim: 256, dtype: bf16}]")  # fmt: skip
+    stated = scenario("hstu", tables, "model.head={kind: binary}", "plan.embedding_sharding=data_parallel")
+    found = [change for change in remedies.changes(stated) if change[-1].startswith("model.tables")]
+    assert found == [
+        *(tuple(f"model.tables.{place}.placement=host" for place in places) for places in ((1,), (1, 0), (1, 0, 2))),
+        ("model.tables.1.dtype=fp16",), ("model.tables.1.dtype=fp16", "model.tables.0.dtype=fp16"),
+    ]  # fmt: skip
+
+
 def test_a_long_sequence_is_cut():
     """One sample of 1,048,576 positions on each GPU, whatever is recomputed: slices of it fit."""
     sets = ("plan.tensor=1", "plan.zero=3", "plan.recompute=full", "model.trunk.seq=1048576", "plan.global_batch=8",
@@ -114,7 +149,7 @@ def test_every_lever_is_in_the_written_order():
     assert found == [
         "plan.zero=1", "plan.sequence_parallel=true", "plan.zero=2", "plan.zero=3",
         "plan.recompute=selective", "plan.recompute=selective_op", "plan.recompute=full",
-        "plan.microbatch=2", "plan.microbatch=1",
+        "plan.microbatch=2", "plan.microbatch=1", "precision.gradients=bf16",
         "plan.context=2", "plan.context=2", "plan.tensor=4", "plan.pipeline=2",
         "plan.context=4", "plan.context=4", "plan.tensor=8", "plan.pipeline=4",
     ]  # fmt: skip
