@@ -3,7 +3,7 @@
     points.py grid.py          what is measured: kernels of every family, collectives, collectives beside compute
     scenarios.py asked.py      what given scenarios will ask for: their very kernels, messages and pieces
     pieces.py typical.py       pieces: units, updates and compressors as the executor runs them; those always measured
-    checks.py                  what is timed only to judge the prices: no price comes of it
+    checks.py facts.py         what is timed only to judge the prices; launches and copies of a GPU
     measure/                   the measuring processes, the only part that imports torch; torchrun's are joined
     session.py journal.py      rounds over everything until the time is up; every sample that was taken
     build.py fits.py files.py  samples -> profile with held-out errors, written in one piece

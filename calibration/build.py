@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration import assumed, checks, fits
+from calibration import assumed, checks, facts, fits
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled, bin_means
-from calibration.machine import load
+from calibration.machine import load, now
 from calibration.pieces import DEFAULTS, Named
 from calibration.points import CHECK, COLLECTIVE, KERNEL, OVERLAP, Point
 from simulator.cluster import Cluster
@@ -61,7 +61,8 @@ def build(journal: Journal, context: Context) -> dict:
         "overlap": {},
         "fits": {},
         "checks": [],
-        "machine": context.machine | {"load_after": load(), "sentinel_drift": round(journal.drift(), 4),
+        "machine": context.machine | {"measured_until": now(), "load_after": load(),
+                                      "sentinel_drift": round(journal.drift(), 4),
                                       "contaminated_share": round(journal.contaminated_share, 4)},
         "journal": journal.to_record(),
     }  # fmt: skip
@@ -217,12 +218,15 @@ def _sources(context: Context) -> dict:
 
 def _constants(points: dict[Point, Sampled], context: Context) -> dict:
     """Start-up and launch as they were measured."""
-    smallest = min(_median(sampled) for point, sampled in points.items() if point.what == KERNEL)
+    median_ns = {point: _median(sampled) for point, sampled in points.items()}
+    smallest = min(ns for point, ns in median_ns.items() if point.what == KERNEL)
 
-    def constant(seconds: float, citation: str) -> dict:
-        return {"value": float(f"{seconds:.4g}"), "unit": "s", "kind": MEASURED, "citation": citation, "fitted_on": []}
+    def constant(value: float, unit: str, citation: str) -> dict:
+        return {"value": float(f"{value:.4g}"), "unit": unit, "kind": MEASURED, "citation": citation, "fitted_on": []}
 
-    found = {"kernel_startup_s": constant(smallest * 1e-9, "the shortest kernel that was measured")}
+    found = {"kernel_startup_s": constant(smallest * 1e-9, "s", "the shortest kernel that was measured")}
     if context.host_dispatches:
-        found["launch_s"] = constant(0.0, "kernels run on the host: their times hold its dispatch")
-    return found
+        found["launch_s"] = constant(0.0, "s", "kernels run on the host: their times hold its dispatch")
+        return found
+    device = context.cluster.node_type.device
+    return found | {name: constant(*fact) for name, fact in facts.constants(median_ns, device).items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
-from calibration import checks, files, grid, machine, typical
+from calibration import checks, facts, files, grid, machine, typical
 from calibration.build import Context
 from calibration.imports.command import import_file
 from calibration.measure import launched
@@ -140,7 +140,8 @@ def _points(
     if alone:
         return asked, frozenset(one.key for one in asked)
     pairs = [*grid.collective_points(worlds[:1]), *grid.overlap_points(worlds)]
-    mixed = _interleaved(rest[1:], pairs, usual, checks.points(dtype, worlds[:1]))
+    beside = [*checks.points(dtype, worlds[:1]), *(facts.points() if device == "cuda" else ())]
+    mixed = _interleaved(rest[1:], pairs, usual, beside)
     points = [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:])]
     return points, frozenset(one.key for one in (*jobs, *asked))
 

@@ -57,6 +57,11 @@ def today() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def load() -> float:
     """Processes that want a core, averaged over the last minute."""
     return round(os.getloadavg()[0], 2)

@@ -9,8 +9,11 @@ from simulator.costs.measured import point_of
 from simulator.model.tables import GRADIENT_BYTES, ID_BYTES, STATE_BYTES
 from simulator.model.work import Kernel
 
-KERNEL, COLLECTIVE, OVERLAP, CHECK = "kernel", "collective", "overlap", "check"
+KERNEL, COLLECTIVE, OVERLAP, CHECK, FACT = "kernel", "collective", "overlap", "check", "fact"
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = "forward", "input_gradient", "weight_gradient"
+
+GRAPH_KERNELS = 200
+"""Of a CUDA graph whose replay is timed."""
 
 ROW_UPDATE_WIDTH = 64
 """Width of the rows whose gradients and updates are measured."""
@@ -25,9 +28,9 @@ read, row and states are read and written (`model/tables/kernels.py`)."""
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """what: kernel, collective, overlap (a collective beside products) or check (`checks.py`). op: as `Kernel.op`,
-    `Collective.op`; `send`; the name of a check.
+    """what: kernel, collective, overlap (a collective beside products), check (`checks.py`) or fact (`facts.py`).
 
+    op: as `Kernel.op`, `Collective.op`; `send`; the name of a check or a fact.
     shape: of a kernel, its row in the op's table (`costs.measured.axes`); of a check its own; of others (ranks, bytes).
     layouts: for a gemm, which of a linear layer's three products have this shape; measured in turn.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calibration import facts
 from simulator.costs import measured
 from simulator.costs.kernels import EMBEDDING_EFFICIENCY, MEMORY_FAMILIES, PASSES
 from simulator.costs.pieces import LIKE
@@ -30,6 +31,7 @@ def report_lines(record: dict, path: str) -> list[str]:
     lines += [f"not measured, so priced by an assumed rule: {', '.join(absent)}"] if absent else []
     if journal["failed"]:
         lines.append(f"left out: {len(journal['failed'])} points, the first: {next(iter(journal['failed'].items()))}")
+    lines += [] if "gpu" in machine else [f"not applicable: {facts.NOT_ON_A_CPU}"]
     lines += ["shapes beyond those measured are extrapolated at the efficiency of the nearest one, and warned about"]
     what = machine.get("device") or machine["processor"]
     load = f"load {machine['load_before']} before and {machine['load_after']} after"

@@ -109,11 +109,12 @@ class Session:
                 self._measure(visit)
                 known.add((what.op, what.dtype))
 
-    def revisit(self) -> None:
+    def revisit(self, keys: frozenset[str] | None = None) -> None:
         """One more round, forwards and backwards in turn, of what a step of a wanted scenario is made of: its pieces
-        and its messages."""
+        and its messages. keys: of what is wanted now; None: of all that ever was."""
         self._revisits += 1
-        due = [visit for visit in self.visits if visit.condition == TOGETHER and self._is_part_of_a_step(visit.what)]
+        due = [visit for visit in self.visits if visit.condition == TOGETHER and self._is_part_of_a_step(visit.what)
+               and (keys is None or visit.what.key in keys)]  # fmt: skip
         for visit in due[:: 1 if self._revisits % 2 else -1]:
             self._watch(time.monotonic())
             self._measure(visit)

@@ -14,9 +14,19 @@ from math import log
 import torch
 import torch.nn.functional as functional
 
-from calibration.measure import checks, codecs
+from calibration.measure import checks, codecs, facts
 from calibration.measure.inputs import TABLE_ROWS, Call, Maker
-from calibration.points import FORWARD, INPUT_GRADIENT, KERNEL, ROW_PASSES, ROW_UPDATE_WIDTH, SUMMED, Point
+from calibration.points import (
+    CHECK,
+    FACT,
+    FORWARD,
+    INPUT_GRADIENT,
+    KERNEL,
+    ROW_PASSES,
+    ROW_UPDATE_WIDTH,
+    SUMMED,
+    Point,
+)
 from simulator.costs.measured import row_width
 from simulator.executor import optimizers, sparse_optimizers
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
@@ -28,7 +38,7 @@ MOST_SETS = 16
 
 def make_call(point: Point, device: str) -> Call:
     """A callable that runs the point's kernel once; it rotates its inputs by itself. Raises KeyError for an op."""
-    build = (BUILDERS if point.what == KERNEL else checks.BUILDERS)[point.op]
+    build = {KERNEL: BUILDERS, CHECK: checks.BUILDERS, FACT: facts.BUILDERS}[point.what][point.op]
     maker = Maker(point, torch.device(device))
     first = build(maker)
     sets = [first]

@@ -55,6 +55,10 @@ EMBEDDING_EFFICIENCY: dict[str, str] = {
     "embedding_backward": "embedding_update_efficiency",
     "embedding_update": "embedding_update_efficiency",
 }
+COMPUTE_BOUND = ("gemm", "batched_gemm", "attention_forward", "attention_backward", "hstu_attention_forward",
+                 "hstu_attention_backward")  # fmt: skip
+"""Ops that a device's clock holds back: where a calibration timed them by themselves, `sustained_slowdown` says how
+much longer they take in a row of others."""
 HOST_SUFFIX = "_host"
 STATED = "profiled"
 """Op of a kernel whose shape is its time in ns: what the scenario states, on whatever device."""
@@ -89,6 +93,7 @@ class KernelCosts:
         self._clock = profile.constant("clock_under_load") if under_load else 1.0
         self._memory_slowdown = profile.constant("memory_under_load") if under_load else 1.0
         self._attention_slowdown = profile.optional(ATTENTION_SLOWDOWN, 1.0)
+        self._sustained = profile.optional("sustained_slowdown", 1.0) if under_load else 1.0
         self._startup_s = profile.constant("kernel_startup_s")
         self._measured = MeasuredKernels(profile, alone=alone)
         self._grids: dict[tuple[str, str], tuple[LogGrid, KernelTable]] = {}
@@ -110,7 +115,8 @@ class KernelCosts:
     def price(self, kernel: Kernel) -> KernelTime:
         """The time of one kernel, without its launch by the host. Raises ValueError for an op that no rule knows."""
         if found := self._measured.time(kernel):
-            return KernelTime(*found)
+            time = KernelTime(*found)
+            return time._replace(seconds=time.seconds * self._sustained) if kernel.op in COMPUTE_BOUND else time
         if kernel.op.endswith(HOST_SUFFIX):
             return self._host(kernel)
         if kernel.op not in self._families:

@@ -1,7 +1,7 @@
 """How close is the prediction to the run, and does it rank plans as the run does?
 
     python -m studies.predict_then_run.run [--budget SECONDS] [--steps N] [--plans 8|20] [--only PLAN]... [--folder DIR]
-                                           [--again]
+                                           [--profile FILE] [--again]
 
 Runs eight plans (or twenty) of a small recommender on MovieLens-100K, two processes each, in turns; calibrates this
 machine before and between the turns; predicts the plans and compares: a table, one offline HTML report and a JSON file.
@@ -11,6 +11,7 @@ What an earlier run has measured is used again.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import signal
 import sys
@@ -29,7 +30,7 @@ from simulator.report.comparison_tables import plan_rows, signed_percent
 from simulator.report.comparison_trace import write_comparison_trace
 from simulator.report.html import report_html
 from simulator.report.tables import print_to, study_table
-from studies.predict_then_run import stages
+from studies.predict_then_run import kept, stages
 from studies.predict_then_run.plans import ALL_PLANS, PLANS, scenario
 
 STEPS = 60
@@ -112,6 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plans", type=int, choices=(len(PLANS), len(ALL_PLANS)), default=len(PLANS), help="how many")
     parser.add_argument("--only", action="append", choices=list(ALL_PLANS), metavar="PLAN", help="one plan; repeatable")
     parser.add_argument("--folder", type=Path, default=Path("out/predict_then_run"), help="where everything is kept")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="judge this profile instead of calibrating")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs have measured")
     options = parser.parse_args(arguments)
     folder = options.folder
@@ -121,16 +123,21 @@ def main(arguments: list[str] | None = None) -> int:
     plans = options.only or list(ALL_PLANS)[: options.plans]
     first = scenario(plans[0])
     histories, source, where = stages.data(first.seed, say)
-    profile, runs = stages.measured(folder, plans, options.budget, options.steps, histories, source, say)
+    study = kept.Study(folder, plans, options.steps, histories, source, say)
+    if options.profile:
+        profile, runs = kept.judged_by(study, str(options.profile))
+    else:
+        profile, runs = kept.measured(study, options.budget)
     from simulator.executor.evaluation import initial_weights
 
     before = stages.ndcg(first, initial_weights(first), histories)
-    comparisons, after = [], [ndcg for _, ndcg in runs]
-    for name, (execution, _) in zip(plans, runs, strict=True):
+    comparisons, after = [], [one.ndcg for one in runs]
+    for name, one in zip(plans, runs, strict=True):
         result, samples = predict(scenario(name, profile))
-        comparisons.append(Comparison(result, execution, samples))
+        comparisons.append(Comparison(result, one.execution, samples))
 
-    said, learnt = answers(comparisons, where), learning_rows(comparisons, before, after)
+    age = kept.age_sentence(json.loads(Path(profile).read_text(encoding="utf-8")), runs)
+    said, learnt = [*answers(comparisons, where), age], learning_rows(comparisons, before, after)
     console = Console()
     for table in (plan_rows(comparisons), learnt):
         print_to(console, study_table(table))

@@ -1,32 +1,22 @@
-"""What the study keeps between runs: a calibrated profile, and the plans' runs. Files appear whole or not at all."""
+"""What the study's parts are made of: files that appear whole or not at all, fingerprints, data, a model's NDCG."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import pickle
 import platform
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from calibration.calibrate import calibrating
 from calibration.machine import num_cores, processor
-from simulator.costs.profile import load_profile
 from simulator.datasets import movielens, next_item
 from simulator.datasets.histories import Histories, generated
-from simulator.errors import RehearseError, ScenarioError
+from simulator.errors import RehearseError
 from simulator.version import __version__
-from studies.predict_then_run.plans import scenario
-from studies.predict_then_run.turns import run_in_turns
-
-WARMUP = 3
-"""Steps of a run that are not measured."""
 
 Say = Callable[..., None]
 """Takes lines of progress, and the share that is done where it is known."""
@@ -62,58 +52,7 @@ def code() -> str:
     return digest.hexdigest()
 
 
-def measured(
-    folder: Path, plans: Sequence[str], budget_s: float, steps: int, histories: Histories, source: Any, say: Say
-) -> tuple[str, list[tuple[Any, float]]]:
-    """(the profile's file, each plan's run and the NDCG@10 of its trained model).
-
-    This machine is calibrated for `budget_s`; then the plans run in turns, and between turns what they are made of is
-    measured again. Both are kept and used again by this very machine and code; a calibration that was cut short is
-    continued.
-    """
-    profile, mark = folder / "profile.json", folder / "profile.done"
-    scenarios = [scenario(name) for name in plans]
-    files = [folder / "plans" / f"{file_name(name)}.yaml" for name in plans]
-    for path, own in zip(files, scenarios, strict=True):
-        write_whole(path, own.canonical_json().encode())
-    known = fingerprint(*(own.canonical_json() for own in scenarios), str(budget_s), str(steps), histories.source)
-    kept = folder / "runs" / f"{known[:24]}.pickle"
-    if profile.exists() and mark.exists():
-        if kept.exists() and mark.read_text() == f"{known} {_checksum(profile)}":
-            say(f"using {profile}, calibrated on this machine before")
-            for name in plans:
-                say(f"{name}: using the run that is kept")
-            return str(profile), pickle.loads(kept.read_bytes())
-        mark.unlink()
-        profile.unlink()
-    say(f"calibrating this machine for {budget_s:.0f} s, then running in turns; keep it idle")
-    how = {"budget_s": budget_s, "out": str(profile), "missing": [str(path) for path in files], "say": say}
-    try:
-        executions = _calibrated_and_run(scenarios, steps, source, say, how)
-    except ScenarioError:  # the part of a profile that another machine has left here
-        profile.unlink(missing_ok=True)
-        executions = _calibrated_and_run(scenarios, steps, source, say, how)
-    runs = [_judged(own, execution, histories) for own, execution in zip(scenarios, executions, strict=True)]
-    write_whole(kept, pickle.dumps(runs))
-    write_whole(mark, f"{known} {_checksum(profile)}".encode())
-    return str(profile), runs
-
-
-def _calibrated_and_run(scenarios: Sequence[Any], steps: int, source: Any, say: Say, how: dict) -> list[Any]:
-    with calibrating("cpu", **how) as session, tempfile.TemporaryDirectory(prefix="rehearse-turns-") as pipes:
-        try:
-            session.run(time.monotonic() + how["budget_s"])
-            for own in scenarios:
-                say(f"{own.name}: running {steps} steps")
-            return run_in_turns(
-                scenarios, Path(pipes), source, session.revisit, steps=steps, warmup=WARMUP, keep_weights=True
-            )
-        finally:
-            if session.has_measured:  # else it was interrupted at once, and there is nothing to keep
-                session.flush()
-
-
-def _judged(own: Any, execution: Any, histories: Histories) -> tuple[Any, float]:
+def judged(own: Any, execution: Any, histories: Histories) -> tuple[Any, float]:
     """(the run without its weights, NDCG@10 of the trained model)."""
     from simulator.executor.evaluation import whole_weights
 
@@ -145,10 +84,6 @@ def ndcg(own: Any, weights: Any, histories: Histories) -> float:
 def file_name(plan: str) -> str:
     """A plan's name as part of a path."""
     return "-".join("".join(letter if letter.isalnum() else " " for letter in plan).split())
-
-
-def _checksum(profile: Path) -> str:
-    return load_profile(profile).checksum
 
 
 def median(values: Sequence[float]) -> float:

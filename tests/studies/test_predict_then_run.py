@@ -98,8 +98,8 @@ class Study:
             "PIP_ARGS": "--no-index", "TMPDIR": str(folder),
         }  # fmt: skip
 
-    def start(self, *plans: str) -> subprocess.Popen:
-        only = [word for plan in plans for word in ("--only", plan)]
+    def start(self, *plans: str, profile: Path | None = None) -> subprocess.Popen:
+        only = [word for plan in plans for word in ("--only", plan)] + (["--profile", str(profile)] if profile else [])
         return subprocess.Popen(
             [sys.executable, "-m", "studies.predict_then_run.run", "--folder", str(self.folder), "--budget", "4",
              "--steps", "2", *only],
@@ -137,8 +137,8 @@ class Study:
             assert "interrupted; what was measured is kept" in said
         self.check_nothing_is_left()
 
-    def finish(self, *plans: str) -> tuple[str, str]:
-        process = self.start(*plans)
+    def finish(self, *plans: str, profile: Path | None = None) -> tuple[str, str]:
+        process = self.start(*plans, profile=profile)
         out, said = process.communicate(timeout=240)
         assert process.returncode == 0, said
         self.check_nothing_is_left()
@@ -170,3 +170,41 @@ def test_a_study_killed_at_twenty_moments(tmp_path):
         how = moments.choice([signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
         study.kill(study.start("data 2", "tensor 2"), moments.uniform(0.2, 25.0), how)
     study.finish("data 2", "tensor 2")
+
+
+def test_plans_run_a_handful_at_a_time_all_of_them_in_their_order():
+    from studies.predict_then_run.kept import AT_ONCE
+    from studies.predict_then_run.kept import Study as Kept
+
+    for count in (1, 8, 9, 20):
+        plans = list(ALL_PLANS)[:count]
+        handfuls = Kept(Path("folder"), plans, 1, None, None, None).handfuls
+        assert [name for names in handfuls for name in names] == plans
+        sizes = [len(names) for names in handfuls]
+        assert max(sizes) <= AT_ONCE and max(sizes) - min(sizes) <= 1 and len(sizes) == -(-count // AT_ONCE)
+
+
+def test_the_age_of_a_profile_is_counted_to_the_runs():
+    from studies.predict_then_run.kept import Ran, age_sentence
+
+    record = {"machine": {"measured_until": "2026-11-25T10:00:00+00:00"}, "sources": {}}
+    ended_s = 1_795_600_800.0 + 2 * 3600  # 2026-11-25 10:00 UTC, and two hours
+    assert "2.0 h before the runs" in age_sentence(record, [Ran(None, 0.0, ended_s)])
+    old = {"machine": {}, "sources": {"together": {"date": "2026-11-22"}}}
+    assert "of 2026-11-22" in age_sentence(old, [Ran(None, 0.0, ended_s)])
+
+
+@needs_torch
+@needs_proc
+def test_a_profile_of_another_time_is_judged_by_runs_that_are_kept_or_made(tmp_path):
+    study = Study(tmp_path)
+    study.finish("data 2")
+    old = tmp_path / "old.json"
+    old.write_text((study.folder / "profile.json").read_text())
+    out, said = study.finish("data 2", profile=old)
+    assert "h before the runs" in out and "using the run that is kept" in said and "calibrating" not in said
+    assert "running 2 steps" not in said
+    for path in (study.folder / "runs").glob("*/*.pickle"):
+        path.unlink()
+    _, said = study.finish("data 2", profile=old)
+    assert "running 2 steps" in said and "calibrating" not in said
