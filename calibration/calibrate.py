@@ -136,7 +136,7 @@ def _points(
     usual = _distinct([*jobs, *usual])[len(jobs) :]
     alone = bool(missing) and all(path.endswith(".json") for path in missing)
     everything, count = merged([*kernels, *grid.kernel_points(dtype)]), len(merged(kernels))
-    asked, rest = everything[:count], everything[count:]
+    asked, rest = everything[:count], _spread(everything[count:])
     if alone:
         return asked, frozenset(one.key for one in asked)
     pairs = [*grid.collective_points(worlds[:1]), *grid.overlap_points(worlds)]
@@ -163,6 +163,25 @@ def follows(device: str) -> bool:
 def _distinct(jobs: list[Job]) -> list[Job]:
     """Jobs that measure the same pieces are one."""
     return list({tuple(piece.identity for piece in job.pieces): job for job in reversed(jobs)}.values())[::-1]
+
+
+def _spread(kernels: list[Point]) -> list[Point]:
+    """All families evenly mixed, each in an order of which every beginning reaches over the whole list: its ends, then
+    the middles of what is left, so that a short budget interpolates in all of them."""
+    families: dict[tuple[str, str], list[Point]] = {}
+    for point in kernels:
+        families.setdefault((point.op, point.dtype), []).append(point)
+    return _interleaved(*(_ends_first(family) for family in families.values()))
+
+
+def _ends_first(points: list[Point]) -> list[Point]:
+    found, gaps = list(dict.fromkeys([points[0], points[-1]])), [(0, len(points) - 1)]
+    for low, high in gaps:  # grows while it is read: halves wait behind all that are as long as they were
+        middle = (low + high) // 2
+        if low < middle:
+            found.append(points[middle])
+            gaps += [(low, middle), (middle, high)]
+    return found
 
 
 def _interleaved(*parts: list) -> list:

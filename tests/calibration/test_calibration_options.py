@@ -2,11 +2,14 @@
 
 import json
 from importlib.metadata import PackageNotFoundError
+from math import log
 
 import pytest
 
 from calibration import calibrate as room
-from calibration import machine
+from calibration import grid, machine
+from calibration.points import KERNEL, Point, merged
+from simulator.costs import measured
 from simulator.errors import ScenarioError
 
 SASREC = """
@@ -143,3 +146,16 @@ def test_a_time_that_is_too_short_reaches_every_family_that_is_wanted(session):
     made.run(0.0)
     assert [point.op for point in made.journal.points("together")] == families
     assert fleet.visits == [(next(point.key for point in points if point.op == op), 2) for op in families]
+
+
+def test_a_budget_that_ends_after_a_third_has_some_of_every_family_and_most_of_its_sizes():
+    points, _ = room._points("cpu", 0, (), 300.0)
+    kernels = [one for one in points if isinstance(one, Point) and one.what == KERNEL]
+    assert len({one.key for one in kernels}) == len(kernels) == len(merged(grid.kernel_points("fp32")))
+    third = kernels[: len(kernels) // 3]
+    assert {one.op for one in third} == {one.op for one in kernels}
+    for op in {one.op for one in third}:
+        whole, part = ([log(measured.work(op, one.dtype, one.shape)[1]) for one in some if one.op == op]
+                       for some in (kernels, third))  # fmt: skip
+        if len(part) >= 6:
+            assert max(part) - min(part) >= 0.7 * (max(whole) - min(whole)), op
