@@ -53,10 +53,11 @@ def compare(
         write_comparison_trace(comparison, trace)
     if report is not None:
         from simulator.report.comparison_blocks import comparison_blocks
+        from simulator.report.comparison_tables import found_sentence
         from simulator.report.html import write_report
 
-        blocks = comparison_blocks([comparison])
-        write_report(comparison.result, report, command=("rehearse", *sys.argv[1:]), blocks=blocks)
+        blocks, notes = comparison_blocks([comparison]), [found_sentence(comparison)]
+        write_report(comparison.result, report, command=("rehearse", *sys.argv[1:]), notes=notes, blocks=blocks)
     if as_json:
         print_json(comparison.to_dict())
         return

@@ -9,6 +9,7 @@ from simulator.cli.output import Json, print_json
 
 PACKAGES = ("simpy", "numpy", "networkx", "pandas", "pydantic", "typer", "rich", "PyYAML", "plotly", "jinja2")
 EXTRAS = ("torch", "numba")
+TORCH_VERBS = ("calibrate", "execute", "compare")
 NVIDIA_SMI_TIMEOUT_S = 10
 
 
@@ -44,15 +45,9 @@ def examine() -> dict[str, Any]:
         "packages": packages,
         "can": {
             "simulate": f"no: install {', '.join(missing)}" if missing else "yes",
-            "calibrate": "yes" if packages["torch"] else "no: install rehearse[torch]",
-            "execute": _torch_verb(packages["torch"]),
+            **{verb: "yes" if packages["torch"] else "no: install rehearse[torch]" for verb in TORCH_VERBS},
         },
     }
-
-
-def _torch_verb(torch: str | None) -> str:
-    """What needs torch and is not built in this version; the machine's side of it is said all the same."""
-    return f"not supported yet (torch {'is installed' if torch else 'is not installed'})"
 
 
 def _own_version() -> str:

@@ -19,4 +19,4 @@ TAKES_ANYTHING: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_opti
 
 def refuse(context: typer.Context) -> None:
     """Raises NotSupportedYet, whatever was asked for."""
-    raise NotSupportedYet(f"{context.info_name} is not supported yet; `rehearse simulate` and `rehearse trace` are")
+    raise NotSupportedYet(f"{context.info_name} is not supported yet; `rehearse simulate A.yaml B.yaml` compares plans")

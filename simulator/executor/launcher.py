@@ -91,7 +91,10 @@ def _failure(codes: list[int | None], folder: Path) -> ExecutionFailed:
     earliest."""
     for rank, code in enumerate(codes):
         if code is not None and code < 0:
-            return ExecutionFailed(f"rank {rank} was killed by {_signal_name(-code)}; all ranks were stopped")
+            name = _signal_name(-code)
+            words = f"rank {rank} was killed by {name}; all ranks were stopped"
+            full = "; if nobody did that, memory ran out: execute a smaller model, a smaller microbatch or fewer ranks"
+            return ExecutionFailed(words + (full if name == "SIGKILL" else ""))
     stories = [pickle.loads(path.read_bytes()) for path in folder.glob("story.*") if path.suffix != ".part"]
     if not stories:
         rank = next(rank for rank, code in enumerate(codes) if code)

@@ -87,6 +87,17 @@ def comparison_table(comparison: Any) -> Group:
     return Group(*map(Text, lines), study_table(action_rows(comparison)), Text(footer))
 
 
+def found_sentence(comparison: Any) -> str:
+    """Both medians and the error, in one sentence."""
+    low, high = (format.duration(comparison.result.percentile_s(percent)) for percent in (5, 95))
+    inside = "inside" if comparison.to_dict()["within_interval"] else "outside"
+    return (
+        f"Predicted {format.duration(comparison.predicted_s)} a step and measured "
+        f"{format.duration(comparison.measured_s)} in {len(comparison.execution.samples_ns)} steps: an error of "
+        f"{signed_percent(comparison.error_percent)}, {inside} the predicted 90 % interval ({low} to {high})."
+    )
+
+
 def decision_lines(comparison: Any) -> list[str]:
     """What the adaptive stage balancer did in the prediction and in the run; nothing where it is not at work."""
     if comparison.execution.scenario.plan.balancer.kind != "adaptive":

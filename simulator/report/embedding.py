@@ -49,7 +49,7 @@ def embedding_table(plan: dict) -> Table:
     table = ruled_table()
     table.add_column("embedding table", overflow="fold")
     table.add_column("sharding", no_wrap=True)
-    table.add_column("perf ms (fwd comp,comms,bwd comp,comms)", justify="right", max_width=28)
+    table.add_column("perf ms of all shards (fwd comp,comms,bwd comp,comms)", justify="right", max_width=28)
     for title in ("HBM", "DDR"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("ranks", overflow="fold")

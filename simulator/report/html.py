@@ -7,7 +7,7 @@ element ids are fixed, there is no time of day, and no path of this machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from simulator.report.breakdown import unique_names
 from simulator.report.palette import MEMORY, SOURCE, TIME
 from simulator.report.ranking import comparison_table, detailed, leagues
 from simulator.report.sections import Figures, section
-from simulator.report.study_tables import numeric_columns
+from simulator.report.study_tables import numeric_columns, study_cell
 from simulator.version import __version__
 
 if TYPE_CHECKING:
@@ -42,6 +42,14 @@ class Block:
     rows: tuple[tuple[str, ...], ...] = ()
     figure: go.Figure | None = None
     alt: str = ""
+
+
+def study_block(title: str, rows: Sequence[Mapping[str, Any]], *paragraphs: str) -> Block:
+    """A study's rows (`study_tables.study_table`) as a section; a key that a row lacks is an empty cell."""
+    header = tuple(dict.fromkeys(key for row in rows for key in row))
+    return Block(
+        title, paragraphs, header, tuple(tuple(study_cell(row.get(key, "")) for key in header) for row in rows)
+    )
 
 
 def write_report(results: Any, path: str | Path, **options: Any) -> None:

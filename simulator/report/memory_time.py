@@ -97,7 +97,7 @@ def memory_heat_figure(result) -> go.Figure:
             hovertemplate="%{y}: %{z} % full at %{x:.4g} " + unit + "<extra></extra>",
             colorbar={"title": {"text": "of the limit (%)", "side": "right"}, "thickness": 14},
         ),
-        layout=layout(100 + row_px * len(ranks), margin={"l": 10, "r": 10, "t": 20, "b": 40}),
+        layout=layout(115 + row_px * len(ranks), margin={"l": 10, "r": 10, "t": 35, "b": 40}),
     )
     figure.update_xaxes(value_axis(f"time ({unit})"))
     every = max(1, -(-len(ranks) // 16))

@@ -66,7 +66,7 @@ def utilization_figure(result) -> go.Figure:
         showlegend=True,
         bargap=0.25 if few else 0.0,
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-        margin={"l": 10, "r": 10, "t": 40, "b": 40},
+        margin={"l": 10, "r": 25, "t": 40, "b": 40},
     )
     figure.update_xaxes(range=[0, 100])
     return figure

@@ -91,10 +91,11 @@ def study_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> 
     Values are texts already formatted (`report.format`) or plain numbers, which get three significant digits.
     """
     columns = tuple(dict.fromkeys(key for row in rows for key in row))
-    return StudyTable(columns, tuple(tuple(_cell(row.get(column)) for column in columns) for row in rows), title)
+    return StudyTable(columns, tuple(tuple(study_cell(row.get(column)) for column in columns) for row in rows), title)
 
 
-def _cell(value: Any) -> str:
+def study_cell(value: Any) -> str:
+    """A value of a study's row as text."""
     if value is None:
         return format.UNKNOWN
     if isinstance(value, bool):

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from simulator import execute, simulate
 from simulator.policies.decisions import Decision
-from simulator.report.html import Block, write_report
+from simulator.report.html import study_block, write_report
 from simulator.report.tables import study_table
 from simulator.scenario.loader import scenario_from
 
@@ -134,10 +134,10 @@ def main(arguments: list[str] | None = None) -> int:
     rows, console = [one.row() for one in outcomes], Console()
     console.print(study_table(rows, title=f"Two stages, one rank {FACTOR} times slower"))
     least = min(one.recovered(one.after_s) for one in outcomes)
-    note = f"behind its move the balancer recovers {least:.0%} of hindsight's gain or more, in {len(outcomes)} runs"
+    note = f"Behind its move the balancer recovers {least:.0%} of hindsight's gain or more (settings: {len(outcomes)})"
     console.print(f"- {note}", highlight=False, soft_wrap=True)
     options.report.parent.mkdir(parents=True, exist_ok=True)
-    block = Block("Recovered", header=tuple(rows[0]), rows=tuple(tuple(row.values()) for row in rows))
+    block = study_block("What the balancer recovers", rows)
     shown = map(simulate, map(SETTINGS[0].scenario, BALANCERS))
     write_report(list(shown), options.report, title="The adaptive stage balancer", notes=[note], blocks=[block])
     console.print(f"report: {options.report}")

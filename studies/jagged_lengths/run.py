@@ -19,8 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from simulator import scenario_from, simulate
-from simulator.report.format import significant
-from simulator.report.html import Block, write_report
+from simulator.report.html import study_block, write_report
 from simulator.report.tables import study_table
 from simulator.simulation import Result
 
@@ -85,16 +84,6 @@ def gain_row(ground: str, alone: Result, balanced: Result) -> dict[str, Any]:
     }
 
 
-def cell(value: Any) -> str:
-    """A value as the page prints it."""
-    return significant(value) if isinstance(value, float) else str(value)
-
-
-def block(title: str, rows: list[dict[str, Any]]) -> Block:
-    """A table of the report."""
-    return Block(title, header=tuple(rows[0]), rows=tuple(tuple(map(cell, line.values())) for line in rows))
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--report", type=Path, default=Path("out/jagged_lengths.html"))
@@ -122,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     for note in notes:
         console.print(f"- {note}", highlight=False, soft_wrap=True)
     options.report.parent.mkdir(parents=True, exist_ok=True)
-    blocks = [block(title, rows) for title, rows in tables.items()]
+    blocks = [study_block(title, rows) for title, rows in tables.items()]
     write_report(list(found.values())[:4], options.report, title="Samples of differing length", notes=notes,
                  blocks=blocks)  # fmt: skip
     console.print(f"\nreport: {options.report}")

@@ -20,8 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from simulator import simulate
-from simulator.report.format import significant
-from simulator.report.html import Block, write_report
+from simulator.report.html import study_block, write_report
 from simulator.report.tables import study_table
 from studies.when_does_compression_pay import byteps
 from studies.when_does_compression_pay.setups import CANDIDATES, MODELS, SetUp, set_ups
@@ -108,10 +107,10 @@ def main(arguments: list[str] | None = None) -> int:
     for model in MODELS:
         if rows := table(outcomes, model):
             console.print(study_table(rows, title=f"{model}: speed-up over no compression"), "")
-            blocks.append(_block(model, rows))
+            blocks.append(study_block(model, rows))
     published = byteps.rows()
     console.print(study_table(published, title="BytePS, ResNet18 on 32 V100: speed-up over no compression"), "")
-    blocks.append(_block("BytePS, ResNet18 on 32 V100", published))
+    blocks.append(study_block("BytePS, ResNet18 on 32 V100", published))
     winners = Counter(one.best for one in outcomes)
     notes = [*counts(outcomes), "best by set-up: " + ", ".join(f"{name} {n}" for name, n in winners.most_common())]
     for note in notes:
@@ -123,13 +122,6 @@ def main(arguments: list[str] | None = None) -> int:
     write_report(shown, options.report, title=title, notes=[*notes, *assumed], blocks=blocks)
     console.print(f"\nreport: {options.report}")
     return 0
-
-
-def _block(title: str, rows: list[dict[str, Any]]) -> Block:
-    cells = tuple(
-        tuple(significant(value) if isinstance(value, float) else str(value) for value in row.values()) for row in rows
-    )
-    return Block(title, header=tuple(rows[0]), rows=cells)
 
 
 if __name__ == "__main__":

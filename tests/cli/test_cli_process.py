@@ -80,7 +80,8 @@ def test_doctor_says_what_the_machine_can_do(process):
     done = process("doctor", "--json")
     found = json.loads(done.stdout)
     assert done.returncode == 0 and found["cores"] >= 1 and found["can"]["simulate"] == "yes"
-    assert found["can"]["calibrate"].startswith(("yes", "no: install"))
+    with_torch = "yes" if found["packages"]["torch"] else "no: install rehearse[torch]"
+    assert {found["can"][verb] for verb in ("calibrate", "execute", "compare")} == {with_torch}
     assert "simulate    yes" in process("doctor").stdout
 
 

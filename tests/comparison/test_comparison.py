@@ -8,7 +8,7 @@ from replays import replay, scenario
 from simulator import simulate
 from simulator.comparison import Comparison, DifferentPrograms, decided_tau, predict
 from simulator.report.comparison_blocks import comparison_blocks
-from simulator.report.comparison_tables import comparison_table, plan_rows
+from simulator.report.comparison_tables import comparison_table, found_sentence, plan_rows
 from simulator.report.comparison_trace import overlaid_events, write_comparison_trace
 from simulator.report.html import report_html
 from simulator.report.tables import as_text
@@ -37,6 +37,14 @@ def test_a_run_twice_as_slow_is_half_predicted(result):
     assert not slow.to_dict()["within_interval"]
     for row in slow.actions:
         assert row.error_percent == pytest.approx(-50, abs=0.1), row
+
+
+def test_the_report_begins_with_both_medians_and_the_error(result):
+    slow = Comparison(result, replay(result, (2.0,)))
+    sentence = found_sentence(slow)
+    assert "an error of -50.0 %, outside the predicted 90 % interval" in sentence
+    page = report_html(slow.result, notes=[sentence], blocks=comparison_blocks([slow]))
+    assert page.index(sentence) < page.index("Predicted and measured") < page.index('<h2 class="result">')
 
 
 def test_shares_of_the_rows_in_the_step_sum_to_its_error(result):

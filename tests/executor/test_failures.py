@@ -94,6 +94,7 @@ def test_the_first_cause_is_told(tmp_path):
     """A killed rank before any story, a cause before its effects on peers, then whoever was first."""
     story(tmp_path, 0, 10, "Connection closed by peer", True)
     assert str(_failure([1, -9], tmp_path)).startswith("rank 1 was killed by SIGKILL")
+    assert str(_failure([-11, 1], tmp_path)) == "rank 0 was killed by SIGSEGV; all ranks were stopped"
     assert str(_failure([1, None], tmp_path)).startswith("rank 1 stands still: rank 0 waited for it in vain")
     story(tmp_path, 2, 30, "no items", False)
     story(tmp_path, 1, 20, "no memory", False)
@@ -143,7 +144,10 @@ def test_a_killed_rank_ends_the_run(seed):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(ExecutionFailed, match=r"^rank [01] was killed by SIGKILL; all ranks were stopped$"):
+    with pytest.raises(
+        ExecutionFailed,
+        match=r"^rank [01] was killed by SIGKILL; all ranks were stopped; if nobody did",
+    ):
         execute(two_replicas(), steps=ENDLESS)
     killer.join()
     assert workers() == []

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from simulator.report.html import Block, report_html, write_report
+from simulator.report.html import Block, report_html, study_block, write_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "path", "rect", "circle"}
 
@@ -249,3 +249,11 @@ def test_a_browser_draws_it_without_errors_or_requests(make, tmp_path):
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []  # a blocked request is a console error too: the page forbids them all
     assert done.stdout.count('class="main-svg"') >= 2 * 5
+
+
+def test_a_studys_rows_become_a_section_with_every_column_and_empty_cells_where_a_row_lacks_one():
+    block = study_block(
+        "found", [{"what": "one", "rate": 1234.5}, {"what": "two", "note": "does not fit"}], "said first"
+    )
+    assert block.header == ("what", "rate", "note") and block.paragraphs == ("said first",)
+    assert block.rows == (("one", "1,234", ""), ("two", "", "does not fit"))
