@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from any_scenario import any_scenario
-from conftest import FULL
 
 from simulator import scenario_from, simulate
 from simulator.errors import RehearseError
 
-COUNT = 600 if FULL else 60
+COUNT = 600 if os.environ.get("REHEARSE_FULL") == "1" else 60
 AT_A_TIME = 20
 LONGEST_SENTENCE = 500
 
