@@ -141,11 +141,11 @@ def test_a_wider_interaction_or_a_deeper_cross_is_never_faster():
     assert step_ns("dlrm", "model.dense.interaction=cat") < steps[0]
 
 
-def test_a_preset_of_26_tables_is_answered_within_a_second():
+def test_a_preset_of_26_tables_fits_and_takes_a_few_ops_a_table():
     model = {"preset": "dlrm_v2_mlperf"}
     plan = {"microbatch": 8192, "global_batch": 65536}
     cluster = {"preset": "dgx_a100"}
     result = simulate(
         scenario_from({"schema_version": 1, "name": "v2", "model": model, "cluster": cluster, "plan": plan})
     )
-    assert result.feasible and result.wall_s < 2.0
+    assert result.feasible and len(result.graph) < 10 * 26
