@@ -166,9 +166,10 @@ def _memory_bound(dtype: str) -> list[Point]:
         ]
     for elements, each in product(ELEMENTS[1:6], ROW_PASSES.values()):
         found.append(Point(KERNEL, "embedding_update", "fp32", (elements, round(each * elements))))
-    for elements, width in product(ELEMENTS[1:6], (32, 128)):  # 8 bytes of id for each row
-        moved = 2 * elements * size + 8 * elements // width
-        found.append(Point(KERNEL, "embedding_lookup", dtype, (elements, moved)))
+    # of tokens in the activations' dtype, of tables in fp32; 8 bytes of id for each row
+    for own, elements, width in product(dict.fromkeys((dtype, "fp32")), ELEMENTS[1:6], (32, 128)):
+        moved = 2 * elements * DTYPE_BYTES[own] + 8 * elements // width
+        found.append(Point(KERNEL, "embedding_lookup", own, (elements, moved)))
     return found
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from calibration import calibrate as room
 from calibration import grid, machine
-from calibration.points import KERNEL, Point, merged
+from calibration.points import COLLECTIVE, KERNEL, Point, merged
+from calibration.session import plan_visits
 from simulator.costs import measured
 from simulator.errors import ScenarioError
 
@@ -159,3 +160,15 @@ def test_a_budget_that_ends_after_a_third_has_some_of_every_family_and_most_of_i
                        for some in (kernels, third))  # fmt: skip
         if len(part) >= 6:
             assert max(part) - min(part) >= 0.7 * (max(whole) - min(whole)), op
+
+
+def test_a_revisit_takes_what_a_step_is_made_of_and_of_that_what_is_asked_for(session, monkeypatch):
+    made, fleet, points = session
+    messages = [Point(COLLECTIVE, "all_reduce", "fp32", (2, size)) for size in (1024, 2048)]
+    made.wanted = frozenset(one.key for one in (*messages, points[0]))
+    made.visits = plan_visits([*points, *messages], 2)
+    asked = []
+    monkeypatch.setattr(fleet, "collective", lambda point, repeats: asked.append(point) or [[[0, 5]], [[0, 5]]], False)
+    made.revisit()
+    made.revisit(frozenset({messages[1].key}))
+    assert asked == [*messages, messages[1]]

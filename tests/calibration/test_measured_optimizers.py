@@ -61,6 +61,12 @@ def test_an_update_of_rows_is_its_optimizers(name, runs, never):
     assert runs <= {one.replace("_unsafe_index_put", "index_put_") for one in found} and not never & found
 
 
+def test_rows_of_tables_are_looked_up_in_fp32_whatever_activations_are():
+    points = grid.kernel_points("bf16")
+    assert {one.dtype for one in points if one.op == "embedding_lookup"} == {"bf16", "fp32"}
+    assert {one.dtype for one in points if one.op in ("embedding_bag", "embedding_update")} == {"fp32"}
+
+
 def test_every_optimizer_of_rows_is_among_the_standard_points():
     points = grid.kernel_points("bf16")
     moved = {point.shape[1] / point.shape[0] for point in points if point.op == "embedding_update"}
