@@ -91,7 +91,7 @@ EMBEDDING = {
 }
 """One H100: 10 tables of width 128, 1.05M lookups in all, fp32."""
 
-EAGER_DLRM_LAUNCH = constant(
+AWAITED_LAUNCH = constant(
     30e-6,
     "s",
     "published",
@@ -103,7 +103,6 @@ EAGER_DLRM_LAUNCH = constant(
 )
 """What one operation of that software costs its host, Python's modules and loops over parameters included. Of no row
 that is predicted: those are training."""
-EAGER_DLRM = "launch_s@deeplearning_examples"
 
 MEMORY_UNDER_LOAD = 1.23
 """A100's, fitted (`cluster_fits.py`): elementwise kernels then reach 0.64 of the datasheet's bandwidth in a step,
@@ -120,7 +119,7 @@ A100 = {
         40e9, "bytes/s", "published", f"{NCCL_TUNER}: trees over more nodes, compute capability 8.0: busbw 80, halved"
     ),
     **{name: {**entry, "kind": "transferred"} for name, entry in EMBEDDING.items()},
-    EAGER_DLRM: EAGER_DLRM_LAUNCH,
+    "awaited_launch_s": AWAITED_LAUNCH,
     "clock_under_load": constant(
         1.0, "1", "assumed", "a 400 W A100 keeps 1,410 MHz in the published GEMM tables and in steps alike"
     ),
@@ -143,7 +142,7 @@ H100 = {
         288e9, "bytes/s", "published", "NCCL 2.28 tuner, Hopper, trees on more nodes: 36e9 a channel, 16 assumed, half"
     ),
     **EMBEDDING,
-    EAGER_DLRM: {**EAGER_DLRM_LAUNCH, "kind": "transferred"},
+    "awaited_launch_s": {**AWAITED_LAUNCH, "kind": "transferred"},
     "memory_under_load": constant(
         MEMORY_UNDER_LOAD, "1", "assumed", "as on A100; no layer times of H100 are published apart from whole steps"
     ),

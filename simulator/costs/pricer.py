@@ -146,6 +146,11 @@ class Pricer:
         """What the host takes to launch one kernel or collective: small kernels are bound by it."""
         return seconds_to_ns(self.profile.constant("launch_s"))
 
+    @cached_property
+    def awaited_launch_ns(self) -> int:
+        """What an operation takes the host that the device waits for, the software around it included."""
+        return seconds_to_ns(self.profile.optional("awaited_launch_s", ns_to_seconds(self.launch_ns)))
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each op class that was priced outside what was measured, in the order they came up."""

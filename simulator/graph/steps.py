@@ -15,7 +15,7 @@ from simulator.model.blocks.kernels import memory_bound
 from simulator.model.bottom_mlp import MEMBER, on_one_rank
 from simulator.model.lengths import cuts_of, over_the_step
 from simulator.model.tables import bottom
-from simulator.model.work import Collective, Step
+from simulator.model.work import Collective, Host, Step
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.held import NOTHING, touches
@@ -51,8 +51,9 @@ class StepSource:
         if action.verb in COMPUTE_VERBS:
             first, last = own.chunk(action.stage).span(action.verb, action.segment)
             kinds, copied, samples = self._kinds(first, last), self._copied(own, action), own.samples_of(action)
-            opens = self._opens(own, action)
-            return (action.verb, kinds, self._arrives_scattered(action), copied, samples and samples.lengths, opens)
+            host_waits = self._opens(own, action), self._awaited(action)
+            scattered = self._arrives_scattered(action)
+            return (action.verb, kinds, scattered, copied, samples and samples.lengths, host_waits)
         if action.bucket is not None:
             return (own.chunks, action.verb, action.bucket, action.phase)
         if action.of is not None:  # of tables
@@ -62,6 +63,8 @@ class StepSource:
     def steps(self, own: RankProgram, action: Action) -> list[Piece]:
         """The action's steps, piece by piece: each piece starts when the one before it has ended."""
         pieces = self._pieces_of(own, action)
+        if launches := self._awaited(action):
+            pieces.insert(0, Piece("host", (Host(launches),), launched=False))
         if not self.cut.graphed:
             return pieces
         pieces = [piece._replace(launched=False) for piece in pieces]
@@ -99,6 +102,16 @@ class StepSource:
         if verb == "optimizer":
             return [Piece(f"{self.scenario.optimizer}.optimizer", self._optimizer(own, action))]
         raise ValueError(f"{verb!r} does not run on the compute stream")
+
+    def _awaited(self, action: Action) -> int:
+        """Launches that the device waits for before an action, since the host has waited for it."""
+        plan, is_last = self.plan, action.stage == num_stages(self.plan) - 1
+        if action.segment or action.verb not in ("F", "B", "I"):
+            return 0
+        transfers = self.cut.synchronizes and plan.pipeline > 1 and not plan.overlap.pipeline
+        if action.verb == "F":
+            return host.pass_launches(transfers, self.cut.broadcasts and self.model.trunk.block in host.MEGATRONS)
+        return host.pass_launches(transfers and not is_last)  # the last stage has just made its gradient
 
     def _opens(self, own: RankProgram, action: Action) -> bool:
         """Whether the step is a graph, and this what it begins with."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -121,7 +122,7 @@ def lay_out(
             if (place := handles.pop(step.handle)) is not None:
                 pending.append(place)
         elif isinstance(step, Host):
-            price = Price(step.launches * pricer.launch_ns, "datasheet", "launch")
+            price = Price(step.launches * pricer.awaited_launch_ns, "datasheet", "launch")
             pending.append(append(Op(HOST_STREAM, kinds.HOST, price, AWAITED)))
         elif isinstance(step, Kernel):
             price = next(prices)
@@ -174,12 +175,15 @@ def contract(pieces: list[Template], name: str, solve: Solve, around: Surroundin
     binds a piece that is not so: such pieces become an op each, with the host's op beside it, or stay as they are where
     something waits for the host.
     """
+    if any(piece.waits_for_host for piece in pieces):
+        stretches = [(waits, list(found)) for waits, found in groupby(pieces, lambda piece: piece.waits_for_host)]
+        return in_turn([
+            piece for waits, found in stretches
+            for piece in (found if waits else [contract(found, name, solve, around)])
+        ])  # fmt: skip
     if any(piece.is_host_bound for piece in pieces):
         contracted = []
         for piece in pieces:
-            if piece.waits_for_host:
-                contracted.append(piece)
-                continue
             device, host = piece.split_host()
             contracted.append(Template(contract([device], name, solve, around).ops + host))
         return in_turn(contracted)

@@ -1,12 +1,15 @@
-"""What the host does between two steps, where nothing hides it: software that replays each step as a CUDA graph.
+"""What the host does while the device waits: launches that nothing hides, counted from the code of a stack.
 
-NVIDIA's DeepLearningExamples (PyTorch/Recommendation/DLRM/dlrm/scripts/main.py, CudaGraphWrapper and the loop of
-`main`): torch.cuda.synchronize() ahead of each step; the batch is copied into place, one launch an input, and the graph
-of forward and backward is launched. The update stands outside of the graph. Without a loss scale the host launches it
-while the graph still runs. With one, GradScaler (torch/cuda/amp/grad_scaler.py) takes the scale out of the dense
-gradients and reads back whether any was infinite before it lets their optimizer step; the tables' gradients come next.
-What Python does beside launching is in the launches' price (`launch_s`). Not modelled: the loader's copies from the
-host, a step ahead on a stream of their own.
+Graphs: NVIDIA's DeepLearningExamples (PyTorch/Recommendation/DLRM/dlrm/scripts/main.py, CudaGraphWrapper and the loop
+of `main`): torch.cuda.synchronize() ahead of each step; the batch is copied into place, one launch an input, and the
+graph of forward and backward is launched. The update stands outside of the graph. Without a loss scale the host
+launches it while the graph still runs. With one, GradScaler (torch/cuda/amp/grad_scaler.py) takes the scale out of the
+dense gradients and reads back whether any was infinite before it lets their optimizer step; the tables' gradients come
+next. Not modelled: the loader's copies from the host, a step ahead on a stream of their own.
+
+Passes: Megatron-LM of 2023 (`stacks.py`) waits for the device ahead of each forward pass, and behind transfers.
+
+What Python does beside launching is in the launches' price (`awaited_launch_s`).
 """
 
 from __future__ import annotations
@@ -26,6 +29,22 @@ SCALE_INVERSION = 4
 what it finds."""
 SCALE_UPDATE = 2
 """Of GradScaler.update: what was found is added up over optimizers, and the scale follows it."""
+
+PASS_LAUNCHES = 2
+"""Of a pass, up to its first large kernel: a norm or a bias, and a product."""
+MEGATRONS = ("gpt", "bert", "llama")
+"""Blocks that Megatron-LM trains, and feeds."""
+BATCH_LAUNCHES = 13
+"""Of Megatron-LM's get_batch and broadcast_data: sizes to the device, their broadcast and back; the tokens joined and
+moved, their broadcast; tokens, labels and their dtype; a mask of three kernels, a loss mask, positions."""
+
+
+def pass_launches(after_transfer: bool, broadcasts: bool = False) -> int:
+    """Launches that a pass of a microbatch waits for. after_transfer: the host has waited for a message between stages.
+    broadcasts: it waits for the microbatch's sizes, whatever comes before."""
+    if broadcasts:
+        return BATCH_LAUNCHES + PASS_LAUNCHES
+    return PASS_LAUNCHES if after_transfer else 0
 
 
 def opening(scenario, cut: Cut, *, has_bottom: bool) -> tuple[Step, ...]:

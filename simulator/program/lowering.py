@@ -337,8 +337,8 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
 
 
 SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
-            "fused_mlp", "sparse_gradients", "autocast", "graphed", "clips", "loss_kernels", "dropout", "fused_loss",
-            "eager", "reruns_products")  # fmt: skip
+            "fused_mlp", "sparse_gradients", "autocast", "graphed", "synchronizes", "broadcasts", "separate_bias",
+            "clips", "loss_kernels", "dropout", "fused_loss", "eager", "reruns_products")  # fmt: skip
 """What of a cut the stack decides, not the plan; a stack calls it the same."""
 
 

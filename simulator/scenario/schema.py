@@ -49,7 +49,14 @@ class Software(Value):
     compile: bool = Field(False, description="each layer's memory-bound kernels are torch.compile's")
     stack: (
         Literal[
-            "megatron_2021", "megatron_2022", "llm_foundry", "current", "torchtitan", "torch", "deeplearning_examples"
+            "megatron_2021",
+            "megatron_2022",
+            "llm_foundry",
+            "megatron_2023",
+            "current",
+            "torchtitan",
+            "torch",
+            "deeplearning_examples",
         ]
         | None
     ) = Field(None, description="generation of the training software; null: the profile's")

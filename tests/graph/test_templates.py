@@ -22,7 +22,8 @@ class Prices:
     """A kernel takes shape[0] ns, a collective its bytes in ns; tensor collectives halve the speed of compute."""
 
     def __init__(self, launch_ns=0, compute_rate=HALF):
-        self.launch_ns, self.compute_rate = launch_ns, compute_rate
+        self.launch_ns = self.awaited_launch_ns = launch_ns
+        self.compute_rate = compute_rate
 
     def kernel(self, kernel):
         return Price(kernel.shape[0], "measured", kernel.op)

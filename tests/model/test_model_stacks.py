@@ -1,6 +1,7 @@
 """Software generations: what each exposes, fuses and keeps, seen in the steps that its blocks launch."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from simulator.model import blocks
 from simulator.model.blocks import Cut, Unit
 from simulator.model.blocks.linear import column_backward
 from simulator.model.spec import ModelSpec, Trunk
-from simulator.model.stacks import CURRENT, MEGATRON_2021, MEGATRON_2022, STACKS, TORCH, software_stack
+from simulator.model.stacks import CURRENT, MEGATRON_2021, MEGATRON_2022, MEGATRON_2023, STACKS, TORCH, software_stack
 from simulator.model.work import Collective, Kernel, Wait
 from simulator.plans import Plan
 from simulator.scenario.legality import check_software
@@ -109,3 +110,15 @@ def test_a_stack_without_sequence_parallelism_says_so():
     check_software(Software(stack="megatron_2022"), plan)
     with pytest.raises(ScenarioError, match="megatron_2021 has no sequence parallelism"):
         check_software(Software(stack="megatron_2021"), plan)
+
+
+def test_in_2023_the_bias_of_queries_keys_and_values_is_a_pass_of_its_own():
+    unit = next(unit for unit in blocks.units(MODEL) if unit.kind == "attention")
+    plain = cut(MEGATRON_2023, tensor=2)
+
+    def elementwise(how):
+        return [step.bytes_moved for step in blocks.forward(MODEL, unit, how) if step.op == "elementwise"]
+
+    added = Counter(elementwise(replace(plain, separate_bias=True))) - Counter(elementwise(plain))
+    assert added == {4 * 2 * 512 * 3 * 1024 // 2: 1}  # fp16 read and written, half of the columns
+    assert MEGATRON_2023.separate_bias and not CURRENT.separate_bias

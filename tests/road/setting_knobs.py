@@ -49,6 +49,7 @@ SETTINGS = [
     Knob("gpt", "software.stack", "megatron_2021", "megatron_2022", step, ">"),
     Knob("gpt", "software.stack", "megatron_2022", "current", step, ">"),
     Knob("gpt", "software.stack", "megatron_2022", "null", timeline, "="),
+    Knob("gpt", "software.stack", "megatron_2023", "current", time_of("other"), ">"),
     Knob("gpt", "software.stack", "torch", "current", step, ">"),
     Knob("llama", "software.stack", "current", "null", timeline, "="),
     Knob("gpt", "software.attention", "flash", "unfused", step, "<"),

@@ -120,7 +120,7 @@ def test_settings_of_each_source():
     assert stacks == {
         "sc21_table1": "megatron_2021", "sc21_table2": "megatron_2021", "vtrain_multi": "megatron_2021",
         "korthikanti_table4": "megatron_2022", "korthikanti_table5": "megatron_2022", "dgxc_h100": "current",
-        "zero_bubble": "current", "sc21_zero3": "megatron_2021", "mosaic_a100": "llm_foundry",
+        "zero_bubble": "megatron_2023", "sc21_zero3": "megatron_2021", "mosaic_a100": "llm_foundry",
         "mosaic_h100": "llm_foundry", "torchtitan_h100": "torchtitan", "bert_large_dp": "torch",
         "megascale": "megatron_2022", "megatron_core_h100": "current", "recsys_dlrm": "deeplearning_examples",
     }  # fmt: skip

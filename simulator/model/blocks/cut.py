@@ -77,12 +77,13 @@ class Cut:
     into an activation or a loss. fused_mlp: the MLPs of a DLRM have their activations in the products' epilogues, and
     its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. autocast: parameters are
     cast on their way in, and weight gradients on their way out. graphed: forward and backward are replayed from a CUDA
-    graph. clips: gradients are clipped. loss_kernels: of a DLRM's loss, forward and backward. dropout: False: none,
-    whatever the block has. fused_loss: an eager block's loss is fused all the same. eager: LLaMA's norm, rotary
-    positions and gate are PyTorch's own small kernels. reruns_products: selective_op runs every second product again
-    too. compiled: torch.compile has fused what only moves memory in each layer (`blocks/compiled.py`).
-    overlap_tensor: collectives of sequence-parallel linear layers are split into pieces that run beside the pieces of
-    their GEMMs. Which software does what: `model/stacks.py`.
+    graph. synchronizes: the host waits for a transfer that is waited for; broadcasts: and for each microbatch.
+    separate_bias: that of queries, keys and values is added by a kernel of its own. clips: gradients are clipped.
+    loss_kernels: of a DLRM's loss, forward and backward. dropout: False: none, whatever the block has. fused_loss: an
+    eager block's loss is fused all the same. eager: LLaMA's norm, rotary positions and gate are PyTorch's own small
+    kernels. reruns_products: selective_op runs every second product again too. compiled: torch.compile has fused what
+    only moves memory in each layer (`blocks/compiled.py`). overlap_tensor: collectives of sequence-parallel linear
+    layers are split into pieces that run beside the pieces of their GEMMs. Which software does what: `model/stacks.py`.
     vectors: the dtype in which looked-up vectors arrive, where it is not their table's. lone_bottom: a bottom MLP's
     vectors arrive with them.
     """
@@ -106,6 +107,9 @@ class Cut:
     sparse_gradients: bool = False
     autocast: bool = False
     graphed: bool = False
+    synchronizes: bool = False
+    broadcasts: bool = False
+    separate_bias: bool = False
     clips: bool = True
     loss_kernels: tuple[int, int] = (1, 0)
     vectors: str | None = None

@@ -89,6 +89,8 @@ class Style:
         steps = [self._norm_in_place(trunk, unit, cut)]
         steps += column_forward(trunk.hidden, out, cut, trained)
         if unit.kind == "attention":
+            if self.bias and cut.separate_bias:  # reads, writes
+                steps.append(memory_bound("elementwise", cut.tokens * cut.share(out), 2 * cut.bytes, cut))
             steps += self._rotary(trunk, cut)
             steps += attention.core_forward(trunk, cut, self.drops(cut))
         else:

@@ -12,7 +12,8 @@ READINGS = (
     "interleaved: one layer a chunk, the first chunk holds the embedding alone and the last the head alone",
     "the authors' script of that time (github NVIDIA/Megatron-LM 425b42e5, examples/pretrain_zero_bubble.sh; seq 1024, "
     "4p - 2 layers, tensor 1): fp16, tied embeddings, no recomputation, no --use-flash-attn, so unfused attention in a "
-    "Megatron-LM of 2023 whose weight gradients are added by the GEMM",
+    "Megatron-LM of 2023 whose weight gradients are added by the GEMM, and which reads each microbatch's sizes back to "
+    "the host: every pass of every chunk begins on an empty device",
     "plain 1F1B waits for its transfers where it issues them; the others overlap them (--overlap-p2p's default)",
     "vocabulary 32000 (not stated): with it the models have the 1.5B and 14.6B parameters of their names",
     "nodes of 8 A100 80GB; RoCE of unstated speed, taken to be eight 200 Gb/s NICs a node",
@@ -48,7 +49,7 @@ def _case(row: dict[str, str]) -> Case:
             ),
             dtype="fp16",
             optimizer="adam",
-            software={"stack": "current", "attention": "unfused"},
+            software={"stack": "megatron_2023"},
             cluster={"preset": "dgx_a100", "nodes": stages // 8},
             plan=_plan(schedule, stages, int(row["layers"]), microbatch, samples),
         ),
