@@ -17,7 +17,7 @@ from simulator.policies.stage_partition import Partition
 from simulator.program.lowering import local_numel
 from simulator.program.placement import stage_layers
 from simulator.road import Prices, Road
-from simulator.scenario.faults import straggler_factors
+from simulator.scenario.faults import slow_ranks
 from simulator.stage_balance import balancer_of, with_partition
 from simulator.stage_times import stage_times_ns
 from simulator.timeline import Timeline
@@ -71,7 +71,7 @@ def move_cost(scenario) -> MoveCost:
 
 def at_step(scenario, step: int):
     """The scenario with the stragglers of a step of its run."""
-    return replace(scenario, straggling=straggler_factors(scenario.faults, scenario.cluster.gpus, step))
+    return replace(scenario, straggling=slow_ranks(scenario, step))
 
 
 class _Known:

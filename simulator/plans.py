@@ -202,12 +202,37 @@ Counts = Annotated[
 ]  # fmt: skip
 
 
+def _order(value: Any) -> Any:
+    if value is None or value in ("natural", "traffic"):
+        return value
+    if not isinstance(value, list | tuple) or sorted(map(_sortable, value)) != list(range(len(value))):
+        raise ValueError(
+            f"{_shown(value)} is not natural, traffic or a list of every device's number, one for each rank"
+        )
+    return tuple(value)
+
+
+def _sortable(value: Any) -> float:
+    return value if type(value) is int else -1
+
+
+Order = Annotated[
+    Literal["natural", "traffic"] | tuple[int, ...] | None,
+    BeforeValidator(_order),
+    WithJsonSchema({
+        "anyOf": [{"enum": ["natural", "traffic"]},
+                  {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}}],
+        "default": "natural",
+    }),
+]  # fmt: skip
+
+
 class Balancer(Variant):
     """What evens out the work of replicas and stages."""
 
     KEYS: ClassVar[dict[str, dict[str, Any]]] = {
         "none": {},
-        "static": {"microbatches": "balanced"},
+        "static": {"microbatches": "balanced", "placement": "natural"},
         "adaptive": {"window": 10, "threshold": 0.05},
         "length": {},
     }
@@ -217,6 +242,11 @@ class Balancer(Variant):
     threshold: Annotated[float, Field(ge=0)] | None = Field(None, description="relative imbalance that is tolerated")
     microbatches: Counts = Field(
         None, description="static: of each replica: balanced by how fast it is, equal, or one number for each"
+    )
+    placement: Order = Field(
+        None,
+        description="static: which device each rank runs on: natural, in rank order; traffic, so that messages cross "
+        "fast links; or the device's number for each rank",
     )
 
 
@@ -360,6 +390,12 @@ class Plan(Value):
     def microbatches(self) -> int:
         """m: microbatches that one data-parallel rank runs in a step, on average. Needs `data`."""
         return self.global_batch // (self.microbatch * self.data)
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """The device of each rank, by its number in the cluster; None: ranks fill the nodes in order."""
+        placement = self.balancer.placement
+        return placement if isinstance(placement, tuple) else None
 
     @property
     def counts(self) -> tuple[int, ...]:

@@ -23,10 +23,10 @@ from simulator.stage_times import replica_times_ns
 from simulator.timeline import Timeline
 
 
-def settle_static(scenario, decisions: Sequence[Decision]) -> tuple[object, tuple[Decision, ...]]:
-    """(the scenario with what its static balancer decides: `plan.partition`, `plan.balancer.microbatches`, what was
-    decided). Where both are open, stages are dealt out by their slowest rank, whose replica may then run less, and by
-    their fastest, and the shorter step is taken. decisions: to be replayed."""
+def settle_work(scenario, decisions: Sequence[Decision]) -> tuple[object, tuple[Decision, ...]]:
+    """(the scenario with its static balancer's `plan.partition` and `plan.balancer.microbatches`, what was decided).
+    Where both are open, stages are dealt out by their slowest rank, whose replica may then run less, and by their
+    fastest, and the shorter step is taken. decisions: to be replayed."""
     slowest = settle_stages(scenario, decisions)
     if not balances_replicas(scenario):
         return slowest

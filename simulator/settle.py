@@ -2,7 +2,8 @@
 
 Adaptive compression asks the simulator what a step takes (`policies/adaptive.py`) and writes down a method for each
 bucket, `plan.compression.decided`; a static balancer writes down its layers for each stage, `plan.partition`
-(`stage_balance.py`), and its microbatches for each replica, `plan.balancer.microbatches` (`replica_balance.py`). From
+(`stage_balance.py`), its microbatches for each replica,
+`plan.balancer.microbatches` (`replica_balance.py`), and the device of each rank (`rank_placement.py`). From
 there on nobody needs prices: the same scenario lowers to the same program wherever it runs.
 """
 
@@ -16,7 +17,8 @@ from simulator.policies.adaptive import NONE, Choice, choose
 from simulator.policies.decisions import Decision, in_force
 from simulator.program.lowering import lower
 from simulator.program.program import Program
-from simulator.replica_balance import settle_static
+from simulator.rank_placement import settle_order
+from simulator.replica_balance import settle_work
 from simulator.road import Prices, Road
 
 POLICY = "compression"
@@ -29,7 +31,8 @@ def settle(scenario, decisions: Iterable[Decision] | None = None) -> tuple[objec
     decisions: to be replayed; None: decided anew, unless the plan holds them already. Raises ScenarioError where they
     are not of this scenario's buckets or layers.
     """
-    scenario, dealt = settle_static(scenario, tuple(decisions or ()))
+    replayed = tuple(decisions or ())
+    scenario, dealt = settle_order(scenario, replayed, lambda placed: settle_work(placed, replayed))
     compressed, chosen = _settle_compression(scenario, decisions)
     return compressed, (*dealt, *chosen)
 

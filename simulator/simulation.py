@@ -164,6 +164,7 @@ class Result:
                 {"link": use.link, "bytes": use.size_bytes, "utilization": use.share(self.timeline.step_ns)}
                 for use in self.busiest_links[:BUSIEST]
             ],
+            "placement": list(scenario.plan.order or ()) or None,
             "replica_microbatches": list(scenario.plan.counts) or None,
             "steps": len(self.steps_ns),
             "step_times_s": [ns_to_seconds(ns) for ns in self.steps_ns],

@@ -10,7 +10,20 @@ Rates are bytes/s in one direction. Ranks are numbered from 0 and fill the nodes
 
 from simulator.cluster.cluster import Cluster
 from simulator.cluster.parts import Device, Fabric, Link, NodeFabric, NodeType, Ranks
+from simulator.cluster.placed import PlacedCluster, placed
 from simulator.cluster.spans import GroupSpan
 from simulator.cluster.wires import RankLinks
 
-__all__ = ["Cluster", "Device", "Fabric", "GroupSpan", "Link", "NodeFabric", "NodeType", "RankLinks", "Ranks"]
+__all__ = [
+    "Cluster",
+    "Device",
+    "Fabric",
+    "GroupSpan",
+    "Link",
+    "NodeFabric",
+    "NodeType",
+    "PlacedCluster",
+    "RankLinks",
+    "Ranks",
+    "placed",
+]

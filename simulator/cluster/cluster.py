@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -93,6 +93,19 @@ class Cluster:
         node, _ = self.groups[group]
         index, local_rank = divmod(rank - self._first_ranks[group], node.gpus)
         return node, self._first_nodes[group] + index, local_rank
+
+    def rank_at(self, device: int) -> int:
+        """The rank that runs on a device: its number (`placed.py` knows others)."""
+        return device
+
+    def node_ranks(self, rank: int) -> Sequence[int]:
+        """The ranks on the node of a rank."""
+        node, _, local_rank = self.place(rank)
+        return range(rank - local_rank, rank - local_rank + node.gpus)
+
+    def in_ring(self, group: Sequence[int]) -> Sequence[int]:
+        """A group's members (ascending), node by node."""
+        return group
 
     def node_at(self, index: int) -> tuple[NodeType, int]:
         """(node type, first rank) of a node, counted over the whole cluster."""

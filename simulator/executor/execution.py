@@ -188,6 +188,7 @@ class Execution:
             "backend": self.backend,
             "ranks": self.ranks,
             "seed": scenario.seed,
+            "placement": list(scenario.plan.order or ()) or None,
             "replica_microbatches": list(scenario.plan.counts) or None,
             "steps": len(self.samples_ns),
             "warmup_steps": self.warmup,

@@ -25,8 +25,9 @@ def run_launched(job: Job) -> list[RankRecord]:
     threading.Thread(target=_leave_with, args=(os.getppid(),), name="parent watch", daemon=True).start()
     if "OMP_NUM_THREADS" in os.environ:  # torchrun sets 1
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    dist.init_process_group("gloo", timeout=timedelta(seconds=job.timeout_s))
-    rank = dist.get_rank()
+    # torchrun numbers devices; a placement says which rank runs on which
+    rank, ranks = job.scenario.cluster.rank_at(int(os.environ["RANK"])), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group("gloo", timeout=timedelta(seconds=job.timeout_s), rank=rank, world_size=ranks)
     record = run_rank(job, rank, _fatal, int(os.environ["LOCAL_RANK"]))
     records: list[RankRecord | None] = [None] * dist.get_world_size()
     dist.all_gather_object(records, record)

@@ -10,7 +10,7 @@ from time import thread_time_ns
 
 import torch
 
-from simulator.scenario.faults import straggler_factors
+from simulator.scenario.faults import slow_ranks
 
 _WIDTH = 64
 """Of the products: 0.5 MFLOP, some 10 us, so that an action is too long by no more than that."""
@@ -25,7 +25,7 @@ class SlowRank:
 
     def begin_step(self, scenario, rank: int, step: int) -> None:
         """Sets what holds for a step of the run."""
-        self.factor = dict(straggler_factors(scenario.faults, scenario.layout.ranks, step)).get(rank, 1.0)
+        self.factor = dict(slow_ranks(scenario, step)).get(rank, 1.0)
 
     def repeat(self, worked_ns: int) -> None:
         """Goes on where an action is over. worked_ns: of a core, so that neither waiting for other ranks nor for a core

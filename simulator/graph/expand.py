@@ -33,7 +33,7 @@ from simulator.units import NS_PER_S
 if TYPE_CHECKING:
     from simulator.costs.pricer import Pricer
 
-_OP_OF_VERB = {"reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather",
+OP_OF_VERB = {"reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather",
                "gather lengths": "all_gather", "shuffle samples": "all_to_all"}  # fmt: skip
 
 
@@ -212,7 +212,7 @@ class _Expansion:
             demand = around.transfer(price, peer, sends=op == "send")
         else:
             kind = KIND_OF_STREAM[launch.stream]
-            op, group = MESSAGES.get(action.verb) or (_OP_OF_VERB[action.verb], GROUP_OF_STREAM[launch.stream])
+            op, group = MESSAGES.get(action.verb) or (OP_OF_VERB[action.verb], GROUP_OF_STREAM[launch.stream])
             span = around.span(group)
             if action.method not in (None, "none"):
                 op, size = self.steps.wire(action, span.size)

@@ -83,8 +83,9 @@ def fits(scenario, change: Change, cut: Cut, short: bool = False) -> bool:
 
 
 def _reopened(scenario) -> dict:
-    """The scenario as a file, in which replicas may have other counts: those of another plan would not fit it."""
+    """The scenario as a file whose replicas may have other counts and ranks other devices: those of another plan would
+    not fit it."""
     file = json.loads(scenario.canonical_json())
     if file["plan"]["balancer"]["kind"] == "static":
-        file["plan"]["balancer"]["microbatches"] = "balanced"
+        file["plan"]["balancer"] |= {"microbatches": "balanced", "placement": "natural"}
     return file

@@ -63,6 +63,7 @@ class Seat:
 
 def seat(cluster: Cluster, group: Sequence[int], rank: int, kind: str, pattern: str) -> Seat:
     """The seat of `rank` in `group` (ascending ranks), which is called `kind`, when messages take this pattern."""
+    group = cluster.in_ring(group)
     near = _members_in_node(cluster, group, rank)
     if pattern == DIRECT:
         there = [peer for peer in near if peer != rank]
@@ -92,10 +93,8 @@ def message_ways(cluster: Cluster, rank: int, peer: int, towards: str, *, sends:
 
 
 def _members_in_node(cluster: Cluster, group: Sequence[int], rank: int) -> list[int]:
-    """A node's ranks follow one another, so only those need to be asked for."""
-    node, _, local_rank = cluster.place(rank)
-    first = rank - local_rank
-    return [other for other in range(first, first + node.gpus) if other in group]
+    """In ring order; only the ranks of one node are asked for."""
+    return [other for other in cluster.node_ranks(rank) if other in group]
 
 
 def _sent(cluster: Cluster, rank: int, peers: Sequence[int], name: str, where: str) -> tuple[Way, ...]:

@@ -80,7 +80,7 @@ def in_force(decisions: Sequence[Decision], policy: str, step: int) -> Decision 
 def policies_at_work(plan) -> tuple[str, ...]:
     """The policies of a plan that decide something while it runs."""
     kind = plan.balancer.kind
-    balancer = {"none": (), "static": ("static", "replicas")}.get(kind, (kind,))
+    balancer = {"none": (), "static": ("static", "replicas", "placement")}.get(kind, (kind,))
     return (*balancer, "compression") if plan.compression.method == "adaptive" else balancer
 
 

@@ -76,7 +76,13 @@ def balancer_words(balancer) -> str:
         return "samples dealt out by length"
     if balancer.kind == "adaptive":
         return f"adaptive balancer (window {balancer.window} steps, threshold {100 * balancer.threshold:g} %)"
-    return f"{balancer.kind} balancer"
+    moved = sum(rank != device for rank, device in enumerate(balancer.placement if _is_order(balancer) else ()))
+    where = f" ({moved} of {len(balancer.placement)} ranks on other devices than rank order gives)" if moved else ""
+    return f"{balancer.kind} balancer{where}"
+
+
+def _is_order(balancer) -> bool:
+    return isinstance(balancer.placement, tuple)
 
 
 def batch_words(plan) -> str:

@@ -13,6 +13,9 @@ from simulator.model.spec import ModelSpec
 from simulator.plans import Plan
 from simulator.policies.replica_counts import in_lockstep
 
+MAX_PLACED = 2048
+"""Ranks that are not in rank order are looked at one by one."""
+
 
 def check_layers(model: ModelSpec, plan: Plan) -> None:
     """Every stage has something to run: uniform stages the same number of layers, others at least one."""
@@ -87,6 +90,29 @@ def check_replicas(model: ModelSpec, plan: Plan) -> None:
             f"{list(counts)} are not all multiples of pipeline {plan.pipeline}, and without overlap interleaved ranks "
             "whose groups differ wait for each other for ever; use --set plan.overlap.pipeline=true",
             key="plan.balancer.microbatches",
+        )
+
+
+def check_order(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
+    """One device for each rank. Tables' rows lie on nodes by rank, so beside them ranks stay where they are."""
+    order, placement, key = plan.order, plan.balancer.placement, "plan.balancer.placement"
+    if placement in (None, "natural"):
+        return
+    if order is not None and len(order) != cluster.gpus:
+        raise ScenarioError(
+            f"{len(order)} devices are named, and the cluster has {cluster.gpus}; name each of 0 to "
+            f"{cluster.gpus - 1} once, or use --set plan.balancer.placement=traffic",
+            key=key,
+        )
+    if model.tables:
+        raise ScenarioError(
+            "embedding tables are dealt to nodes in rank order; use --set plan.balancer.placement=natural", key=key
+        )
+    if cluster.gpus > MAX_PLACED:
+        raise ScenarioError(
+            f"{cluster.gpus:,} devices are more than the {MAX_PLACED:,} that ranks are placed on one by one; use --set "
+            "plan.balancer.placement=natural",
+            key=key,
         )
 
 

@@ -31,6 +31,12 @@ def degraded(cluster: Cluster, faults: Faults) -> Cluster:
     return slow
 
 
+def slow_ranks(scenario, step: int = STEP) -> tuple[tuple[int, float], ...]:
+    """`straggler_factors` of the ranks as they are placed: a slow device stays slow, whichever rank runs on it."""
+    found = straggler_factors(scenario.faults, scenario.cluster.gpus, step)
+    return tuple(sorted((scenario.cluster.rank_at(device), factor) for device, factor in found))
+
+
 def straggler_factors(faults: Faults, ranks: int, step: int = STEP) -> tuple[tuple[int, float], ...]:
     """(rank, how many times slower its compute is), ascending, of the ranks that straggle in a step.
 

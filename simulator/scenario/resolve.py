@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulator import registry
-from simulator.cluster import Cluster
+from simulator.cluster import Cluster, placed
 from simulator.errors import ProfileError, ScenarioError
 from simulator.plans import Plan
 from simulator.scenario.clusters import build_cluster, with_keywords
-from simulator.scenario.faults import degraded, straggler_factors
+from simulator.scenario.divisions import check_order
+from simulator.scenario.faults import degraded, slow_ranks
 from simulator.scenario.legality import V_CHUNKS, check_plan, check_software, fitting_data
 from simulator.scenario.lengths import check_lengths, observed_lengths, resolve_lengths
 from simulator.scenario.not_yet import check_supported
@@ -40,11 +41,13 @@ def resolve(stated: ScenarioFile, source: Source) -> Scenario:
         }
     )
     check_supported(resolved)
+    check_order(stated.model, plan, cluster)
+    cluster = placed(cluster, plan.order)
     scenario = Scenario(resolved, cluster, source)
     check_plan(scenario.model, plan, cluster)
     check_software(stated.software, plan)
     check_lengths(scenario.model, plan, resolved.data.lengths)
-    straggling = straggler_factors(stated.faults, cluster.gpus)
+    straggling = slow_ranks(scenario)
     observed = observed_lengths(resolved.data.lengths)
     return replace(scenario, cluster=degraded(cluster, stated.faults), straggling=straggling, observed_lengths=observed)
 

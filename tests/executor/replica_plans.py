@@ -32,6 +32,8 @@ REPLICA_PLANS = {
         ("llama", {"pipeline": 2, "data": 2, **dealt(3, 5), "sets": (JAGGED % "packed",)}),
     ],
     8: [
+        ("gpt", {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, **SMALL_BUCKETS,
+                 "balancer": {"kind": "static", "placement": (0, 1, 4, 5, 2, 3, 6, 7)}}),
         ("llama", {"tensor": 2, "data": 2, "pipeline": 2, "sequence_parallel": True, **dealt(5, 3), **SMALL_BUCKETS}),
         ("gpt", {"data": 4, "pipeline": 2, "schedule": "interleaved_1f1b", "virtual_stages": 2, "zero": 1,
                  "optimizer": "adam", "partition": (1, 1, 1, 1), **dealt(2, 1, 3, 2), **SMALL_BUCKETS}),

@@ -17,6 +17,7 @@ from small_scenarios import MODELS
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.executor import execution
 from simulator.executor.executable import check_executable
+from simulator.executor.job import Job
 from simulator.program.lowering import lower
 from simulator.scenario.loader import load_scenario
 
@@ -74,6 +75,26 @@ def test_torchrun(tmp_path):
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["ranks"] == 2
+
+
+def test_under_torchrun_a_process_is_the_rank_that_is_placed_on_its_device(tmp_path, monkeypatch):
+    from simulator.executor import launched
+
+    found = []
+
+    def meets(backend, timeout, rank, world_size):
+        found.append((rank, world_size))
+        raise InterruptedError
+
+    monkeypatch.setattr(launched.dist, "init_process_group", meets)
+    for device, rank in ((0, 1), (1, 0)):
+        for key, value in (("RANK", device), ("LOCAL_RANK", device), ("WORLD_SIZE", 2)):
+            monkeypatch.setenv(key, str(value))
+        plan = "plan.balancer={kind: static, placement: [1, 0]}"
+        scenario = load_scenario(str(write(tmp_path)), [plan, "plan.partition=balanced"])
+        with pytest.raises(InterruptedError):
+            launched.run_launched(Job(scenario, lower(scenario)))
+        assert found.pop() == (rank, 2)
 
 
 @pytest.mark.parametrize(("algorithm", "said"), [

@@ -6,6 +6,9 @@ from knob_settings import DEEP
 
 SLOW = DEEP + "; faults.stragglers=[{rank: 2, factor: 1.5}]"
 STATIC = SLOW + "; plan.balancer.kind=static; plan.partition=[4, 4, 4, 4]"
+PLACED = ("cluster.nodes=2; cluster.gpus_per_node=4; cluster.nic_gbit_per_s=50; plan.tensor=2; plan.pipeline=2; "
+          "plan.microbatch=8; plan.global_batch=64; plan.balancer.kind=static; "
+          "model.adapter={kind: lora, rank: 2, targets: [q]}")  # fmt: skip
 ADAPTS = SLOW + "; plan.balancer.kind=adaptive; steps=15"
 
 ROWS = [
@@ -18,6 +21,8 @@ ROWS = [
     ("gpt", "plan.balancer.microbatches", "balanced", "equal", "step", "<", STATIC),
     ("gpt", "plan.balancer.microbatches", "[13, 19]", "equal", "step", "<", STATIC),
     ("gpt", "plan.balancer.microbatches", "[19, 13]", "equal", "step", ">", STATIC),
+    ("gpt", "plan.balancer.placement", "traffic", "natural", "step", "<", PLACED),
+    ("gpt", "plan.balancer.placement", "[0, 4, 1, 5, 2, 6, 3, 7]", "natural", "step", ">", PLACED),
     ("gpt", "plan.balancer.kind", "adaptive; steps=15", "none", "step_mean", "<", SLOW),
     ("gpt", "plan.balancer.kind", "adaptive; steps=15", "none", "step_mean", "=", DEEP),
     ("gpt", "plan.balancer.window", "3", "10", "step_mean", "<", ADAPTS),
