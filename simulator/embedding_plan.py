@@ -3,8 +3,9 @@
 Columns and abbreviations are those of torchrec/distributed/planner/stats.py (`EmbeddingStats.log`): TW, CW, RW, TWRW,
 GRID and DP; Perf = forward compute, forward comms, backward compute, backward comms, summed over a table's shards; HBM
 is device memory, DDR the host's; Input is ids, Output vectors (or partial sums) that a rank's shards take and make in a
-step. Perf is read from the prices of the step's own kernels and messages: a message lasts as its busiest rank sends,
-and a shard counts its share of that rank's bytes. What every rank does for itself (de-duplication, gathers over tensor
+step. Perf is read from the prices of the step's own kernels and messages: where lookups were measured together, each
+kernel is as much longer as the busiest rank's are in sum; a message lasts as its busiest rank sends, and a shard counts
+its share of that rank's bytes. What every rank does for itself (de-duplication, gathers over tensor
 ranks) is no shard's. The sparse update, at the end of the step or fused, is backward compute.
 """
 
@@ -15,12 +16,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from simulator.costs.pricer import Pricer
+from simulator.graph.pieces import lookup_name, update_name
 from simulator.model import tables
 from simulator.model.blocks import Cut
 from simulator.model.lookups import ids_per_sample
 from simulator.model.tables.kernels import backward_of, forward_of, update_of
 from simulator.model.tables.storage import held_by_owner, on_host
-from simulator.model.work import Kernel
+from simulator.model.work import Kernel, Step
 from simulator.program.embedding import MESSAGES, message_bytes
 from simulator.program.program import Program
 from simulator.table_choices import planned
@@ -73,7 +75,9 @@ def embedding_plan(scenario, program: Program, pricer: Pricer, cut: Cut) -> dict
         return None
     members = len(program.layout.group("table", 0))
     message_s = _message_prices(scenario, program, pricer)
-    shards = [_shard(scenario, load, pricer, message_s, sparse=cut.sparse_gradients) for load in loads]
+    sparse = cut.sparse_gradients
+    stretches = _stretches(scenario, pricer, sparse)
+    shards = [_shard(scenario, load, pricer, message_s, stretches, sparse=sparse) for load in loads]
     return {
         "planned": _planned(scenario, loads),
         "tables": [_table(scenario, shard, members) for shard in shards],
@@ -105,10 +109,28 @@ def _message_prices(scenario, program: Program, pricer: Pricer) -> dict[str, tup
     return found
 
 
+def _stretches(scenario, pricer: Pricer, sparse: bool) -> tuple[float, float, float]:
+    """How much longer the busiest rank's lookups, their backward and the update take together than kernel by kernel:
+    1 but where a profile has measured them so (`costs/pieces.py`)."""
+
+    def stretch(steps: Iterable[Step], name: str) -> float:
+        kernels = [step for step in steps if isinstance(step, Kernel)]
+        alone = sum(pricer.kernel(kernel).duration_ns for kernel in kernels)
+        return sum(price.duration_ns for price in pricer.piece(kernels, name)) / alone if alone else 1.0
+
+    return (
+        stretch(tables.lookup_forward(scenario, None, sparse), lookup_name(scenario, "F")),
+        stretch(tables.lookup_backward(scenario, None, sparse), lookup_name(scenario, "B")),
+        stretch(tables.optimizer(scenario, None, sparse), update_name(scenario)),
+    )
+
+
 def _shard(
-    scenario, load: tables.Load, pricer: Pricer, message_s: dict[str, tuple[int, float]], *, sparse: bool
-) -> Shard:
+    scenario, load: tables.Load, pricer: Pricer, message_s: dict[str, tuple[int, float]],
+    stretches: tuple[float, float, float], *, sparse: bool,
+) -> Shard:  # fmt: skip
     microbatches, made = scenario.microbatches, load.made * load.made_bytes
+    forward_stretch, backward_stretch, update_stretch = stretches
     forward, backward = WAYS[tables.way_of(load.table, load.placed)]
 
     def kernels_s(kernels: Iterable[Kernel]) -> float:
@@ -124,9 +146,10 @@ def _shard(
     travels = load.sharding != "data_parallel"
     ids = load.read * tables.ID_BYTES
     perf = (
-        microbatches * kernels_s(forward_of(load, scenario, sparse)),
+        microbatches * forward_stretch * kernels_s(forward_of(load, scenario, sparse)),
         microbatches * (share_s("exchange ids", ids) + vectors_s(forward)) if travels else 0.0,
-        microbatches * kernels_s(backward_of(load, scenario, sparse)) + kernels_s(update_of(load, scenario, sparse)),
+        microbatches * backward_stretch * kernels_s(backward_of(load, scenario, sparse))
+        + update_stretch * kernels_s(update_of(load, scenario, sparse)),
         microbatches * vectors_s(backward) if travels
         else share_s("reduce", load.table.rows * load.table.dim * tables.GRADIENT_BYTES),
     )  # fmt: skip

@@ -41,6 +41,17 @@ def codec_name(method: str, action: Action) -> str:
     return f"{method}.{action.verb}.{action.phase}" if action.phase else f"{method}.{action.verb}"
 
 
+def lookup_name(scenario, of: str) -> str:
+    """Of the lookups of a microbatch (of F), or of what becomes of their gradients (B)."""
+    fused = ".fused" if of == "B" and scenario.plan.embedding_fused_optimizer else ""
+    return f"{tables_name(scenario.model)}.lookup.{of}{fused}"
+
+
+def update_name(scenario) -> str:
+    """Of the sparse update."""
+    return f"{tables_name(scenario.model)}.table_optimizer"
+
+
 def tables_name(model) -> str:
     """The optimizers of the sparse tables, which are looked up and updated together; of tables that pool, apart."""
     names = (f"{table.optimizer}{'' if table.pooling == 'none' else '.bags'}" for table in blocks.sparse_tables(model))

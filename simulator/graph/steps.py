@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from simulator.graph.pieces import Piece, codec_name, tables_name, unit_name
+from simulator.graph.pieces import Piece, codec_name, lookup_name, unit_name, update_name
 from simulator.model import blocks, host, memory_rules, tables
 from simulator.model.blocks import Cut
 from simulator.model.blocks.kernels import memory_bound
@@ -90,15 +90,13 @@ class StepSource:
         if verb in ("encode", "decode"):
             return [Piece(codec_name(self.plan.compression.method, action), self._codec(own, action))]
         if verb == "lookup":
-            lookup = self._lookup(own, action)
-            fused = ".fused" if action.of == "B" and self.plan.embedding_fused_optimizer else ""
-            return [Piece(f"{tables_name(self.model)}.lookup.{action.of}{fused}", lookup)]
+            return [Piece(lookup_name(self.scenario, action.of), self._lookup(own, action))]
         if verb in ("deduplicate", "repeat"):
             forward = tables.find_distinct if verb == "deduplicate" else tables.repeat_vectors
             steps = forward if action.of == "F" else tables.sum_gradients
             return [Piece(f"tables.{verb}.{action.of}", steps(self.scenario, own.samples_of(action)))]
         if verb == "table_optimizer":
-            return [Piece(f"{tables_name(self.model)}.table_optimizer", self._update_tables(own))]
+            return [Piece(update_name(self.scenario), self._update_tables(own))]
         if verb == "optimizer":
             return [Piece(f"{self.scenario.optimizer}.optimizer", self._optimizer(own, action))]
         raise ValueError(f"{verb!r} does not run on the compute stream")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from road_scenarios import scenario
 
@@ -59,3 +61,32 @@ def test_auto_counts_what_a_stated_stack_does():
              for one, other in zip(ours, theirs, strict=True) if one.kind == "table_wise"]  # fmt: skip
     assert pairs and all(one.owner.time_ps > other.owner.time_ps for one, other in pairs)
     assert all(one.owner.size_bytes >= other.owner.size_bytes for one, other in pairs)
+
+
+class Together:
+    """Prices of a profile that has measured lookups together: forward takes twice its kernels, the update thrice."""
+
+    def __init__(self, pricer):
+        self._pricer = pricer
+
+    def __getattr__(self, name):
+        return getattr(self._pricer, name)
+
+    def piece(self, kernels, name):
+        factor = 2 if name.endswith("lookup.F") else 3 if name.endswith("table_optimizer") else 1
+        prices = self._pricer.piece(kernels, name)
+        return tuple(replace(price, duration_ns=factor * price.duration_ns) for price in prices)
+
+
+def test_perf_is_that_of_lookups_that_were_measured_together():
+    stated = built("torch")
+    prices = Prices.of(stated)
+    pricer, program = prices.pricer_of(0), lower(stated)
+    alone, together = (
+        embedding_plan(stated, program, one, prices.cut)["ranks"][tables.busiest(stated)]["perf_s"]
+        for one in (pricer, Together(pricer))
+    )
+    assert together["forward_compute"] == pytest.approx(2 * alone["forward_compute"])
+    update = ns_to_seconds(sum(pricer.kernel(step).duration_ns for step in tables.optimizer(stated)))
+    assert together["backward_compute"] == pytest.approx(alone["backward_compute"] + 2 * update)
+    assert together["forward_comms"] == alone["forward_comms"]
