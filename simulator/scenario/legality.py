@@ -40,10 +40,11 @@ MAX_PASSES = 1_000_000
 
 def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     """Raises ScenarioError for the first thing in a resolved plan that cannot work on this model and cluster."""
+    check_gpus(cluster)
     check_degrees(plan, cluster)
     check_profiled(model, plan)
     check_batch(plan)
-    check_size(model, plan, cluster)
+    check_size(model, plan)
     check_dlrm(model, plan)
     check_adapter(model, plan)
     check_schedule(plan)
@@ -154,14 +155,18 @@ def check_batch(plan: Plan) -> None:
         )
 
 
-def check_size(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
-    """The step is small enough to be simulated at all."""
-    layers, m = model.trunk.num_layers, plan.microbatches
-    passes = m * plan.pipeline * plan.virtual_stages
+def check_gpus(cluster: Cluster) -> None:
+    """The cluster is small enough to be simulated at all."""
     if cluster.gpus > MAX_GPUS:
         raise ScenarioError(
             f"{cluster.gpus} GPUs are more than the {MAX_GPUS:,} of one simulation; use fewer nodes", key="cluster"
         )
+
+
+def check_size(model: ModelSpec, plan: Plan) -> None:
+    """The step is small enough to be simulated at all."""
+    layers, m = model.trunk.num_layers, plan.microbatches
+    passes = m * plan.pipeline * plan.virtual_stages
     if layers > MAX_LAYERS:
         raise ScenarioError(
             f"{layers} layers are more than the {MAX_LAYERS:,} of one simulation; use fewer", key="model.trunk.layers"

@@ -85,6 +85,7 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (TINY, ["cluster.nics_per_node=3"], ["3 NICs cannot be dealt evenly to 4 GPUs"]),
         (TINY, ["cluster.nodes=4194304", "plan.data=33554432", "plan.global_batch=33554432", "cluster.gpus_per_node=8"],
          ["33554432 GPUs are more than the 16,777,216 of one simulation"]),
+        (TINY, ["cluster.nodes=1000000000000"], ["GPUs are more than the 16,777,216", "use fewer nodes"]),
         (TINY, ["model.trunk.layers=10001"], ["10001 layers are more than the 10,000 of one simulation"]),
         (TINY, ["plan.global_batch=9007199254740992"], ["2251799813685248 forward passes", "raise microbatch or data"]),
         (TINY, ["plan.shard_group=3"], ["3 does not divide data * context = 4", "leave it out"]),
