@@ -35,8 +35,9 @@ PASS_LAUNCHES = 2
 MEGATRONS = ("gpt", "bert", "llama")
 """Blocks that Megatron-LM trains, and feeds."""
 BATCH_LAUNCHES = 13
-"""Of Megatron-LM's get_batch and broadcast_data: sizes to the device, their broadcast and back; the tokens joined and
-moved, their broadcast; tokens, labels and their dtype; a mask of three kernels, a loss mask, positions."""
+"""Of Megatron-LM's get_batch and broadcast_data: sizes to the device, their broadcast and back; the text joined, moved
+and broadcast; tokens, labels; a mask of three kernels, a loss mask, positions. Each is taken to cost what an operation
+of a module does (`awaited_launch_s`); the data loader's own work is not counted."""
 
 
 def pass_launches(after_transfer: bool, broadcasts: bool = False) -> int:
