@@ -105,10 +105,22 @@ AWAITED_LAUNCH = constant(
 that is predicted: those are training."""
 
 MEMORY_UNDER_LOAD = 1.23
-"""A100's, fitted (`cluster_fits.py`): elementwise kernels then reach 0.64 of the datasheet's bandwidth in a step,
-against 0.79 alone with nothing but GELU."""
+"""H100's, to 2 % what was fitted on A100 (`cluster_fits.py`): elementwise kernels then reach 0.64 of the datasheet's
+bandwidth in a step, against 0.79 alone with nothing but GELU."""
 
 A100 = {
+    "gemm_multiprocessors": constant(
+        108.0,
+        "1",
+        "published",
+        "A100 datasheet: 108 multiprocessors; its table's products come in waves of as many tiles (costs/waves.py)",
+    ),
+    "gemm_sustained_share": constant(
+        0.869,
+        "1",
+        "published",
+        "mamf-finder: 271.2e12 FLOP/s of 312e12 at best, over many shapes under sustained load (kernel_max_gemm.csv)",
+    ),
     "tree_limit_two_nodes_bytes_per_s": constant(
         55e9,
         "bytes/s",

@@ -13,7 +13,7 @@ import numpy as np
 from calibration.published import fits as derived
 from simulator.cluster import GroupSpan
 from simulator.costs.collectives import CollectiveCosts
-from simulator.costs.kernels import efficiency_grid, grid_columns, table_bound_s
+from simulator.costs.efficiency import efficiency_grid, grid_columns, table_bound_s
 from simulator.costs.node_curves import NodeCurves
 from simulator.costs.profile import INTRA_NODE, KernelTable, Profile
 from simulator.costs.sampling import raw_integers
@@ -45,16 +45,17 @@ def tenth(points: int) -> np.ndarray:
 
 def held_out_tenth(profile: Profile, table: KernelTable) -> np.ndarray:
     """log(true / predicted) of a random tenth, predicted from the rest."""
-    return _residuals(profile, table, tenth(len(table.median_s)))
+    return held_out(profile, table, tenth(len(table.median_s)))
 
 
 def held_out_largest(profile: Profile, table: KernelTable) -> np.ndarray:
     """log(true / predicted) of the points at the largest m (gemm) or sequence length (attention)."""
     axis = table.columns["m" if table.op == "gemm" else "seq"]
-    return _residuals(profile, table, np.flatnonzero(axis == axis.max()))
+    return held_out(profile, table, np.flatnonzero(axis == axis.max()))
 
 
-def _residuals(profile: Profile, table: KernelTable, held: np.ndarray) -> np.ndarray:
+def held_out(profile: Profile, table: KernelTable, held: np.ndarray) -> np.ndarray:
+    """log(true / predicted) of these points, predicted from the rest."""
     rest = np.setdiff1d(np.arange(len(table.median_s)), held)
     grid = efficiency_grid(profile, table, rest)
     columns = {axis: values[held] for axis, values in table.columns.items()}

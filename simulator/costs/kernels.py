@@ -1,7 +1,8 @@
 """Kernel -> time on one device: an efficiency from the profile's tables under the roofline of the device.
 
 bound = max(FLOPs / peak, bytes / memory bandwidth) + start-up; time = bound / efficiency, where the efficiency is read
-from a table in log space (`tables.LogGrid`) and clamped at its edges. No price is below the roofline. What has no table
+from a table in log space (`tables.LogGrid`) and clamped at its edges. Where a profile's products show waves of tiles,
+their bound knows waves (`waves.py`). No price is below the roofline. What has no table
 (memory-bound families, the backward of attention) is a table or the memory bandwidth times a named curve or constant.
 
 A GEMM's input and weight gradients go through the same table with their own (m, n, k): layouts are not told apart,
@@ -16,9 +17,8 @@ from dataclasses import replace
 from math import sqrt
 from typing import NamedTuple
 
-import numpy as np
-
 from simulator.cluster import Device
+from simulator.costs.efficiency import TABLE_AXES, efficiency_grid, product_bound_s
 from simulator.costs.measured import MeasuredKernels
 from simulator.costs.profile import Curve, KernelTable, Profile, SourceGroup
 from simulator.costs.tables import EXACT, OUTSIDE, LogGrid
@@ -155,10 +155,12 @@ class KernelCosts:
         m_eff, n_eff, k_eff = (max(value, axis[0]) for value, axis in zip((batch * m, n, k), grid.axes, strict=True))
         flops_s = 2.0 * m_eff * n_eff * k_eff / self.peak(dtype)
         num_bytes = kernel.bytes_moved or DTYPE_BYTES[dtype] * batch * (m * k + k * n + m * n)
-        bytes_s = num_bytes / self.device.memory_bandwidth_bytes_per_s
+        bandwidth = self.device.memory_bandwidth_bytes_per_s
+        bytes_s = num_bytes / bandwidth
+        bound_s = float(product_bound_s(self.profile, m_eff, n_eff, k_eff, dtype, self.peak(dtype), bandwidth, bytes_s))
         same = table_dtype == dtype or {table_dtype, dtype} == {"bf16", "fp16"}
         source = _source(table.source, place) if same else "extrapolated"
-        return self._loaded(flops_s, bytes_s, efficiency, source, f"gemm.{table_dtype}")
+        return self._loaded(flops_s, bytes_s, efficiency, source, f"gemm.{table_dtype}", bound_s)
 
     # attention
 
@@ -262,10 +264,13 @@ class KernelCosts:
 
     # tables
 
-    def _loaded(self, flops_s: float, bytes_s: float, efficiency: float, source: str, op_class: str) -> KernelTime:
-        """The bound over the efficiency, no faster than the roofline, slowed by the clock as far as it computes."""
+    def _loaded(
+        self, flops_s: float, bytes_s: float, efficiency: float, source: str, op_class: str, bound_s: float = 0.0
+    ) -> KernelTime:
+        """The bound (the roofline's unless given) over the efficiency, no faster than the roofline, slowed by the clock
+        as far as it computes."""
         roofline = max(flops_s, bytes_s)
-        seconds = (roofline + self._startup_s) / efficiency
+        seconds = ((bound_s or roofline) + self._startup_s) / efficiency
         if seconds < roofline:
             # Some small products were measured with operands in the L2 cache; in a step they come from memory.
             seconds, source = roofline, _worse(source, "datasheet")
@@ -294,45 +299,6 @@ class KernelCosts:
             curve: Curve = self.profile.curves[name]
             self._curves[name] = LogGrid(curve.columns, curve.value)
         return self._curves[name].at(point)
-
-
-TABLE_AXES = {"gemm": ("m", "n", "k"), "attention_forward": ("batch", "seq", "heads", "kv_heads", "head_dim")}
-"""Axes of the tables that are interpolated over a grid; what a calibration measures has its own (`measured.py`)."""
-
-
-def efficiency_grid(profile: Profile, table: KernelTable, rows: np.ndarray | None = None) -> LogGrid:
-    """The efficiencies bound / time of a gemm or attention table (all its points, or the chosen rows)."""
-    chosen = slice(None) if rows is None else rows
-    columns = {axis: values[chosen] for axis, values in table.columns.items()}
-    bound = table_bound_s(profile, table.op, table.dtype, columns)
-    return LogGrid(grid_columns(table.op, columns), bound / table.median_s[chosen])
-
-
-def grid_columns(op: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The axes that a table is interpolated over: a GEMM's own; of attention, batch * heads counts, not each."""
-    if op == "gemm":
-        return {axis: columns[axis] for axis in ("m", "n", "k")}
-    return {
-        "batch_heads": columns["batch"] * columns["heads"],
-        "seq": columns["seq"],
-        "head_dim": columns["head_dim"],
-        "queries_per_kv": columns["heads"] / columns["kv_heads"],
-    }
-
-
-def table_bound_s(profile: Profile, op: str, dtype: str, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """The bound (roofline + start-up, seconds) of each point of a table on the profile's own device."""
-    device, size = profile.device, DTYPE_BYTES[dtype]
-    if op == "gemm":
-        m, n, k = (columns[axis] for axis in ("m", "n", "k"))
-        flops, num_bytes = 2 * m * n * k, size * (m * k + k * n + m * n)
-    else:
-        batch, seq, heads, kv_heads, head_dim = (
-            columns[axis] for axis in ("batch", "seq", "heads", "kv_heads", "head_dim")
-        )
-        flops, num_bytes = 2 * batch * heads * seq**2 * head_dim, size * 2 * batch * seq * head_dim * (heads + kv_heads)
-    roofline = np.maximum(flops / device.peak_flops_per_s[dtype], num_bytes / device.memory_bandwidth_bytes_per_s)
-    return roofline + profile.constant("kernel_startup_s")
 
 
 def _source(group: SourceGroup, place: int) -> str:

@@ -206,7 +206,7 @@ def test_a_sibling_scales_memory_and_extrapolates(profiles):
     assert (ours.source, sibling.source) == ("extrapolated", "extrapolated")
     assert Pricer(profile, small).kernel(gemm(2048, 4096, 4096)).source == "extrapolated"
     compute_bound = [Pricer(profile, cluster).kernel(gemm(8192, 8192, 8192)).duration_ns for cluster in (big, small)]
-    assert compute_bound[0] == compute_bound[1]
+    assert compute_bound[0] <= compute_bound[1] <= 1.002 * compute_bound[0]
 
 
 # without a profile

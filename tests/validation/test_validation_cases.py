@@ -21,6 +21,7 @@ ROWS = {
     "dgxc_h100": 16, "zero_bubble": 24, "sc21_zero3": 3, "mosaic_a100": 82, "mosaic_h100": 27, "torchtitan_h100": 4,
     "recsys_dlrm": 12,
     "bert_large_dp": 10, "megascale": 4, "hstu_h100": 1, "hstu_kernels": 6, "megatron_core_h100": 4,
+    "llama3": 1,
 }  # fmt: skip
 
 
@@ -122,7 +123,8 @@ def test_settings_of_each_source():
         "korthikanti_table4": "megatron_2022", "korthikanti_table5": "megatron_2022", "dgxc_h100": "current",
         "zero_bubble": "megatron_2023", "sc21_zero3": "megatron_2021", "mosaic_a100": "llm_foundry",
         "mosaic_h100": "llm_foundry", "torchtitan_h100": "torchtitan", "bert_large_dp": "torch",
-        "megascale": "megatron_2022", "megatron_core_h100": "current", "recsys_dlrm": "deeplearning_examples",
+        "megascale": "megatron_2022", "megatron_core_h100": "current", "llama3": "current",
+        "recsys_dlrm": "deeplearning_examples",
     }  # fmt: skip
     assert first["vtrain_multi"]["cluster"] == {
         "preset": "dgx_a100", "nodes": 8, "nic_gbit_per_s": 800, "nics_per_node": 4,

@@ -12,33 +12,33 @@ from simulator.validation.compare_rows import predict_case, simulate_case
 SLACK = 1.1
 
 REACHED_PERCENT = {
-    "korthikanti_table5": 1.65,
-    "sc21_table1": 0.77,
-    "sc21_table2": 0.76,
-    "vtrain_multi": 8.14,
+    "korthikanti_table5": 1.77,
+    "sc21_table1": 1.01,
+    "sc21_table2": 0.47,
+    "vtrain_multi": 7.99,
     "dgxc_h100": 3.09,
-    "zero_bubble": 9.55,
-    "mosaic_a100": 5.54,
+    "zero_bubble": 9.70,
+    "mosaic_a100": 5.37,
     "mosaic_h100": 5.42,
     "torchtitan_h100": 2.87,
-    "bert_large_dp": 1.01,
-    "megascale": 3.77,
+    "bert_large_dp": 0.98,
+    "megascale": 3.79,
     "megatron_core_h100": 2.80,
     "hstu_h100": 2.32,
-    "recsys_dlrm": 6.19,
+    "recsys_dlrm": 7.42,
 }
 """Mean absolute error of the validation rows, %."""
-FIT_ROWS_REACHED_PERCENT = {"korthikanti_table4": 0.71, "dgxc_h100": 3.10, "mosaic_a100": 1.38, "mosaic_h100": 3.73}
-STAND_INS_REACHED_PERCENT = {"dgxc_h100": 1.04, "zero_bubble": 6.40}
+FIT_ROWS_REACHED_PERCENT = {"korthikanti_table4": 0.77, "dgxc_h100": 3.10, "mosaic_a100": 1.49, "mosaic_h100": 3.73}
+STAND_INS_REACHED_PERCENT = {"dgxc_h100": 1.04, "zero_bubble": 6.46, "llama3": 11.69}
 
 QUICK_REACHED_PERCENT = {
-    ("korthikanti_table5", "22B full recompute"): 2.21,
-    ("korthikanti_table5", "22B present work"): 1.61,
-    ("sc21_table1", "1.7B on 32 A100"): 0.65,
-    ("sc21_table1", "39B on 512 A100"): 1.96,
-    ("vtrain_multi", "39.1B t8 d32 p2 b4"): 2.50,
-    ("vtrain_multi", "3.6B t4 d16 p1 b16"): 1.87,
-    ("zero_bubble", "1.5B p8 m24 1F1B"): 3.76,
+    ("korthikanti_table5", "22B full recompute"): 2.31,
+    ("korthikanti_table5", "22B present work"): 1.52,
+    ("sc21_table1", "1.7B on 32 A100"): 0.68,
+    ("sc21_table1", "39B on 512 A100"): 1.60,
+    ("vtrain_multi", "39.1B t8 d32 p2 b4"): 2.15,
+    ("vtrain_multi", "3.6B t4 d16 p1 b16"): 2.63,
+    ("zero_bubble", "1.5B p8 m24 1F1B"): 4.34,
     ("mosaic_a100", "7b T2048 b18x1 on 64 a100_40gb PURE"): 0.5,
     ("mosaic_h100", "30b T2048 b8x1 on 256 h100_80gb DEFAULT"): 6.05,
     ("torchtitan_h100", "Llama3-8B on 128 H100"): 1.85,
@@ -47,8 +47,8 @@ QUICK_REACHED_PERCENT = {
     ("hstu_h100", "HSTU on 16 H100"): 2.32,
     ("hstu_kernels", "all GEMMs"): 15.5,
     ("hstu_kernels", "elementwise"): 13.4,
-    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 TF32"): 2.0,
-    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 yes"): 9.4,
+    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 TF32"): 2.71,
+    ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 yes"): 8.6,
 }
 """Absolute error of single rows, %; not less than 0.5, so that rounding elsewhere does not trip it."""
 
@@ -65,7 +65,9 @@ def test_layers_that_set_the_memory_constant_are_matched_as_well_as_before():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("source", dict.fromkeys([*REACHED_PERCENT, *FIT_ROWS_REACHED_PERCENT]))
+@pytest.mark.parametrize(
+    "source", dict.fromkeys([*REACHED_PERCENT, *FIT_ROWS_REACHED_PERCENT, *STAND_INS_REACHED_PERCENT])
+)
 def test_a_source_is_predicted_as_well_as_before(source):
     found = validate(source).sources[0]
     if source in REACHED_PERCENT:
