@@ -29,6 +29,8 @@ BESIDE = {
     "reduce node vectors": "reduction of vectors in a node", "exchange node vectors": "exchange of vectors of nodes",
     "exchange node gradients": "exchange of gradients of nodes",
     "gather node gradients": "gather of gradients in a node",
+    "gather context vectors": "gather of vectors over context",
+    "scatter context gradients": "scatter of gradients over context", "scatter gradients": "scatter of gradients",
 }  # fmt: skip
 """A send is the other end of a receive; it is not listed again."""
 

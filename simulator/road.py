@@ -19,6 +19,7 @@ from simulator.graph.steps import StepSource
 from simulator.memory import Memory, measure_memory
 from simulator.metrics import breakdown_ns
 from simulator.model.blocks import Cut
+from simulator.model.lookups import shares_bags
 from simulator.model.stacks import newest, software_stack
 from simulator.policies.compression import collectives_of
 from simulator.program.fold import Folding, fold
@@ -116,7 +117,7 @@ class Road:
         direct = "all_to_all" in collectives_of(self.scenario.plan)
         return fold(
             self.program, self.scenario.cluster, self.scenario.pace, links=self.shared, whole=whole,
-            patterns=patterns_of(self.scenario.plan, direct_reduction=direct),
+            patterns=patterns_of(self.scenario.plan, direct_reduction=direct, shares_bags=shares_bags(self.scenario)),
         )  # fmt: skip
 
     @cached_property

@@ -167,7 +167,8 @@ def random_inputs(rank: Rank) -> Inputs:
     weights = torch.full((whole,), 1.0 / whole, dtype=numerics.loss, device=rank.device)
     vectors, scored = {}, None
     for table in blocks.sparse_tables(model):
-        vectors[table.name] = random_tensor(rank, rank.positions, table.dim).requires_grad_()
+        rows = rank.positions if table.pooling == "none" else rank.env.batch
+        vectors[table.name] = random_tensor(rank, rows, table.dim).requires_grad_()
         if model.head.kind in ("sampled_softmax", "binary") and model.head.table == table.name:
             scored = random_tensor(rank, rank.positions, 1 + model.head.negatives, table.dim).requires_grad_()
     labels = ids.clone() if rows > 2 else ids % 2
@@ -262,12 +263,11 @@ def _tables(rank: Rank, which: str) -> PieceJob:
     scenario = rank.scenario
     layout, alone = scenario.layout, StubGroup("table_node", 1)
     group = StubGroup("table", layout.data * layout.context * layout.tensor, busiest(scenario))
-    tables = SparseTables(
-        scenario, TableGroups(group, alone, alone), StubGroup("tensor", layout.tensor), rank.device, False
-    )  # fmt: skip
-    shares = layout.tensor if scenario.plan.sequence_parallel else 1
+    context, tensor = StubGroup("context", layout.context), StubGroup("tensor", layout.tensor)
+    tables = SparseTables(scenario, TableGroups(group, alone, alone, context, tensor), rank.device, False)
+    shares = layout.context * (layout.tensor if scenario.plan.sequence_parallel else 1)
     whole = {
-        table.name: rank.env.batch * ids_per_sample(scenario.model, table) // layout.context // shares
+        table.name: rank.env.batch * ids_per_sample(scenario.model, table) // (shares if table.pooling == "none" else 1)
         for table in blocks.sparse_tables(scenario.model)
     }
     drawn = {name: _ids_of(tables.shards[name].table, count, rank) for name, count in whole.items()}

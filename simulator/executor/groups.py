@@ -18,8 +18,9 @@ from simulator.executor.spans import Child, Recorder
 from simulator.layout import Layout
 from simulator.program.program import Program
 
-STREAM_GROUPS = (("compute", "tensor"), ("compute", "context"), ("embedding", "tensor"), ("data", "data"),
-                 ("shard", "shard"), ("replica", "replica"), ("samples", "samples"), ("embedding", "table"),
+STREAM_GROUPS = (("compute", "tensor"), ("compute", "context"), ("embedding", "tensor"), ("embedding", "context"),
+                 ("data", "data"), ("shard", "shard"), ("replica", "replica"), ("samples", "samples"),
+                 ("embedding", "table"),
                  ("embedding", "table_node"), ("embedding", "table_across"), ("tied", "tied"))  # fmt: skip
 """(stream, kind of group) that a program can use."""
 

@@ -99,14 +99,13 @@ class _Runner:
         self.dense = dense_of(scenario, own)
         self.tables = self.bottom = None
         if sparse_tables(scenario.model) and layout.coordinates(rank)[0] == 0:
-            table = TableGroups(*(groups["embedding", kind] for kind in ("table", "table_node", "table_across")))
+            kinds = ("table", "table_node", "table_across", "context", "tensor")
+            table = TableGroups(*(groups["embedding", kind] for kind in kinds))
             if on_one_rank(scenario):
                 self.bottom = LoneBottom(
                     scenario, self.env, table.whole, self.device, job.learning_rate, double=job.double
                 )
-            self.tables = SparseTables(
-                scenario, table, groups["embedding", "tensor"], self.device, job.double, self.streams.keep, self.bottom
-            )
+            self.tables = SparseTables(scenario, table, self.device, job.double, self.streams.keep, self.bottom)
         self.slow = SlowRank()
 
         def interpreter_of(dealt, program: Program) -> Interpreter:

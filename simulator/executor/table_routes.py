@@ -37,11 +37,14 @@ class Lookup:
 
 @dataclass(frozen=True)
 class TableGroups:
-    """The table group, its members on this node, and those at this place of every node."""
+    """The table group, its members on this node, and those at this place of every node; and the ranks that share a data
+    rank's samples: its context and its tensor group."""
 
     whole: Group
     node: Group
     across: Group
+    context: Group
+    tensor: Group
 
 
 def stays_here(shard: Shard, ids: torch.Tensor) -> Lookup:

@@ -1,7 +1,8 @@
 """Sparse tables on a rank: the actions of the embedding stream and the lookups, for all tables together.
 
 Who owns what is `model/placements.py`'s, the way of ids, vectors and gradients `table_routes.py`'s. A rank looks up its
-own slice of a microbatch: of its context slice, 1/tensor of the ids; of a table that pools, all of its samples'.
+own slice of a microbatch: of its context slice, 1/tensor of the ids; of a table that pools, its share of the bags
+(`bags.py`).
 Each method that sends returns the bytes (sent, received) as the program counts them.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable
 import torch
 
 from simulator.executor import table_routes as routes
+from simulator.executor.bags import Bags, part_of, zero_padded
 from simulator.executor.blocks.dlrm import BOTTOM
 from simulator.executor.groups import Group
 from simulator.executor.lone_bottom import LoneBottom
@@ -26,20 +28,21 @@ Bytes = tuple[int, int]
 
 
 class SparseTables:
-    """All sparse tables of a rank of stage 0. tensor: the tensor group of the embedding stream.
+    """All sparse tables of a rank of stage 0.
 
     keep: what is handed from stream to stream goes through it (`cuda_streams.py`); None: nothing to do. bottom: a
     bottom MLP that is on one rank, as if it were one of them.
     """
 
     def __init__(
-        self, scenario, groups: TableGroups, tensor: Group, device: torch.device, double: bool, keep=None,
+        self, scenario, groups: TableGroups, device: torch.device, double: bool, keep=None,
         bottom: LoneBottom | None = None,
     ):  # fmt: skip
-        self.groups, self.group, self.tensor, self.device = groups, groups.whole, tensor, device
+        self.groups, self.group, self.tensor, self.device = groups, groups.whole, groups.tensor, device
+        self.bags = Bags(groups.context, groups.tensor, sums_tensor=scenario.plan.sequence_parallel)
         self.keep = keep if keep is not None else (lambda tensor: tensor)
         self.bottom = bottom
-        self.gathers = tensor.size > 1 and not scenario.plan.sequence_parallel
+        self.gathers = groups.tensor.size > 1 and not scenario.plan.sequence_parallel
         placed = zip(sparse_tables(scenario.model), placements(scenario), strict=True)
         self.shards = {
             table.name: make_shard(
@@ -62,14 +65,16 @@ class SparseTables:
 
     def present(self, microbatch: int, ids: dict[str, torch.Tensor]) -> None:
         """The ids of this rank's positions, flat; where it shares them with its tensor group, this rank takes its part
-        of them, padded with row 0."""
-        own, counts, shares = {}, {}, self.tensor.size if self.gathers else 1
+        of them. Of a table that pools: the ids of all samples."""
+        own, counts, parts = {}, {}, self.tensor.size if self.gathers else 1
         for name, whole in ids.items():
-            share = -(-len(whole) // shares)
-            padded = torch.cat([whole, whole.new_zeros(share * shares - len(whole))])
-            place = self.tensor.index if self.gathers else 0
-            own[name] = padded[place * share : (place + 1) * share]
-            counts[name] = len(whole)
+            table = self.shards[name].table
+            if table.pooling != "none":
+                bags = whole.view(-1, table.lookups_per_sample)
+                own[name], counts[name] = self.bags.own(bags).reshape(-1), len(bags)
+            else:
+                own[name] = part_of(whole, self.tensor.index if self.gathers else 0, parts)
+                counts[name] = len(whole)
         self.own_ids[microbatch], self.counts[microbatch] = own, counts
         self.lookups[microbatch] = {}
 
@@ -139,12 +144,11 @@ class SparseTables:
 
     def gather_vectors(self, microbatch: int) -> Bytes:
         """Every tensor rank gets the vectors of all positions."""
-        going = [(shard, self.lookups[microbatch][name]) for name, shard in self.shards.items()]
-        gathered = end_to_end([found.vectors for _, found in going], self.tensor.size, self._gather)
-        for (_, found), vectors in zip(going, gathered, strict=True):
-            found.vectors = self.keep(vectors)
-        total = sum(_size(shard, found.vectors) for shard, found in going)
-        return total, total
+        return self._gather(self.tensor, self._found(microbatch) if self.gathers else self._found_bags(microbatch))
+
+    def gather_context_vectors(self, microbatch: int) -> Bytes:
+        """Every context rank gets those of all bags."""
+        return self._gather(self.groups.context, self._found_bags(microbatch))
 
     def vectors(self, microbatch: int) -> dict[str, torch.Tensor]:
         """What the model reads, flat as the ids were presented; of a table that pools, one for each sample."""
@@ -154,16 +158,24 @@ class SparseTables:
         }
 
     def accept_gradients(self, microbatch: int, gradients: dict[str, torch.Tensor]) -> None:
-        """Gradients of what `vectors` gave. Without sequence parallelism every tensor rank has all of them."""
+        """Gradients of what `vectors` gave. Without sequence parallelism every tensor rank has all of them; of bags,
+        context ranks (and tensor ranks, under sequence parallelism) have what their own positions add to them."""
         if self.bottom is not None:
             self.bottom.vectors[microbatch] = self.keep(gradients.pop(BOTTOM))
         for name, gradient in gradients.items():
-            if self.gathers:
-                share = len(self.own_ids[microbatch][name])
-                padded = gradient.new_zeros((share * self.tensor.size, gradient.shape[1]))
-                padded[: len(gradient)] = gradient
-                gradient = padded[self.tensor.index * share : (self.tensor.index + 1) * share]
+            if self.shards[name].pools:
+                gradient = self.bags.spread_out(gradient)
+            elif self.gathers:
+                gradient = zero_padded(gradient, self.tensor.size).chunk(self.tensor.size)[self.tensor.index]
             self.lookups[microbatch][name].vectors = self.keep(gradient)
+
+    def scatter_context_gradients(self, microbatch: int) -> Bytes:
+        """What all context ranks' positions add to the gradients of bags is summed; each keeps those of its bags."""
+        return self._sum_bags(microbatch, self.bags.sum_over_context)
+
+    def scatter_gradients(self, microbatch: int) -> Bytes:
+        """The same over tensor ranks."""
+        return self._sum_bags(microbatch, self.bags.sum_over_tensor)
 
     def exchange_gradients(self, microbatch: int) -> Bytes:
         """Gradients go to the rows' owners."""
@@ -242,8 +254,33 @@ class SparseTables:
         total = before if reduces else sum(_size(shard, found.vectors) for shard, found in going)
         return total, total
 
-    def _gather(self, flat: torch.Tensor) -> torch.Tensor:
-        return self.tensor.all_gather(flat, flat.element_size())
+    def _found(self, microbatch: int) -> list[tuple[Shard, Lookup]]:
+        return [(shard, self.lookups[microbatch][name]) for name, shard in self.shards.items()]
+
+    def _found_bags(self, microbatch: int) -> list[tuple[Shard, Lookup]]:
+        return [(shard, found) for shard, found in self._found(microbatch) if shard.pools]
+
+    def _gather(self, group: Group, going: list[tuple[Shard, Lookup]]) -> Bytes:
+        """All members' vectors of all these tables, in one message."""
+
+        def gather(flat: torch.Tensor) -> torch.Tensor:
+            return group.all_gather(flat, flat.element_size())
+
+        for (_, found), vectors in zip(
+            going, end_to_end([found.vectors for _, found in going], group.size, gather), strict=True
+        ):
+            found.vectors = self.keep(vectors)
+        total = sum(_size(shard, found.vectors) for shard, found in going)
+        return total, total
+
+    def _sum_bags(self, microbatch: int, run: Callable[[torch.Tensor], torch.Tensor]) -> Bytes:
+        going = self._found_bags(microbatch)
+        total = sum(_size(shard, found.vectors) for shard, found in going)
+        for (_, found), vectors in zip(
+            going, side_by_side([found.vectors for _, found in going], run), strict=True
+        ):  # fmt: skip
+            found.vectors = self.keep(vectors)
+        return total, total
 
     def _reduced(self, sums: torch.Tensor) -> torch.Tensor:
         return self.group.reduce_scatter(sums, sums.element_size())

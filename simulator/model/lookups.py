@@ -1,7 +1,8 @@
 """What one rank asks of each sparse table in one microbatch: ids of its own slice, and the vectors they become.
 
 The table group is all ranks of stage 0. A rank asks for its data rank's samples, its context slice, 1/tensor of the
-positions; of a table that pools, for whole samples, since a bag is summed in one place. Where lengths differ, ranks of
+positions; of a table that pools, for its share of the samples: a bag is summed in one place, so that whole bags are
+dealt out over the context and tensor ranks, as many to each, and their vectors gathered. Where lengths differ, ranks of
 one data rank have more or less padding among their positions, and all are priced as the one that has least.
 """
 
@@ -68,6 +69,11 @@ def own_vectors(scenario, table: Table, samples: Samples | None = None) -> int:
         return own_ids(scenario, table, samples)
     plan = scenario.plan
     return -(-plan.microbatch // (plan.context * plan.tensor))
+
+
+def shares_bags(scenario) -> bool:
+    """Whether bags of one data rank are dealt out over its context ranks."""
+    return scenario.plan.context > 1 and any(table.pooling != "none" for table in scenario.model.tables)
 
 
 def group_size(scenario) -> int:

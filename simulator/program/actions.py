@@ -13,6 +13,8 @@
     encode b7 B3 int8, decode ...   a compressor's part of such a reduction, which sends by the method's own collective
     exchange ids 0F3 1MiB           embedding tables: ids to their owners, vectors (or gradients) back
     gather vectors 0F3 8MiB         ... and the vectors of all positions to every tensor rank
+    gather context vectors 0F3 8MiB ... those of bags to every context rank; scatter context gradients 0B3 and scatter
+                                    gradients 0B3: the way back, over context and over tensor ranks
     reduce vectors 0F3 8MiB         partial sums of pooled rows are added, each rank gets its samples'; gather gradients
     reduce node vectors 0F3 4MiB    ... inside a node, and exchange node vectors to other nodes; gather, exchange node
                                     gradients on the way back
@@ -37,8 +39,8 @@ from simulator.units import format_bytes, parse_bytes
 COMPUTE_VERBS = ("F", "B", "I", "W")
 STAGE_VERBS = ("recv", "send", "exchange ids", "exchange vectors", "exchange gradients", "gather vectors",
                "reduce vectors", "gather gradients", "reduce node vectors", "exchange node vectors",
-               "exchange node gradients", "gather node gradients", "scatter gradients", "lookup",
-               "deduplicate", "repeat")  # fmt: skip
+               "exchange node gradients", "gather node gradients", "gather context vectors",
+               "scatter context gradients", "scatter gradients", "lookup", "deduplicate", "repeat")  # fmt: skip
 BUCKET_VERBS = ("reduce", "reduce_scatter", "all_gather", "encode", "decode", "optimizer")
 STEP_VERBS = ("optimizer", "table_optimizer")
 SHUFFLE_VERBS = ("gather lengths", "shuffle samples")

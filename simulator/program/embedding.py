@@ -6,6 +6,7 @@ Reads the compute launches of a rank of stage 0; adds, for each microbatch, on s
 
 (partial sums are reduced instead, over the table group or first inside a node: `model/tables/traffic.py`; where ids are
 sent once, `deduplicate` runs ahead of the exchange of ids and of gradients, `repeat` behind that of vectors)
+(bags that context and tensor ranks have shared out are gathered over both, and their gradients scattered again)
 and one `table_optimizer` at the end of the step, since sparse gradients accumulate over microbatches and apply once.
 Exchanges follow the compute action before them (TorchRec without its prefetch pipeline). Where the first unit reads the
 vectors they are exposed; the units in front of the one that does, a DLRM's bottom MLP, run while vectors travel, and
@@ -29,14 +30,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "exchange node vectors": ("all_to_all", "table_across"),
     "exchange node gradients": ("all_to_all", "table_across"),
     "gather vectors": ("all_gather", "tensor"),
+    "gather context vectors": ("all_gather", "context"),
+    "scatter context gradients": ("reduce_scatter", "context"),
+    "scatter gradients": ("reduce_scatter", "tensor"),
 }
 """Verb -> (collective, group) of what tables send while a microbatch passes."""
 
 
 def message_bytes(verb: str, traffic: Traffic) -> int:
     """Of one of them."""
-    ends = {"exchange ids": traffic.ids, "gather vectors": traffic.gather}
-    return {**ends, **_way_there(traffic), **_way_back(traffic)}[verb]
+    return {"exchange ids": traffic.ids, **_gathers(traffic), **_way_there(traffic), **_way_back(traffic)}[verb]
 
 
 def add_tables(
@@ -94,7 +97,7 @@ def _forward(microbatch: int, traffic: Traffic, previous: tuple[str, ...]) -> tu
     launches += _chain(of, _way_there(traffic), lookup.name)
     if traffic.deduplicates:
         launches.append(Launch("compute", Action("repeat", **of, after=(launches[-1].action.name,))))
-    launches += _chain(of, {"gather vectors": traffic.gather}, launches[-1].action.name)
+    launches += _chain(of, _gathers(traffic), launches[-1].action.name)
     last = launches[-1]
     return launches, (last.action.name,) if last.stream != "compute" else ()
 
@@ -118,8 +121,13 @@ def _way_there(traffic: Traffic) -> dict[str, int]:
             "reduce node vectors": traffic.node_reduced, "exchange node vectors": traffic.across}  # fmt: skip
 
 
+def _gathers(traffic: Traffic) -> dict[str, int]:
+    return {"gather vectors": traffic.gather, "gather context vectors": traffic.gather_context}
+
+
 def _way_back(traffic: Traffic) -> dict[str, int]:
-    return {"exchange gradients": traffic.vectors, "gather gradients": traffic.reduced,
+    return {"scatter context gradients": traffic.gather_context, "scatter gradients": traffic.scatter,
+            "exchange gradients": traffic.vectors, "gather gradients": traffic.reduced,
             "exchange node gradients": traffic.across, "gather node gradients": traffic.node_reduced}  # fmt: skip
 
 

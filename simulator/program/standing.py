@@ -20,14 +20,14 @@ PATTERNS: Patterns = {"tensor": (RING,), "context": (RING,), "data": (RING,), "s
 """The groups whose collectives a program launches, and the patterns their messages take."""
 
 
-def patterns_of(plan, *, direct_reduction: bool) -> Patterns:
+def patterns_of(plan, *, direct_reduction: bool, shares_bags: bool = False) -> Patterns:
     """The same for one plan. direct_reduction: a compressor's payload goes to every other replica directly, as samples
-    do that a balancer shuffles."""
+    do that a balancer shuffles. shares_bags: vectors of tables that pool are gathered over context."""
     found = dict(PATTERNS)
     if direct_reduction or (plan.balancer.kind == "length" and plan.context == 1):
         found["data"] = (RING, DIRECT)
     if plan.context_kind == "all_to_all":
-        found["context"] = (DIRECT,)
+        found["context"] = (RING, DIRECT) if shares_bags else (DIRECT,)
     return found
 
 

@@ -6,7 +6,7 @@ from math import gcd, prod
 
 from simulator.cluster import Cluster
 from simulator.costs.algorithm_rules import check_algorithm, switches_of
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 from simulator.model.blocks import sparse_tables
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
@@ -294,14 +294,7 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
 
 
 def check_tables(model: ModelSpec, plan: Plan) -> None:
-    """A sharding names tables that are there; bags are whole samples."""
-    for place, table in enumerate(model.tables):
-        if table.pooling != "none" and plan.tensor * plan.context > 1:
-            raise NotSupportedYet(
-                f"{table.pooling} beside tensor {plan.tensor} * context {plan.context} is not supported yet, since no "
-                "rank has a whole sample; use pooling none, or tensor 1 and context 1",
-                key=f"model.tables.{place}.pooling",
-            )
+    """A sharding names tables that are there."""
     head = model.head
     if head.table is not None and model.table(head.table).pooling != "none":
         raise ScenarioError(

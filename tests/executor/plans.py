@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bag_plans import BAG_PLANS
 from context_plans import CONTEXT_PLANS
 from dlrm_plans import DLRM_PLANS
 from host_plans import HOST_PLANS
@@ -126,6 +127,7 @@ PLANS = {
         *LENGTH_PLANS[2],
         *TABLE_PLANS[2],
         *HOST_PLANS[2],
+        *BAG_PLANS[2],
         *LORA_PLANS[2],
         *REPLICA_PLANS[2],
         *SHARDED_COMPRESSED[2],
@@ -185,6 +187,7 @@ PLANS = {
         *LENGTH_PLANS[4],
         *TABLE_PLANS[4],
         *HOST_PLANS[4],
+        *BAG_PLANS[4],
         *LORA_PLANS[4],
         *REPLICA_PLANS[4],
         *SHARDED_COMPRESSED[4],
@@ -201,6 +204,7 @@ PLANS = {
         *LENGTH_PLANS[8],
         *TABLE_PLANS[8],
         *HOST_PLANS[8],
+        *BAG_PLANS[8],
         *LORA_PLANS[8],
         *REPLICA_PLANS[8],
         *SHARDED_COMPRESSED[8],

@@ -37,7 +37,12 @@ class Counting(StubGroup):
 def test_an_action_is_one_collective_and_ids_have_their_counts_ahead_and_their_bags_behind():
     built = scenario("hstu_pooled", data=4, global_batch=8, microbatch=2, embedding_sharding="row_wise")
     whole, alone = Counting("table", 4), Counting("table_node", 1)
-    tables = SparseTables(built, TableGroups(whole, alone, alone), StubGroup("tensor", 1), torch.device("cpu"), True)
+    tables = SparseTables(
+        built,
+        TableGroups(whole, alone, alone, StubGroup("context", 1), StubGroup("tensor", 1)),
+        torch.device("cpu"),
+        True,
+    )
     ids = {name: torch.arange(2 * each) % 8 for name, each in (("item", 8), ("tags", 3), ("shops", 5))}
     expected = [("exchange_ids", "all_to_all", 3), ("lookup", "", 0), ("exchange_vectors", "all_to_all", 1),
                 ("reduce_vectors", "reduce_scatter", 1), ("exchange_gradients", "all_to_all", 1),

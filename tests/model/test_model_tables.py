@@ -66,6 +66,26 @@ def test_each_rank_looks_up_its_slice_and_tensor_ranks_gather():
     assert tables.traffic(scenario([item()], tensor=2, sequence_parallel=True)).gather == 0
 
 
+def test_bags_are_dealt_out_over_the_ranks_that_share_samples():
+    """8 samples over tensor 2 * context 3: 2 bags each, padded; all ranks get all vectors."""
+    bags = item(pooling="sum", lookups_per_sample=20)
+
+    def found(**plan):
+        return tables.traffic(scenario([bags], "table_wise", **plan))
+
+    shared = found(tensor=2, context=3)
+    group, vector = 4 * 6, 64 * 4
+    assert shared.ids == group * 2 * 20 * 8 and shared.vectors == group * 2 * vector  # of the owner
+    assert (shared.gather, shared.gather_context, shared.scatter) == (2 * 2 * vector, 6 * 2 * vector, 0)
+    apart = found(tensor=2, context=3, sequence_parallel=True)  # tensor ranks have seen other positions: sums
+    assert (apart.gather, apart.gather_context, apart.scatter) == (2 * 2 * vector, 6 * 2 * vector, 2 * 2 * vector)
+    assert found(context=2).gather == 0 and found(context=2).gather_context == 2 * 4 * vector
+    alone = found()
+    assert (alone.gather, alone.gather_context, alone.scatter) == (0, 0, 0)
+    with_rows = tables.traffic(scenario([bags, item(name="rows")], tensor=2, sequence_parallel=True))
+    assert with_rows.gather == with_rows.scatter == 2 * 4 * vector  # vectors of positions are where they belong
+
+
 def test_a_table_wise_owner_serves_all_ranks():
     shared = [item(), item(name="user", lookups_per_sample=1)]
     found = tables.traffic(scenario(shared, "table_wise"))

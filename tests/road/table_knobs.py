@@ -35,6 +35,13 @@ TABLE_ROWS = [
     ("hstu", "model.tables.1.pooling", "sum", "none", "launches exchange vectors", "=",
      f"{BAGS}; plan.embedding_sharding=table_wise"),
     ("hstu", "model.tables.1.pooling", "mean", "sum", "timeline", "=", BAGS),
+    ("hstu", "plan.tensor", "2", "1", "launches gather vectors", ">", POOLED),
+    ("hstu", "plan.tensor", "2", "1", "sent exchange ids", "=", POOLED),  # as many ids and ranks
+    ("hstu", "plan.sequence_parallel", "true", "false", "launches scatter gradients", ">", f"plan.tensor=2; {POOLED}"),
+    ("hstu", "plan.sequence_parallel", "true", "false", "launches gather vectors", "=", f"plan.tensor=2; {POOLED}"),
+    ("hstu", "plan.sequence_parallel", "true", "false", "sent gather vectors", "<", f"plan.tensor=2; {POOLED}"),
+    ("hstu", "plan.context", "2", "1", "launches gather context vectors", ">", POOLED),
+    ("hstu", "plan.context", "2", "1", "launches scatter context gradients", ">", POOLED),
     ("hstu", "model.tables.1.lookups_per_sample", "40", "20", "sent reduce vectors", "=", POOLED),
     ("hstu", "model.tables.1.lookups_per_sample", "40", "20", "sent exchange ids", ">", POOLED),
     ("hstu", "model.tables.1.lookups_per_sample", "400", "20", "step", ">", POOLED),

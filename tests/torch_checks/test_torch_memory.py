@@ -32,6 +32,10 @@ PLANS = [
     ("hstu_pooled", {}),
     ("hstu_pooled", {"embedding_fused_optimizer": True, "microbatch": 16}),
     ("hstu_pooled", {"sets": ON_HOST}),
+    *(
+        ("sasrec_pooled", {**degrees, "embedding_sharding": "data_parallel"})  # nothing else is exchanged here
+        for degrees in ({"tensor": 2}, {"tensor": 2, "sequence_parallel": True}, {"context": 2, "rank": 1})
+    ),
     ("hstu_pooled", {"embedding_fused_optimizer": True, "microbatch": 16, "sets": ON_HOST[:3]}),
     ("hstu_sampled", {"dtype": "bf16", "microbatch": 4, "global_batch": 8}),
     ("gpt", {"data": 2, "zero": 1, "dtype": "bf16"}),

@@ -33,11 +33,6 @@ def no_cached_masks():
     clear_caches()
 
 
-def pools(name: str) -> bool:
-    """Bags of ids need whole samples, which no rank of a tensor group has."""
-    return any(table.get("pooling", "none") != "none" for table in MODELS[name].get("tables", ()))
-
-
 class Asked(dict):
     """Weights that remember who asked for them."""
 
@@ -95,10 +90,8 @@ def test_a_layer_has_the_parameters_of_torchs_own(name):
     assert sorted(own) == sorted(tuple(parameter.shape) for parameter in layer.parameters())
 
 
-@pytest.mark.parametrize(
-    ("name", "tensor"),
-    [(name, tensor) for name in MODELS for tensor in (1, 2) if tensor == 1 or not pools(name)],
-)
+@pytest.mark.parametrize("tensor", [1, 2])
+@pytest.mark.parametrize("name", MODELS)
 def test_a_rank_holds_its_shard_and_all_ranks_the_whole(name, tensor):
     built = scenario(name, tensor=tensor)
     (own,) = lower(built).ranks

@@ -21,7 +21,7 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
     for name, vectors in inputs.vectors.items():
         vector = _projected(env, weights, name, vectors.to(dtype))
         if model.table(name).pooling != "none":  # a sample's vector, at each of its positions
-            vector = vector[sample_of_rows(env, vector.device)] if env.pack else vector.repeat(env.seq, 1)
+            vector = _at_positions(env, vector)
         total = vector if total is None else total + vector
     if model.trunk.block in LEARNED_POSITIONS:
         positions = torch.cat([weights["embedding.positions.weight"].to(dtype)[at : at + n] for at, n in env.spans])
@@ -30,6 +30,14 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
     if model.trunk.block == "bert":  # one segment: every position is of type 0
         total = norm(total + weights["embedding.types.weight"][0].to(dtype), weights, "embedding.norm")
     return total
+
+
+def _at_positions(env: Env, vectors: torch.Tensor) -> torch.Tensor:
+    """[samples, width] -> [own rows, width]."""
+    if env.pack:
+        return vectors[env.tensor.own_rows(sample_of_rows(env, vectors.device))]
+    shares = env.tensor.size if env.tensor.shards_sequence else 1
+    return vectors.repeat(env.seq // shares, 1)
 
 
 def _tokens(env: Env, weights, inputs: Inputs) -> torch.Tensor:

@@ -161,10 +161,13 @@ def _pooled(model: ModelSpec) -> tuple[Table, ...]:
 
 
 def _vectors(table: Table, cut: Cut) -> int:
-    """Vectors of one microbatch that enter the trunk from this table; 1/tensor of them under sequence parallelism."""
-    if table.pooling == "none" and table.lookups_per_sample is None:
+    """Vectors of one microbatch that enter the trunk from this table; 1/tensor of them under sequence parallelism. Of a
+    table that pools, every rank has those of all samples."""
+    if table.pooling != "none":
+        return cut.batch
+    if table.lookups_per_sample is None:
         return cut.shard_tokens
-    vectors = -(-cut.batch * (table.lookups_per_sample if table.pooling == "none" else 1) // cut.context)
+    vectors = -(-cut.batch * table.lookups_per_sample // cut.context)
     return cut.share(vectors) if cut.sequence_parallel else vectors
 
 

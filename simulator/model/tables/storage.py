@@ -63,8 +63,9 @@ def num_owners(scenario, load: Load) -> int:
 def held_by_all(scenario, load: Load) -> Held:
     """What a table takes on every member besides: the ids that it sends, the vectors that it gets (of distinct ids,
     and repeated), and what it gathers."""
-    plan, vectors = scenario.plan, load.own_vectors * load.vector_bytes
-    buffers = plan.tensor * vectors if plan.tensor > 1 and not plan.sequence_parallel else 0
+    plan, vectors, pools = scenario.plan, load.own_vectors * load.vector_bytes, load.table.pooling != "none"
+    buffers = plan.tensor * vectors if plan.tensor > 1 and (pools or not plan.sequence_parallel) else 0
+    buffers += plan.context * plan.tensor * vectors if plan.context > 1 and pools else 0
     if _travels(scenario, load):
         buffers += load.sent * load.placed.pieces * ID_BYTES + load.came * load.vector_bytes
         buffers += vectors if load.sent < load.own_ids else 0

@@ -10,8 +10,9 @@ comes back depends on the table:
                     the member with the same place in the node as who asked; an all-to-all of members with the same
                     place brings them there (twrw_sharding.py, TwRwPooledEmbeddingDist; grid_sharding.py alike)
 
-Gradients take the same way back: a reduce-scatter becomes an all-gather (torchrec/distributed/comm_ops.py). An exchange
-lasts as long as its busiest rank sends or receives.
+Vectors of bags that context and tensor ranks of one data rank have shared out (`model/lookups.py`) are gathered over
+these. Gradients take the same way back: a reduce-scatter becomes an all-gather (torchrec/distributed/comm_ops.py). An
+exchange lasts as long as its busiest rank sends or receives.
 """
 
 from __future__ import annotations
@@ -34,16 +35,20 @@ class Traffic:
     """Messages of one microbatch as `work.Collective` counts them, all tables together; 0 where there is none.
 
     ids: to the owners. vectors: back to who asked, what goes direct. reduced: partial sums over the table group.
-    node_reduced: over the members on one node; across: from there to the same places on other nodes. gather: the
-    vectors of all positions, gathered over the tensor group. dense_gradients: all-reduced once a step by tables that
-    every rank holds whole. node_members: members of the table group on each node, where some message stays inside one.
-    deduplicates: whether ids are made distinct before they are sent.
+    node_reduced: over the members on one node; across: from there to the same places on other nodes. gather: vectors
+    over the tensor group, of all positions, and of the bags that its ranks share out. gather_context: of bags over the
+    context group; their gradients come back summed in as many bytes. scatter: their gradients over a tensor group whose
+    ranks have positions of their own. dense_gradients: all-reduced once a step by tables that every rank holds whole.
+    node_members: members of the table group on each node, where some message stays inside one. deduplicates: whether
+    ids are made distinct before they are sent.
     """
 
     ids: int
     vectors: int
     gather: int
     dense_gradients: int
+    gather_context: int = 0
+    scatter: int = 0
     reduced: int = 0
     node_reduced: int = 0
     across: int = 0
@@ -63,11 +68,9 @@ def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
     shares, plan, group = parts(scenario, samples), scenario.plan, group_size(scenario)
     if not shares:
         return None
-    gathers = plan.tensor > 1 and not plan.sequence_parallel
     dense = [load for load in shares if load.sharding == "data_parallel"]
-    gather = plan.tensor * sum(load.own_vectors * load.vector_bytes for load in shares) if gathers else 0
     if group == 1:
-        return Traffic(0, 0, gather, 0)
+        return Traffic(0, 0, 0, 0)
     moving = [load for load in shares if load.sharding != "data_parallel"]
     bottom = bottom_mlp.vector_bytes(scenario)
     direct, across = _going(scenario, DIRECT, samples), _going(scenario, ACROSS_NODES, samples)
@@ -82,12 +85,24 @@ def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
             fullest(scenario, direct, samples)[1],
             group * bottom + sum(direct(load) for load in shares if bottom and holds(load.placed, bottom_mlp.MEMBER)),
         ),
-        gather=gather,
+        **_shared_out(plan, shares),
         dense_gradients=sum(load.table.rows * load.table.dim * GRADIENT_BYTES for load in dense),
         reduced=sum(map(_going(scenario, REDUCED, samples), shares)),
         deduplicates=any(is_deduplicated(plan, load.table, load.placed) for load in shares),
         **node,
     )
+
+
+def _shared_out(plan, shares: tuple[Load, ...]) -> dict[str, int]:
+    """Messages among the ranks that share the samples of a data rank."""
+    size = {load: plan.tensor * load.own_vectors * load.vector_bytes for load in shares}
+    bags = sum(size[load] for load in shares if load.table.pooling != "none")
+    gathered = bags if plan.sequence_parallel else sum(size.values())
+    return {
+        "gather": gathered if plan.tensor > 1 else 0,
+        "gather_context": plan.context * bags if plan.context > 1 else 0,
+        "scatter": bags if plan.tensor > 1 and plan.sequence_parallel else 0,
+    }
 
 
 def _going(scenario, way: str, samples: Samples | None) -> Callable[[Load], int]:
