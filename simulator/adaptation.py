@@ -1,26 +1,31 @@
 """A run under the adaptive stage balancer: step after step, with the stragglers of each, and what the balancer moves.
 
 Every step is lowered, priced and simulated as it would be alone; the balancer sees how long its stages took and may
-deal the layers anew. A move stands between two steps and lasts as long as the busiest rank's messages over the links
-between its stages. Steps that nothing tells apart are simulated once.
+deal the layers anew. A move stands between two steps: every column of ranks sends its layers at once, over the links
+that they share. Steps that nothing tells apart are simulated once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from simulator.cluster import Cluster
+from simulator.layout import Layout
 from simulator.model import blocks, memory_rules
+from simulator.network import simulate_flows
 from simulator.policies.decisions import Decision
-from simulator.policies.stage_balancer import MoveCost, Observation
+from simulator.policies.stage_balancer import Messages, MoveCost, Observation
 from simulator.policies.stage_partition import Partition
 from simulator.program.lowering import local_numel
 from simulator.program.placement import stage_layers
 from simulator.road import Prices, Road
 from simulator.scenario.faults import slow_ranks
-from simulator.stage_balance import balancer_of, with_partition
+from simulator.stage_balance import balancer_of, holders_of, with_partition
 from simulator.stage_times import stage_times_ns
 from simulator.timeline import Timeline
+from simulator.units import ns_to_seconds
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,61 @@ class RunStep:
     move_ns: int = 0
 
 
-def adapted_run(scenario) -> tuple[tuple[RunStep, ...], tuple[Decision, ...]]:
-    """(every step of the run, what was decided)."""
+@dataclass(frozen=True)
+class Move:
+    """Layers that change their stage ahead of a step. size_bytes: of all ranks together."""
+
+    step: int
+    before: Partition
+    after: Partition
+    size_bytes: int
+    ns: int
+
+    def to_dict(self) -> dict:
+        """For JSON, in SI units."""
+        return {"step": self.step, "before": list(self.before), "after": list(self.after), "bytes": self.size_bytes,
+                "seconds": ns_to_seconds(self.ns)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Crowding:
+    """How many times longer the messages of a move take, all sent at once, than the longest of them alone: max-min fair
+    shares of the cluster's links (`network/flows.py`). columns: the ranks of a stage that send; where a cluster repeats
+    itself, those of one stretch of it."""
+
+    cluster: Cluster
+    layout: Layout
+    columns: Sequence[int]
+
+    def __call__(self, messages: Messages) -> float:
+        places: dict[str, int] = {}
+        flows, links = [], []
+        each = self.layout.ranks // self.layout.pipeline
+        for (source, target), size in messages.items():
+            for column in self.columns:
+                route = self.cluster.route(source * each + column, target * each + column)
+                for link in route:
+                    if link.name not in places:
+                        places[link.name] = len(places)
+                        links.append(link)
+                flows.append((float(size), 0.0, tuple(places[link.name] for link in route)))
+        capacities, latencies = [link.capacity_bytes_per_s for link in links], [link.latency_s for link in links]
+        alone = max(
+            size / min(capacities[link] for link in path) + sum(latencies[link] for link in path)
+            for size, _, path in flows
+        )
+        return max(1.0, max(simulate_flows(flows, capacities, latencies)) / alone)
+
+
+def adapted_run(scenario) -> tuple[tuple[RunStep, ...], tuple[Decision, ...], tuple[Move, ...]]:
+    """(every step of the run, what was decided, what was moved)."""
     partition, steps = stage_layers(scenario), scenario.steps
     balancer, known = balancer_of(scenario, move_cost(scenario)), _Known(scenario)
     run: list[RunStep] = []
     seen: list[Observation] = []
     decisions: list[Decision] = []
-    move_ns = 0
+    moves: list[Move] = []
+    move_ns, columns = 0, scenario.layout.ranks // scenario.layout.pipeline
     for step in range(steps):
         road, timeline = known.at(step, partition)
         run.append(RunStep(road, move_ns))
@@ -47,8 +99,10 @@ def adapted_run(scenario) -> tuple[tuple[RunStep, ...], tuple[Decision, ...]]:
         if after != partition:
             decisions.append(balancer.decision(step + 1, seen, after))
             move_ns = balancer.cost.move_ns(partition, after)
+            size = columns * sum(balancer.cost.messages(partition, after).values())
+            moves.append(Move(step + 1, partition, after, size, move_ns))
             partition = after
-    return tuple(run), tuple(decisions)
+    return tuple(run), tuple(decisions), tuple(moves)
 
 
 def move_cost(scenario) -> MoveCost:
@@ -66,7 +120,11 @@ def move_cost(scenario) -> MoveCost:
     largest, ahead = max(sizes), layout.ranks // layout.pipeline
     spans = {scenario.cluster.span((rank, rank + ahead)): rank for rank in range(layout.ranks - ahead)}
     slowest = max(prices.pricer_of(rank).transfer(largest, span).duration_ns for span, rank in spans.items())
-    return MoveCost(tuple(sizes), slowest / largest)
+    period = scenario.cluster.symmetry_period
+    columns = range(min(ahead, period) if ahead % period == 0 else ahead)
+    return MoveCost(
+        tuple(sizes), slowest / largest, holders_of(scenario.plan), Crowding(scenario.cluster, layout, columns)
+    )  # fmt: skip
 
 
 def at_step(scenario, step: int):

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from simulator.adaptation import adapted_run
+from simulator.adaptation import Move, adapted_run
 from simulator.codec_costs import CodecRange, codec_range
 from simulator.costs.sampling import repeat_factors
 from simulator.embedding_plan import embedding_plan
@@ -53,7 +53,8 @@ class Result:
     in the lower-median sample, which breakdown and utilization are the mean of; timeline, graph and links are those of
     its lower-median step, as is program. tokens: real positions in a step's samples. program_digest: of the first step.
     memory: of the fullest one. reason: why it does not fit in memory, None where it does. warnings: sentences about
-    what the costs rest on. decisions: what the scenario's policies decided. codec_range: the step if compression's own
+    what the costs rest on. decisions: what the scenario's policies decided. moves: of layers to other
+    stages. codec_range: the step if compression's own
     kernels cost half or double, where nobody has measured them. unmeasured: kernels and messages that the profiles hold
     nothing near (`Pricer.unmeasured`).
     """
@@ -77,6 +78,7 @@ class Result:
     utilization: Utilization
     cut: Cut
     decisions: tuple[Decision, ...] = ()
+    moves: tuple[Move, ...] = ()
     codec_range: CodecRange | None = None
     unmeasured: tuple[dict[str, object], ...] = ()
 
@@ -166,6 +168,7 @@ class Result:
             ],
             "placement": list(scenario.plan.order or ()) or None,
             "replica_microbatches": list(scenario.plan.counts) or None,
+            "moves": [move.to_dict() for move in self.moves],
             "steps": len(self.steps_ns),
             "step_times_s": [ns_to_seconds(ns) for ns in self.steps_ns],
             "compression_cost": self.codec_range.to_dict() if self.codec_range else None,
@@ -193,10 +196,11 @@ def simulate(
     started = time.perf_counter()
     stated, (scenario, decisions) = scenario, settle(scenario)
     prices = Prices.of(scenario)
-    moves = (0,) * scenario.num_draws
+    moves_ns, moves = (0,) * scenario.num_draws, ()
     if adapts(scenario):
-        steps, moved = adapted_run(scenario)
-        roads, moves, decisions = [one.road for one in steps], tuple(one.move_ns for one in steps), (*decisions, *moved)
+        steps, decided, moves = adapted_run(scenario)
+        roads, decisions = [one.road for one in steps], (*decisions, *decided)
+        moves_ns = tuple(one.move_ns for one in steps)
     else:
         roads = [Road(scenario, prices, step) for step in range(scenario.num_draws)]
     first = roads[0].expanded(roads[0].prices)
@@ -214,12 +218,12 @@ def simulate(
     makespans = []
     for sample in range(samples):
         timelines = timelines_of(sample)
-        makespans.append(mean_ns([timelines[road].step_ns + ns for road, ns in zip(roads, moves, strict=True)]))
+        makespans.append(mean_ns([timelines[road].step_ns + ns for road, ns in zip(roads, moves_ns, strict=True)]))
         for road in roads if watch is not None else ():
             watch(timelines[road])
     chosen = lower_median(makespans) if samples else None
     timelines = timelines_of(chosen)
-    run = [StepAnswer.of(timelines[road], ns) for road, ns in zip(roads, moves, strict=True)]
+    run = [StepAnswer.of(timelines[road], ns) for road, ns in zip(roads, moves_ns, strict=True)]
     steps_ns = tuple(step.step_ns for step in run)
     shown = roads[lower_median(steps_ns)]
     graph = expanded(shown, chosen)
@@ -244,6 +248,7 @@ def simulate(
         utilization=mean_utilization([step.utilization for step in run]),
         cut=prices.cut,
         decisions=(*decisions, *decisions_of(scenario)),
+        moves=moves,
         codec_range=codecs,
         unmeasured=prices.unmeasured,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it

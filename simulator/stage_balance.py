@@ -15,7 +15,7 @@ from simulator.errors import ScenarioError
 from simulator.memory import measure_memory
 from simulator.policies.decisions import Decision, in_force
 from simulator.policies.stage_balancer import ADAPTIVE, MoveCost, StageBalancer
-from simulator.policies.stage_partition import Partition, StageWork, predicted_gain
+from simulator.policies.stage_partition import Partition, StageWork, by_rank, filling, predicted_gain
 from simulator.program.lowering import cut_of, lower
 from simulator.program.placement import holder, num_stages, stage_paces, work_of
 
@@ -37,8 +37,8 @@ def settle_stages(
     work, paces = stage_work(scenario), stage_paces(scenario, slowest=slowest)
     after = partition_that_fits(scenario, work, paces)
     before = work.best((1,) * len(paces))
-    times = [rank_times(plan, work.times(one, paces)) for one in (before, after)]
-    gain = predicted_gain(*times, plan.microbatches)
+    times = [by_rank(work.times(one, paces), holders_of(plan)) for one in (before, after)]
+    gain = predicted_gain(*times, plan.microbatches, filling(plan.schedule, plan.virtual_stages))
     return with_partition(scenario, after), (Decision(0, STATIC, before, after, gain),)
 
 
@@ -51,7 +51,8 @@ def balancer_of(scenario, cost: MoveCost) -> StageBalancer:
     """The scenario's adaptive balancer. cost: of moving layers (`adaptation.move_cost`)."""
     plan, work = scenario.plan, stage_work(scenario)
     return StageBalancer(
-        work, plan.microbatches, plan.balancer.window, plan.balancer.threshold, cost, what_fits(scenario, work)
+        work, plan.microbatches, plan.balancer.window, plan.balancer.threshold, cost, what_fits(scenario, work),
+        holders_of(plan), filling(plan.schedule, plan.virtual_stages),
     )  # fmt: skip
 
 
@@ -61,12 +62,9 @@ def stage_work(scenario) -> StageWork:
     return StageWork(tuple(layers), first, last)
 
 
-def rank_times(plan, stage_times: Sequence[float]) -> tuple[float, ...]:
-    """Of each pipeline rank: all its chunks together."""
-    found = [0] * plan.pipeline
-    for stage, time in enumerate(stage_times):
-        found[holder(plan, stage)] += time
-    return tuple(found)
+def holders_of(plan) -> tuple[int, ...]:
+    """The pipeline rank of each global stage."""
+    return tuple(holder(plan, stage) for stage in range(num_stages(plan)))
 
 
 def with_partition(scenario, layers: Partition):

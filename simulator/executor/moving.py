@@ -15,6 +15,7 @@ from simulator.executor.dense import DenseParameters
 from simulator.model import blocks
 from simulator.policies.stage_balancer import moved_layers
 from simulator.policies.stage_partition import Partition
+from simulator.stage_balance import holders_of
 
 MASTER = "master"
 STEPS = "steps"
@@ -27,12 +28,16 @@ Carried = dict[str, dict[str, torch.Tensor]]
 def move_layers(scenario, dense: DenseParameters, rank: int, before: Partition, after: Partition) -> Carried:
     """What this rank holds behind the move; both partitions are of the whole pipeline."""
     held, sends, receives = carry(dense), {}, {}
-    stage, *others = scenario.layout.coordinates(rank)
-    for layer, source, target in moved_layers(before, after):
+    own, *others = scenario.layout.coordinates(rank)
+    holder = holders_of(scenario.plan)
+    for layer, *stages in moved_layers(before, after):
         names = _parameters(scenario, layer)
-        if source == stage:
+        source, target = (holder[stage] for stage in stages)
+        if source == target:
+            continue
+        if source == own:
             sends.setdefault(target, []).extend(names)
-        if target == stage:
+        if target == own:
             receives.setdefault(source, []).extend(names)
     like = next(iter(held.values()))
     waiting, arriving = [], []

@@ -1,8 +1,8 @@
 """StageWork: what the stages of a pipeline have to do, how long a partition of it takes, and which one is best.
 
-A pipeline of p stages and m microbatches takes the sum of its stages' times and m - 1 times the slowest one's: exact
-for GPipe and 1F1B where messages cost nothing and F and B of all stages stand in one ratio (Narayanan et al. 2019,
-section 3.1, for m that goes to infinity).
+A pipeline of p ranks and m microbatches takes the sum of its ranks' times and m - 1 times the slowest one's: exact for
+GPipe and 1F1B where messages cost nothing and F and B of all stages stand in one ratio (Narayanan et al. 2019, section
+3.1, for m that goes to infinity). Other schedules fill and drain in a part of that (`filling`).
 """
 
 from __future__ import annotations
@@ -47,11 +47,28 @@ class StageWork:
         return balanced_partition(self.layers, len(paces), self.first, self.last, paces, fits)
 
 
-def pipeline_time(times: Sequence[float], microbatches: int) -> float:
-    """How long a step of a pipeline takes whose stages take these times for a microbatch."""
-    return sum(times) + (microbatches - 1) * max(times)
+def filling(schedule: str, chunks: int) -> float:
+    """What filling and draining a pipeline of this schedule takes, of what it takes under 1F1B.
+
+    v chunks on each rank take 1/v of it (Narayanan et al. 2021, arXiv 2104.04473, section 2.2); ZB-H1 a third, ZB-H2
+    and ZB-V none, where F, I and W take as long (Qi et al. 2023, arXiv 2401.10241, tables 1 and 2; 2405.15362).
+    """
+    return {"zb_h1": 1 / 3, "zb_h2": 0.0, "zb_v": 0.0}.get(schedule, 1 / chunks)
 
 
-def predicted_gain(before: Sequence[float], after: Sequence[float], microbatches: int) -> float:
-    """throughput(after) / throughput(before) - 1 of two partitions' stage times."""
-    return pipeline_time(before, microbatches) / pipeline_time(after, microbatches) - 1
+def pipeline_time(times: Sequence[float], microbatches: int, fill: float = 1.0) -> float:
+    """How long a step of a pipeline takes whose ranks take these times for a microbatch. fill: see `filling`."""
+    return fill * (sum(times) - max(times)) + microbatches * max(times)
+
+
+def predicted_gain(before: Sequence[float], after: Sequence[float], microbatches: int, fill: float = 1.0) -> float:
+    """throughput(after) / throughput(before) - 1 of two partitions' times of ranks."""
+    return pipeline_time(before, microbatches, fill) / pipeline_time(after, microbatches, fill) - 1
+
+
+def by_rank(stages: Sequence[float], holder: Sequence[int]) -> tuple[float, ...]:
+    """Of each pipeline rank: all its stages together. holder: of each stage; empty: each has a rank of its own."""
+    found = [0] * (max(holder, default=len(stages) - 1) + 1)
+    for stage, value in enumerate(stages):
+        found[holder[stage] if holder else stage] += value
+    return tuple(found)

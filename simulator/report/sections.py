@@ -50,7 +50,7 @@ def section(result: Any, name: str, prefix: str, budget: int, figures: Figures) 
         "feasible": numbers["feasible"],
         "loss": words.largest_loss(numbers),
         "tiles": _tiles(numbers, words.num_samples(result)),
-        "asked": words.asked(result.scenario),
+        "asked": (*words.asked(result.scenario), *words.moved(getattr(result, "moves", ()))),
         "breakdown": _breakdown(result, numbers, prefix, figures),
         "memory": _memory(result, numbers, prefix, figures),
         "timeline": _timeline(result, numbers, prefix, budget, figures),

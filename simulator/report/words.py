@@ -8,6 +8,7 @@ from simulator.model import blocks
 from simulator.report import format
 from simulator.report.breakdown import parts
 from simulator.report.plan_words import batch_words, faults_words, lengths_words, plan_words, steps_words
+from simulator.units import NS_PER_S
 
 COMPUTE_LIKE = ("compute",)
 
@@ -80,6 +81,16 @@ def asked(scenario) -> tuple[tuple[str, str], ...]:
         ("Costs", costs_words(scenario)),
     )
     return tuple((term, words) for term, words in rows if words)
+
+
+def moved(moves) -> tuple[tuple[str, str], ...]:
+    """A (term, words) row of the layers that changed their stage; none where none did."""
+    told = [
+        f"ahead of step {move.step}: layers {list(move.before)} to {list(move.after)}, "
+        f"{format.bytes_text(move.size_bytes)} in {format.duration(move.ns / NS_PER_S)}"
+        for move in moves
+    ]
+    return (("Moves", "; ".join(told)),) if told else ()
 
 
 def model_size(model) -> str:

@@ -14,9 +14,6 @@ from simulator.scenario.messages import shown
 from simulator.scenario.schema import ScenarioFile, Serving
 from simulator.values import Value
 
-ONE_PASS_BACK = ("1f1b", "gpipe")
-"""Schedules whose length the adaptive stage balancer can predict."""
-
 Line = tuple[str, Callable[[ScenarioFile], bool], str]
 
 
@@ -48,13 +45,6 @@ def check_supported(file: ScenarioFile) -> None:
             said = str(value) if isinstance(value, str) else shown(value)
             said = "this" if isinstance(value, tuple | Value) else said
             raise NotSupportedYet(f"{said} is not supported yet; {instead}", key=key)
-    plan = file.plan
-    if plan.balancer.kind == "adaptive" and plan.schedule not in ONE_PASS_BACK and plan.pipeline > 1:
-        raise NotSupportedYet(
-            f"adaptive with {plan.schedule}, whose length is not the slowest stage's, is not supported yet; use "
-            "schedule 1f1b or gpipe, or kind none",
-            key="plan.balancer.kind",
-        )
 
 
 def _first_value(file: ScenarioFile, key: str) -> tuple[str, Any]:

@@ -22,11 +22,18 @@ from simulator.stage_balance import with_partition
 ADAPTIVE = {"balancer": {"kind": "adaptive", "window": 2}}
 LIVE = {"balancer": {"kind": "adaptive", "window": 3, "threshold": 0.3}}
 MOVES = (Decision(1, "adaptive", (2, 2), (3, 1), 0.1), Decision(3, "adaptive", (3, 1), (1, 3), 0.1))
+CHUNK_MOVES = (
+    Decision(1, "adaptive", (1, 1, 1, 1), (2, 1, 1, 0), 0.1), Decision(3, "adaptive", (2, 1, 1, 0), (0, 1, 1, 2), 0.1)
+)  # fmt: skip
+"""Of two chunks on each of two ranks."""
 PLANS = {
     2: [
         ("llama", {"pipeline": 2, "optimizer": "adam"}),
         ("gpt", {"pipeline": 2, "optimizer": "adagrad", "schedule": "gpipe", "recompute": "full"}),
         ("sasrec", {"pipeline": 2, "optimizer": "adamw"}),  # a table, and its copy in the head
+        ("gpt", {"pipeline": 2, "optimizer": "adam", "schedule": "zb_h1"}),
+        ("gpt", {"pipeline": 2, "optimizer": "adam", "schedule": "interleaved_1f1b", "virtual_stages": 2}),
+        ("llama", {"pipeline": 2, "optimizer": "adam", "schedule": "zb_v", "virtual_stages": 2}),
     ],
     4: [
         ("llama", {"pipeline": 2, "data": 2, "optimizer": "adam", "bucket_mib": 0.004}),
@@ -36,13 +43,17 @@ PLANS = {
 CASES = [(ranks, number) for ranks in PLANS for number in range(len(PLANS[ranks]))]
 
 
+def moves_of(keys):
+    return CHUNK_MOVES if keys.get("virtual_stages", 1) > 1 else MOVES
+
+
 @lru_cache
 def both(ranks: int):
     """[(job, records) that moves, (job, records) that does not] of every plan."""
     jobs = []
     for model, keys in PLANS[ranks]:
         job = replace(job_of(model, {**keys, **ADAPTIVE}), steps=6)
-        jobs += [replace(job, decisions=MOVES), replace(job, decisions=())]
+        jobs += [replace(job, decisions=moves_of(keys)), replace(job, decisions=())]
     found = list(zip(jobs, launch(jobs, ranks, timeout_s=200), strict=True))
     return list(zip(found[::2], found[1::2], strict=True))
 
@@ -53,7 +64,7 @@ def test_training_goes_on_as_if_nothing_had_moved(ranks, number):
     assert all([step for step, _ in record.moves_ns] == [1, 3] for record in moved)
     assert not any(record.moves_ns for record in still)
     np.testing.assert_allclose(losses(moved), losses(still), rtol=1e-12)
-    final = replace(job, scenario=with_partition(job.scenario, (1, 3)))
+    final = replace(job, scenario=with_partition(job.scenario, moves_of(PLANS[ranks][number][1])[-1].after))
     whole, expected = whole_model(final, moved), whole_model(job, still)
     assert whole.keys() == expected.keys()
     for name, value in expected.items():

@@ -94,5 +94,5 @@ def test_layers_on_the_move():
     assert moved_layers((6, 6), (7, 5)) == ((6, 1, 0),)
     assert moved_layers((1, 1, 1), (2, 1, 0)) == ((1, 1, 0), (2, 2, 1))
     cost = MoveCost((10, 20, 40), 2.0)
-    assert cost.move_ns((1, 1, 1), (2, 1, 0)) == 120  # the stage in the middle sends 20 bytes and receives 40
+    assert cost.move_ns((1, 1, 1), (2, 1, 0)) == 80  # the stage in the middle sends 20 bytes while it receives 40
     assert cost.move_ns((1, 1, 1), (1, 1, 1)) == 0

@@ -4,8 +4,9 @@ import pytest
 
 from simulator import load_scenario, simulate
 from simulator.adaptation import move_cost
-from simulator.errors import NotSupportedYet
 from simulator.policies.decisions import decisions_text, read_decisions
+from simulator.policies.stage_balancer import MoveCost
+from simulator.report.words import moved
 
 TEXT = """
 schema_version: 1
@@ -74,6 +75,52 @@ def test_decisions_are_written_and_read_again(run):
     assert (read.step, read.after) == (5, (7, 5))
 
 
-def test_schedules_whose_length_it_cannot_tell_are_refused(run):
-    with pytest.raises(NotSupportedYet, match="adaptive with zb_h1, whose length is not the slowest stage's, is not"):
-        run("plan.schedule=zb_h1")
+def test_what_was_moved_is_told(run):
+    found = run(SLOW)
+    (move,) = found.to_dict()["moves"]
+    assert (move["step"], move["before"], move["after"]) == (5, [6, 6], [7, 5])
+    assert move["bytes"] == pytest.approx(14 * 12.6e6, rel=0.01)
+    assert move["seconds"] * 1e9 == pytest.approx(found.steps_ns[5] - found.steps_ns[6])
+    ((term, words),) = moved(found.moves)
+    assert term == "Moves" and "ahead of step 5: layers [6, 6] to [7, 5], 168 MiB in" in words
+    assert run().to_dict()["moves"] == [] and moved(()) == ()
+
+
+def test_ranks_that_share_a_port_move_their_layers_more_slowly(run):
+    """Two columns behind one port take twice as long; behind two, as long as one."""
+
+    def move_s(columns, ports):
+        nodes = f"cluster={{preset: dgx_h100, nodes: 2, gpus_per_node: {columns}, nics_per_node: {ports}, " \
+                f"nic_gbit_per_s: {50 * ports}}}"  # fmt: skip
+        slow = f"faults.stragglers=[{{rank: {columns}, factor: 1.5}}]"
+        found = run(nodes, slow, f"plan.global_batch={8 * columns}", "steps=400")
+        return found.to_dict()["moves"][0]["seconds"]
+
+    alone = move_s(1, 1)
+    assert move_s(2, 2) == pytest.approx(alone, rel=0.02)
+    assert move_s(2, 1) == pytest.approx(2 * alone, rel=0.05)
+
+
+def test_layers_come_and_go_at_once():
+    """The middle rank sends one layer and receives another over links of two directions."""
+    cost = MoveCost((100, 100, 100, 100, 100, 100), 2.0)
+    assert cost.messages((2, 2, 2), (1, 2, 3)) == {(0, 1): 100, (1, 2): 100}
+    assert cost.move_ns((2, 2, 2), (1, 2, 3)) == 200
+    assert cost.move_ns((2, 2, 2), (2, 2, 2)) == 0
+    chunks = MoveCost((100,) * 6, 2.0, holder=(0, 1, 0, 1))
+    assert chunks.messages((1, 2, 1, 2), (2, 1, 2, 1)) == {(1, 0): 200}  # two chunks give one layer each
+
+
+@pytest.mark.parametrize(
+    ("schedule", "chunks"), [("gpipe", 1), ("interleaved_1f1b", 2), ("zb_h1", 1), ("zb_h2", 1), ("zb_v", 2)]
+)
+def test_other_schedules_recover_as_much_and_expect_what_they_get(run, schedule, chunks):
+    sets = (f"plan.schedule={schedule}", f"plan.virtual_stages={chunks}", SLOW, "plan.global_batch=16",
+            "cluster.nic_gbit_per_s=400")  # fmt: skip
+    none, best = (run(*sets, f"plan.balancer={{kind: {kind}}}").step_time_s for kind in ("none", "static"))
+    found = run(*sets, "steps=20")
+    (decision,) = found.decisions
+    before, after = found.steps_ns[4] * 1e-9, found.steps_ns[-1] * 1e-9
+    assert before == pytest.approx(none)
+    assert (none - after) / (none - best) >= 0.7
+    assert abs(decision.predicted_gain - (before / after - 1)) < 0.1
