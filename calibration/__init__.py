@@ -1,6 +1,7 @@
 """Calibration: turns the machine it runs on into a cost profile (`rehearse calibrate`).
 
-    points.py grid.py          what is measured: kernels of every family, collectives, collectives beside compute
+    points.py grid.py sizes.py what is measured, in a CPU's or a GPU's sizes: kernels of every family, collectives,
+                               collectives beside compute
     scenarios.py asked.py      what given scenarios will ask for: their very kernels, messages and pieces
     pieces.py typical.py       pieces: units, updates and compressors as the executor runs them; those always measured
     checks.py facts.py         what is timed only to judge the prices; launches and copies of a GPU

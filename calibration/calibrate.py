@@ -17,6 +17,7 @@ from calibration.points import COLLECTIVE, KERNEL, Point, merged
 from calibration.report import report_lines
 from calibration.scenarios import wanted_by
 from calibration.session import Say, Session
+from calibration.sizes import OF_DEVICE
 from simulator import registry
 from simulator.cluster import Cluster
 from simulator.errors import RehearseError, ScenarioError
@@ -116,7 +117,7 @@ def _points(
 ) -> tuple[list[Point | Job], frozenset[str]]:
     """What to measure, in the order of importance, each point and each piece once; keys of what `missing` asks for."""
     wanted = [one for path in missing for one in wanted_by(path)]
-    kernels, dtype = [one for one in wanted if isinstance(one, Point)], DTYPES[device]
+    kernels, dtype, sizes = [one for one in wanted if isinstance(one, Point)], DTYPES[device], OF_DEVICE[device]
     if device == "cuda":
         kernels = [one for one in kernels if one.what == KERNEL or one.shape[0] <= gpus]
     for point in kernels:
@@ -132,17 +133,19 @@ def _points(
     ranks = max(1, gpus) if device == "cuda" else computing_ranks()
     met = {(op, job.meets, size) for job in jobs if job.meets == ranks for op, size in job.meetings}
     kernels = [one for one in kernels if one.what == KERNEL or (one.op, *one.shape) not in met]
-    usual = [job for scenario in typical.scenarios(dtype, ranks) for job in jobs_of_scenario(scenario)]
+    usual = [
+        job for scenario in typical.scenarios(dtype, ranks, typical.SIZES[device]) for job in jobs_of_scenario(scenario)
+    ]
     usual = _distinct([*jobs, *usual])[len(jobs) :]
     alone = bool(missing) and all(path.endswith(".json") for path in missing)
-    everything, count = merged([*kernels, *grid.kernel_points(dtype)]), len(merged(kernels))
+    everything, count = merged([*kernels, *grid.kernel_points(dtype, sizes)]), len(merged(kernels))
     asked, rest = everything[:count], _spread(everything[count:])
     if alone:
         return asked, frozenset(one.key for one in asked)
-    pairs = [*grid.collective_points(worlds[:1]), *grid.overlap_points(worlds)]
-    beside = [*checks.points(dtype, worlds[:1]), *(facts.points() if device == "cuda" else ())]
+    pairs = [*grid.collective_points(worlds[:1], sizes), *grid.overlap_points(worlds, dtype, sizes)]
+    beside = [*checks.points(dtype, worlds[:1], sizes), *(facts.points() if device == "cuda" else ())]
     mixed = _interleaved(rest[1:], pairs, usual, beside)
-    points = [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:])]
+    points = [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:], sizes)]
     return points, frozenset(one.key for one in (*jobs, *asked))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import isqrt
 
 from calibration.points import CHECK, ROW_PASSES, ROW_UPDATE_WIDTH, Point
+from calibration.sizes import CPU, Sizes
 from simulator.cluster import Cluster
 from simulator.costs.price import Price
 from simulator.costs.pricer import Pricer
@@ -31,7 +32,7 @@ ZIPF_ALPHA = 1.05
 """The exponent that tables have by default."""
 
 
-def points(dtype: str, worlds: tuple[int, ...]) -> list[Point]:
+def points(dtype: str, worlds: tuple[int, ...], sizes: Sizes = CPU) -> list[Point]:
     """Every check, in the order of measuring."""
 
     def check(op: str, *shape: int, dtype: str = "fp32") -> Point:
@@ -42,7 +43,11 @@ def points(dtype: str, worlds: tuple[int, ...]) -> list[Point]:
     for way in ("forward", "backward"):
         found += [check(f"jagged_attention_{way}", 16, 4, 200, 32, dtype=dtype),
                   check(f"sampled_softmax_{way}", 1024, 33, 64, dtype=dtype)]  # fmt: skip
-    found += [check("adam_foreach", 16, 32_768), check("small_step", 4, 32), check(SUSTAINED, 512, 512, 512)]
+    found += [
+        check("adam_foreach", 16, 32_768),
+        check("small_step", 4, 32),
+        check(SUSTAINED, *(sizes.side,) * 3, dtype=dtype),
+    ]
     return found + [check(UNEVEN, world, size) for world in worlds for size in (MIB // 4, 4 * MIB)]
 
 

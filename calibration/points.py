@@ -47,8 +47,9 @@ class Point:
         return " ".join((self.what, self.op, self.dtype, "x".join(map(str, self.shape)), *self.layouts))
 
     def beside(self) -> Point:
-        """The short product that runs beside the collective of an overlap."""
-        return Point(KERNEL, "gemm", self.dtype, (128, 256, 256), (FORWARD,))
+        """The short product that runs beside the collective of an overlap; in 16 bits, a GPU's."""
+        shape = (128, 256, 256) if self.dtype == "fp32" else (2048, 2048, 2048)
+        return Point(KERNEL, "gemm", self.dtype, shape, (FORWARD,))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

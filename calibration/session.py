@@ -18,6 +18,7 @@ from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
 from calibration.pieces import Job
 from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
+from calibration.sizes import OF_DEVICE
 
 WINDOW_NS = 6_000_000
 """How long one visit samples a kernel; at least two samples are taken."""
@@ -78,7 +79,7 @@ class Session:
         self.ranks, self.out, self.say, self.before = ranks, out, say, before
         self.visits, self.wanted = plan_visits(points, ranks, wanted), wanted
         self.rounds = self._revisits = 0
-        self._sentinel = grid.sentinel(context.dtype)
+        self._sentinel = grid.sentinel(context.dtype, OF_DEVICE["cpu" if context.host_dispatches else "cuda"])
         self._flushed = self._watched = 0.0
 
     def run(self, end_s: float) -> dict:

@@ -9,8 +9,12 @@ from __future__ import annotations
 from simulator.scenario.loader import scenario_from
 
 ITEMS = 2000
-SIZES: tuple[tuple[int, int, int], ...] = ((64, 16, 32), (128, 16, 64), (256, 32, 64))
-"""(width, samples, positions) of a microbatch."""
+Sizes = tuple[tuple[int, int, int], ...]
+SIZES: dict[str, Sizes] = {
+    "cpu": ((64, 16, 32), (128, 16, 64), (256, 32, 64)),
+    "cuda": ((256, 32, 512), (1024, 16, 1024), (4096, 4, 2048)),
+}
+"""(width, samples, positions) of a microbatch, by device."""
 
 COMPRESSIONS = ({"method": "bf16"}, {"method": "topk"}, {"method": "powersgd"}, {"method": "int8"})
 SPARSE_TABLES = ({}, {"optimizer": "rowwise_adagrad"}, {"optimizer": "sgd"}, {"optimizer": "adagrad"},
@@ -21,14 +25,14 @@ SPARSE_HEAD = {"kind": "sampled_softmax", "table": "item", "negatives": 32}
 DENSE_HEAD = {"kind": "full_softmax", "table": "item", "tied": True}
 
 
-def scenarios(dtype: str, ranks: int) -> list:
+def scenarios(dtype: str, ranks: int, sizes: Sizes = SIZES["cpu"]) -> list:
     """Scenarios of `ranks` replicas on this machine, most telling first."""
-    found = [_scenario("sasrec", *size, dtype, ranks) for size in SIZES]
-    found += [_scenario(block, *size, dtype, ranks) for size in SIZES[::2] for block in ("hstu", "llama")]
-    found += [_scenario("sasrec", *SIZES[1], dtype, ranks, head=SPARSE_HEAD, table=table) for table in SPARSE_TABLES]
+    found = [_scenario("sasrec", *size, dtype, ranks) for size in sizes]
+    found += [_scenario(block, *size, dtype, ranks) for size in sizes[::2] for block in ("hstu", "llama")]
+    found += [_scenario("sasrec", *sizes[1], dtype, ranks, head=SPARSE_HEAD, table=table) for table in SPARSE_TABLES]
     if ranks > 1:
-        found.append(_scenario("sasrec", *SIZES[1], dtype, ranks, tensor=ranks))
-        found += [_scenario("sasrec", *SIZES[1], dtype, ranks, compression=one) for one in COMPRESSIONS]
+        found.append(_scenario("sasrec", *sizes[1], dtype, ranks, tensor=ranks))
+        found += [_scenario("sasrec", *sizes[1], dtype, ranks, compression=one) for one in COMPRESSIONS]
     return found
 
 

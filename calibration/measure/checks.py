@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 
 from calibration.checks import ROW_OPTIMIZERS, SUSTAINED, ZIPF_ALPHA, jagged_lengths
-from calibration.measure.inputs import TABLE_ROWS, Call, Maker
+from calibration.measure.inputs import Call, Maker
 from simulator.executor.batches import draw_ids
 from simulator.executor.sparse_optimizers import SPARSE_UPDATES, new_state
 from simulator.model.spec import ZipfIds
@@ -18,18 +18,22 @@ from simulator.model.spec import ZipfIds
 SUSTAINED_S = 0.5
 """Of products before the one that is timed."""
 
+VISITS_APART_S = 2.0
+"""More than lies between two calls of a visit, however busy the machine; less than between two visits."""
+
 
 def _zipf_ids(maker: Maker, count: int) -> torch.Tensor:
-    generator = np.random.Generator(np.random.Philox(key=[count, TABLE_ROWS]))
-    drawn = draw_ids(generator, ZipfIds(kind="zipf", alpha=ZIPF_ALPHA), TABLE_ROWS, (count,))
+    generator = np.random.Generator(np.random.Philox(key=[count, maker.table_rows]))
+    drawn = draw_ids(generator, ZipfIds(kind="zipf", alpha=ZIPF_ALPHA), maker.table_rows, (count,))
     return torch.from_numpy(drawn).to(maker.device)
 
 
 def _row_update(name: str) -> Callable[[Maker], Call]:
     def build(maker: Maker) -> Call:
         rows, width = maker.point.shape
-        weights, gradients = maker.random(TABLE_ROWS, width), maker.random(rows, width)
-        state, touched = new_state(name, weights, weights.dtype), torch.randperm(TABLE_ROWS, device=maker.device)[:rows]
+        weights, gradients = maker.random(maker.table_rows, width), maker.random(rows, width)
+        state = new_state(name, weights, weights.dtype)
+        touched = torch.randperm(maker.table_rows, device=maker.device)[:rows]
         return lambda: SPARSE_UPDATES[name](weights, state, touched, gradients, 1e-9)
 
     return build
@@ -37,13 +41,13 @@ def _row_update(name: str) -> Callable[[Maker], Call]:
 
 def _lookup(maker: Maker) -> Call:
     count, width = maker.point.shape
-    table, ids = maker.random(TABLE_ROWS, width), _zipf_ids(maker, count)
+    table, ids = maker.random(maker.table_rows, width), _zipf_ids(maker, count)
     return lambda: functional.embedding(ids, table)
 
 
 def _bag(maker: Maker) -> Call:
     count, width, bags = maker.point.shape
-    table, ids = maker.random(TABLE_ROWS, width), _zipf_ids(maker, count)
+    table, ids = maker.random(maker.table_rows, width), _zipf_ids(maker, count)
     starts = torch.arange(bags, device=maker.device) * count // bags
     return lambda: functional.embedding_bag(ids, table, starts, mode="sum")
 
@@ -126,7 +130,7 @@ def _small_step(maker: Maker) -> Call:
 
 
 def _sustained(maker: Maker) -> Call:
-    """Products; half a second of them go before whenever a tenth of one has passed without any."""
+    """Products; half a second of them go before the first of a visit, which is not timed."""
     m, n, k = maker.point.shape
     left, right = maker.random(m, k), maker.random(n, k)
     wait = torch.cuda.synchronize if maker.device.type == "cuda" else lambda: None
@@ -134,7 +138,7 @@ def _sustained(maker: Maker) -> Call:
 
     def call() -> object:
         nonlocal last
-        if time.monotonic() - last > SUSTAINED_S / 10:
+        if time.monotonic() - last > VISITS_APART_S:
             end = time.monotonic() + SUSTAINED_S
             while time.monotonic() < end:
                 functional.linear(left, right)

@@ -12,7 +12,7 @@ from calibration.points import Point
 Call = Callable[[], object]
 
 TORCH_DTYPE = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-TABLE_ROWS = 20_000
+TABLE_ROWS = {"cpu": 20_000, "cuda": 2_000_000}
 """Rows of the table that lookups and updates fall on."""
 
 ROW_WIDTH = 128
@@ -45,6 +45,10 @@ class Maker:
 
     def ids(self, count: int, rows: int) -> torch.Tensor:
         return torch.randint(rows, (count,), device=self.device)
+
+    @property
+    def table_rows(self) -> int:
+        return TABLE_ROWS[self.device.type]
 
     @property
     def elements(self) -> int:

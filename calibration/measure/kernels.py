@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as functional
 
 from calibration.measure import checks, codecs, facts
-from calibration.measure.inputs import TABLE_ROWS, Call, Maker
+from calibration.measure.inputs import Call, Maker
 from calibration.points import (
     CHECK,
     FACT,
@@ -193,13 +193,13 @@ def _width(maker: Maker) -> int:
 
 def _embedding_lookup(maker: Maker) -> Call:
     width = _width(maker)
-    table, ids = maker.random(TABLE_ROWS, width), maker.ids(max(1, maker.elements // width), TABLE_ROWS)
+    table, ids = maker.random(maker.table_rows, width), maker.ids(max(1, maker.elements // width), maker.table_rows)
     return lambda: functional.embedding(ids, table)
 
 
 def _embedding_bag(maker: Maker) -> Call:
     count, width, bags = maker.point.shape
-    table, ids = maker.random(TABLE_ROWS, width), maker.ids(count, TABLE_ROWS)
+    table, ids = maker.random(maker.table_rows, width), maker.ids(count, maker.table_rows)
     starts = torch.arange(bags, device=maker.device) * count // bags
     return lambda: functional.embedding_bag(ids, table, starts, mode="sum")
 
@@ -213,9 +213,10 @@ def _embedding_update(maker: Maker) -> Call:
     gradients = maker.random(rows, width)
     name = min(ROW_PASSES, key=lambda one: abs(log(ROW_PASSES[one] * elements / moved)))
     if name == SUMMED:
-        ids = maker.ids(rows, TABLE_ROWS)
+        ids = maker.ids(rows, maker.table_rows)
         return lambda: _summed(ids, gradients)
-    table, touched = maker.random(TABLE_ROWS, width), maker.ids(TABLE_ROWS, TABLE_ROWS)[:rows]
+    table = maker.random(maker.table_rows, width)
+    touched = torch.randperm(maker.table_rows, device=maker.device)[:rows]
     state = sparse_optimizers.new_state(name, table, table.dtype)
     return lambda: sparse_optimizers.SPARSE_UPDATES[name](table, state, touched, gradients, 1e-9)
 

@@ -51,6 +51,16 @@ def _each_ns(compute: Callable[[], object], wait: Callable[[], None]) -> float:
     return sorted(found)[len(found) // 2]
 
 
+def finished(compute: Callable[[], object], wait: Callable[[], None]) -> Callable[[], None]:
+    """The kernel until it is over: what is only launched slows nothing yet."""
+
+    def run() -> None:
+        compute()
+        wait()
+
+    return run
+
+
 def take_overlaps(
     begin: Callable[[], Any], compute: Callable[[], object], barrier: Callable[[], None], repeats: int
 ) -> list[list[int]]:

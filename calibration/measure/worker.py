@@ -18,10 +18,12 @@ import threading
 from collections import OrderedDict
 from datetime import timedelta
 
+from calibration.measure.held import held_bytes
+
 HEAP_BYTES = 384 * 2**20
 """Touched once and given back to the process's own heap, so that no sample pays for fresh pages."""
 
-CACHE_BYTES = 768 * 2**20
+CACHE_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}
 """Inputs that are kept from round to round."""
 
 
@@ -85,6 +87,7 @@ class Worker:
         if self.device == "cuda":
             found["device"] = torch.cuda.get_device_name()
             found["cuda"] = torch.version.cuda
+            found["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
         return found
 
     def answer(self, command: dict) -> dict:
@@ -154,19 +157,25 @@ class Worker:
         begin = self._cached(point.key, lambda: collectives.make_begin(point, group, self.device))
         beside = point.beside()
         compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
+        compute = overlap.finished(compute, self._clock.wait)
         spans = overlap.take_overlaps(begin, compute, lambda: self._barrier(point.shape[0]), repeats)
         return {"spans": spans}
 
     def _cached(self, key: str, make):
         """The callable of a point; what was used longest ago is dropped when inputs take too much memory."""
         if key not in self._calls:
-            before = _resident_bytes()
+            before = self._held_bytes()
             call = make()
-            self._calls[key] = (call, max(0, _resident_bytes() - before))
-            while len(self._calls) > 1 and sum(size for _, size in self._calls.values()) > CACHE_BYTES:
+            self._calls[key] = (call, max(0, self._held_bytes() - before))
+            kept = CACHE_BYTES[self.device]
+            while len(self._calls) > 1 and sum(size for _, size in self._calls.values()) > kept:
                 self._calls.popitem(last=False)
         self._calls.move_to_end(key)
         return self._calls[key][0]
+
+    def _held_bytes(self) -> int:
+        """Memory that inputs lie in: of the device, or of this process."""
+        return self.torch.cuda.memory_allocated() if self.device == "cuda" else held_bytes()
 
     def _barrier(self, ranks: int) -> None:
         import torch.distributed as dist
@@ -182,15 +191,6 @@ class Worker:
         voices = self.torch.tensor([float(known)], device=self.device)
         dist.all_reduce(voices, dist.ReduceOp.MIN, group=self._groups[ranks])
         return bool(voices.item())
-
-
-def _resident_bytes() -> int:
-    """Memory of this process; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 if __name__ == "__main__":
