@@ -24,17 +24,19 @@ class DenseParameters:
     data, tensor: this rank's groups. shard: of those that share what zero shards; copies: of those that hold the same
     share; default: all of `data`, and none. values: what parameters start from; default: as a run does. zero: whether
     replicas share the optimizer's part; scatters, gathers: whether they share accumulated gradients, parameters.
+    divided: whether the plan's zero divides these at all; what one rank has for itself it does not.
     """
 
     def __init__(
         self, scenario, own: RankProgram, numerics: Numerics, data: Group, tensor: Group, device: torch.device,
         learning_rate: float | None, shard: Group | None = None, copies: Group | None = None,
-        values: Mapping[str, torch.Tensor] | None = None,
+        values: Mapping[str, torch.Tensor] | None = None, *, divided: bool = True,
     ):  # fmt: skip
         self.numerics, self.data, self.tensor = numerics, data, tensor
         self.shard, self.copies = shard or data, copies
-        self.zero, self.scatters = scenario.plan.shards > 1, scenario.plan.scatters_each
-        self.gathers = scenario.plan.gathers_blocks
+        plan = scenario.plan
+        self.zero, self.scatters = divided and plan.shards > 1, divided and plan.scatters_each
+        self.gathers = divided and plan.gathers_blocks
         self.sums_replicated = scenario.plan.sequence_parallel and tensor.size > 1
         model, degree = scenario.model, scenario.layout.tensor
         units = blocks.units(model)

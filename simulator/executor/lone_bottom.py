@@ -33,7 +33,7 @@ class LoneBottom:
         if group.index == MEMBER:
             own = RankProgram(0, (0,), (Chunk(0, ((0, 0),)),), (), ())
             self.dense = DenseParameters(
-                scenario, own, env.numerics, alone(group), env.tensor.group, device, learning_rate
+                scenario, own, env.numerics, alone(group), env.tensor.group, device, learning_rate, divided=False
             )  # fmt: skip
         self.numbers: dict[int, torch.Tensor] = {}
         self.out: dict[int, torch.Tensor] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.plans import Plan
 
@@ -25,12 +25,6 @@ def _check_bottom(model: ModelSpec, plan: Plan) -> None:
     if plan.bottom_mlp == "replicated":
         return
     if model.is_dlrm and model.dense and model.dense.bottom and model.tables:
-        if plan.zero:
-            raise NotSupportedYet(
-                f"one_rank beside zero {plan.zero} is not supported yet; use --set plan.zero=0, or "
-                "--set plan.bottom_mlp=replicated",
-                key="plan.bottom_mlp",
-            )
         return
     raise ScenarioError(
         "one_rank places the bottom MLP of a DLRM (block none) beside its tables, and the model has no "

@@ -25,6 +25,8 @@ DLRMS = {
 KINDS = ("data_parallel", "row_wise", "table_wise", "column_wise")
 CUT = {"embedding_columns": 4}
 SMALL = {"bucket_mib": 0.0002}
+SMALL_UNLESS = {1: SMALL, 2: SMALL, 3: {}}
+"""By zero: blocks are not cut into buckets."""
 MIXED = {"embedding_sharding": {"user": "table_wise", "tags": "column_wise", "shops": "row_wise"}, **CUT}
 
 DLRM_PLANS = {
@@ -43,11 +45,14 @@ DLRM_PLANS = {
         ("dlrm_dot", {"data": 2, "embedding_sharding": "row_wise", "sets": ("precision.vectors=bf16",)}),
         ("dlrm_dot", {"data": 2, "bottom_mlp": "one_rank", "embedding_sharding": "table_wise"}),
         ("dlrm_cross", {"data": 2, "bottom_mlp": "one_rank", "microbatch": 1, "optimizer": "adam", **SMALL}),
+        *(("dlrm_cross", {"data": 2, "bottom_mlp": "one_rank", "optimizer": "adam", "zero": zero, **SMALL_UNLESS[zero]})
+          for zero in (1, 2, 3)),
     ],
     4: [
         ("dlrm_dot", {"data": 4, "microbatch": 1, **MIXED}),
         ("dlrm_cross", {"data": 4, "nodes": 2, "embedding_sharding": "grid", **CUT}),
         ("dlrm_dot", {"data": 4, "bottom_mlp": "one_rank", **MIXED}),
+        ("dlrm_dot", {"data": 4, "bottom_mlp": "one_rank", "zero": 3, "shard_group": 2, **MIXED}),
         ("dlrm_cat", {"data": 4, "nodes": 2, "embedding_sharding": "table_row_wise"}),
         ("dlrm_dot", {"data": 4, "embedding_sharding": "table_wise", "zero": 1, "optimizer": "adam", **SMALL}),
     ],

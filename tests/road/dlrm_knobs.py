@@ -58,6 +58,7 @@ DLRM = [
         "=",
         "cluster.gpus_per_node=1; plan.global_batch=512",
     ),
+    Knob("dlrm", "plan.zero", "1", "0", memory("optimizer"), "<", "plan.bottom_mlp=one_rank"),
     Knob("dlrm", "plan.microbatch", "256", "512", launches("exchange vectors"), ">"),
     Knob("dlrm", "plan.zero", "1", "0", memory("optimizer"), "<"),
     Knob("dlrm", "plan.bucket_mib", "0.25", "25", time_of("data_comm"), "<=", FUSED),

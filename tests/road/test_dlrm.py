@@ -75,7 +75,9 @@ def test_a_bucket_neither_crosses_where_vectors_enter_nor_is_empty(zero):
     assert [(bucket.first, bucket.last) for bucket in own.buckets] == [(2, 2), (1, 1), (0, 0)]
 
 
-@pytest.mark.parametrize("sets", [(), ("cluster.nodes=2", "plan.global_batch=8192"), (WIDE_BOTTOM,)], ids=str)
+@pytest.mark.parametrize(
+    "sets", [(), ("cluster.nodes=2", "plan.global_batch=8192"), (WIDE_BOTTOM,), (WIDE_BOTTOM, "plan.zero=2")], ids=str
+)
 def test_a_bottom_on_one_rank_is_a_class_of_its_own_and_folds_exactly(sets):
     built = one_rank(*sets)
     program = lower(built)
@@ -104,6 +106,22 @@ def test_its_rank_holds_no_table_and_its_memory_is_its_own():
     assert dict(first.by_kind)["embeddings"] < dict(others.by_kind)["embeddings"]
     small = scenario("dlrm", "plan.bottom_mlp=one_rank")  # of four ranks it takes its share
     assert any(0 in placed.owners for placed in placements(small))
+
+
+@pytest.mark.parametrize("zero", [1, 2, 3])
+def test_what_one_rank_has_for_itself_zero_does_not_divide(zero):
+    """The bottom's states and update are whole on its rank, and in nobody's bucket; the top's are divided by 8."""
+    plain, divided = one_rank(WIDE_BOTTOM), one_rank(WIDE_BOTTOM, f"plan.zero={zero}")
+    cuts = cut_of(plain), cut_of(divided)
+    assert bottom.held_bytes(divided, cuts[1]) == bottom.held_bytes(plain, cuts[0]) > 0
+    assert bottom.update_steps(divided, cuts[1]) == bottom.update_steps(plain, cuts[0])
+    whole, parts = (measure_memory(lower(built), built, cut) for built, cut in zip((plain, divided), cuts, strict=True))
+    for before, after in zip(whole.per_rank, parts.per_rank, strict=True):
+        held, shared = dict(before.by_kind), dict(after.by_kind)
+        assert shared["embeddings"] == held["embeddings"]
+        assert shared["optimizer"] * 8 == pytest.approx(held["optimizer"], abs=1024)  # shares are padded
+    units = {unit for own in lower(divided).ranks for b in own.buckets for unit in range(b.first, b.last + 1)}
+    assert units == {1, 2}  # interaction and head; the bottom is unit 0
 
 
 def test_its_rank_runs_and_sends_the_rows_of_all_replicas():

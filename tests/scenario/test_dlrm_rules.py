@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 
 DLRM = """
 schema_version: 1
@@ -62,10 +62,8 @@ def test_a_dlrm_is_refused_with_its_numbers(refused, sets, words):
         assert word in said
 
 
-def test_a_bottom_on_one_rank_belongs_to_a_dlrm_and_is_not_sharded(refused):
+def test_a_bottom_on_one_rank_belongs_to_a_dlrm(refused):
     assert "no bottom MLP; use --set plan.bottom_mlp=replicated" in refused(HSTU, "plan.bottom_mlp=one_rank")
-    said = refused(DLRM, "plan.bottom_mlp=one_rank", "plan.zero=1", kind=NotSupportedYet)
-    assert "one_rank beside zero 1 is not supported yet" in said
 
 
 @pytest.mark.parametrize("interaction", ["cat", "dcn_v2"])
