@@ -3,10 +3,11 @@
 Columns and abbreviations are those of torchrec/distributed/planner/stats.py (`EmbeddingStats.log`): TW, CW, RW, TWRW,
 GRID and DP; Perf = forward compute, forward comms, backward compute, backward comms, summed over a table's shards; HBM
 is device memory, DDR the host's; Input is ids, Output vectors (or partial sums) that a rank's shards take and make in a
-step. Perf is read from the prices of the step's own kernels and messages: where lookups were measured together, each
-kernel is as much longer as the busiest rank's are in sum; a message lasts as its busiest rank sends, and a shard counts
-its share of that rank's bytes. What every rank does for itself (de-duplication, gathers over tensor
-ranks) is no shard's. The sparse update, at the end of the step or fused, is backward compute.
+step; owners of the most frequent rows of a Zipf distribution have more of all. Perf is read from the prices of the
+step's own kernels and messages: where lookups were measured together, each kernel is as much longer as the busiest
+rank's are in sum; a message lasts as its busiest rank sends, and a shard counts its share of that rank's bytes. What
+every rank does for itself (de-duplication, gathers over tensor ranks) is no shard's. The sparse update, at the end of
+the step or fused, is backward compute.
 """
 
 from __future__ import annotations
@@ -77,11 +78,14 @@ def embedding_plan(scenario, program: Program, pricer: Pricer, cut: Cut) -> dict
     message_s = _message_prices(scenario, program, pricer)
     sparse = cut.sparse_gradients
     stretches = _stretches(scenario, pricer, sparse)
-    shards = [_shard(scenario, load, pricer, message_s, stretches, sparse=sparse) for load in loads]
+    shards = [
+        tuple(_shard(scenario, load, pricer, message_s, stretches, sparse=sparse) for load in by_row)
+        for by_row in tables.hottest(scenario)
+    ]
     return {
         "planned": _planned(scenario, loads),
-        "tables": [_table(scenario, shard, members) for shard in shards],
-        "ranks": [_rank(shards, rank, members) for rank in range(min(members, MAX_RANKS))],
+        "tables": [_table(scenario, by_row, members) for by_row in shards],
+        "ranks": [_rank(shards, rank) for rank in range(min(members, MAX_RANKS))],
     }
 
 
@@ -157,15 +161,19 @@ def _shard(
     return Shard(load, perf, hbm, on_host(load), microbatches * ids, microbatches * made)
 
 
-def _table(scenario, shard: Shard, members: int) -> dict:
+def _table(scenario, by_row: tuple[Shard, ...], members: int) -> dict:
+    *hottest, shard = by_row
     load, table = shard.load, shard.load.table
     owners = sorted(shard.owners(members))
+    own = [one for one in hottest for _ in range(load.placed.pieces)]
+    perf = [sum(parts) + (len(owners) - len(own)) * other
+            for *parts, other in zip(*(one.perf_s for one in own), shard.perf_s, strict=True)]  # fmt: skip
     asked = ids_per_sample(scenario.model, table)
     return {
         "table": table.name,
         "sharding": ABBREVIATIONS[load.sharding],
         "compute_kernel": _compute_kernel(load),
-        "perf_s": _perf([len(owners) * part for part in shard.perf_s]),
+        "perf_s": _perf(perf),
         "storage_bytes": {"hbm": len(owners) * shard.hbm_bytes, "ddr": len(owners) * shard.ddr_bytes},
         "pooling_factor": asked if table.pooling != "none" else 1,
         "num_poolings": 1 if table.pooling != "none" else asked,
@@ -186,8 +194,9 @@ def _compute_kernel(load: tables.Load) -> str:
     return "fused_uvm_caching" if load.cached else "fused_uvm"
 
 
-def _rank(shards: list[Shard], rank: int, members: int) -> dict:
-    own = [shard for shard in shards if tables.holds(shard.load.placed, rank)]
+def _rank(shards: list[tuple[Shard, ...]], rank: int) -> dict:
+    placed = [(by_row, by_row[-1].load.placed) for by_row in shards]
+    own = [tables.of_owner(by_row, place, rank) for by_row, place in placed if tables.holds(place, rank)]
 
     def total(of: Callable[[Shard], int]) -> int:
         return sum(map(of, own))

@@ -19,7 +19,14 @@ from simulator.model import tables
 from simulator.model.blocks import sparse_tables
 from simulator.model.bottom_mlp import MEMBER, reserves_member
 from simulator.model.lookups import group_size
-from simulator.model.placements import TablePlacement, column_counts, column_pieces, equal_nodes, members_by_node
+from simulator.model.placements import (
+    TablePlacement,
+    column_counts,
+    column_pieces,
+    equal_nodes,
+    members_by_node,
+    turned,
+)
 from simulator.model.spec import Table
 from simulator.model.stacks import software_stack
 from simulator.model.tables.distinct import found_of, repeated_of, summed_of
@@ -46,7 +53,7 @@ def planned(scenario) -> Planned:
     """The best plan found for tables that the plan leaves open; those whose kind is stated are only placed."""
     problem = problem_of(scenario)
     sharding = shard_tables(problem)
-    placed = tuple(
+    placed = turned(
         _placement(problem, table, choice, places)
         for table, (choice, places) in zip(sparse_tables(scenario.model), sharding.chosen, strict=True)
     )

@@ -60,7 +60,7 @@ def send_ids(asked: Sequence[tuple[Shard, torch.Tensor]], group: Group) -> list[
     for shard, ids in asked:
         placed = shard.placed
         owners = torch.as_tensor(placed.owners, device=ids.device).view(placed.pieces, placed.rows_over)
-        owner = owners[:, ids % placed.rows_over].reshape(-1)
+        owner = owners[:, (ids + placed.turn) % placed.rows_over].reshape(-1)
         orders.append(torch.argsort(owner, stable=True))
         counts.append(torch.bincount(owner, minlength=group.size))
         local.append((ids // placed.rows_over).repeat(placed.pieces)[orders[-1]])

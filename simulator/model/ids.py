@@ -43,6 +43,27 @@ def expected_unique(ids: Ids, rows: int, draws: int) -> float:
 
 
 @lru_cache(maxsize=1024)
+def dealt_shares(ids: Ids, rows: int, owners: int, draws: int = 0, most: int = 8) -> tuple[float, ...]:
+    """Of rows that are dealt out one by one over owners, the share of the ids that falls on each of the first `most`
+    owners; of uniform ones none: all have the same. draws: of the distinct ids among so many; 0: of all ids.
+
+    Beyond HEAD ranks owners have alike: what one has more than the next is at most the probability of one such row.
+    """
+    if ids.kind == "uniform" or owners == 1:
+        return ()
+    total = _mass(ids.alpha, rows)
+
+    def asked(rank: float) -> float:
+        p = rank**-ids.alpha / total
+        return p if not draws else -expm1(draws * log1p(-p)) if p < 1 else 1.0
+
+    head = [asked(float(rank)) for rank in range(1, min(rows, HEAD) + 1)]
+    whole = _sum(asked, rows)
+    tail = (whole - sum(head)) / owners
+    return tuple(_rounded((sum(head[place::owners]) + tail) / whole) for place in range(min(owners, most)))
+
+
+@lru_cache(maxsize=1024)
 def hit_rate(ids: Ids, rows: int, fraction: float) -> float:
     """Share of lookups that fall on the most frequent `fraction` of the rows."""
     kept = _kept(rows, fraction)

@@ -7,8 +7,9 @@
     table_row_wise    rows are dealt over the members on one node
     grid              `pieces` runs of columns, the rows of each dealt over the members on one node
 
-Member i of the table group is rank i: stage 0 comes first. Row r of a piece is with the (r mod n)-th of its n owners,
-so that frequent rows spread (TorchRec deals out blocks of consecutive rows, and hashes ids so that they spread).
+Member i of the table group is rank i: stage 0 comes first. Row r of a piece is with the (r + turn mod n)-th of its n
+owners, so that frequent rows spread (TorchRec deals out blocks of consecutive rows, and hashes ids so that they do);
+turns spread the tables' most frequent rows, each a hot spot that no dealing takes apart, over the owners.
 Where every kind is stated, tables are placed greedily: the table with the largest traffic first, each of its parts on
 the members that have least so far, the lowest member on ties. Where a kind is left open (auto), kinds and places are
 searched together (`table_choices.py`).
@@ -16,8 +17,8 @@ searched together (`table_choices.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from simulator.errors import ScenarioError
@@ -34,12 +35,13 @@ COLUMN_STEP = 4
 @dataclass(frozen=True, slots=True)
 class TablePlacement:
     """One table's place. owners: members of the table group, the owners of each of `pieces` column pieces after those
-    of the one before it, equally many each; empty for data_parallel."""
+    of the one before it, equally many each; empty for data_parallel. turn: the owner of row 0, of those of a piece."""
 
     table: str
     kind: str
     owners: Sequence[int]
     pieces: int = 1
+    turn: int = 0
 
     @property
     def rows_over(self) -> int:
@@ -62,7 +64,16 @@ class TablePlacement:
             return slice(None)
         if member not in self.owners:
             return None
-        return slice(self.owners.index(member) % self.rows_over, None, self.rows_over)
+        return slice(self.first_row(member), None, self.rows_over)
+
+    def first_row(self, member: int) -> int:
+        """The first row that an owner holds."""
+        return (self.owners.index(member) - self.turn) % self.rows_over
+
+    def owners_of_row(self, row: int) -> tuple[int, ...]:
+        """The members that hold a row, or the parts of its columns."""
+        place = (row + self.turn) % self.rows_over
+        return tuple(self.owners[piece * self.rows_over + place] for piece in range(self.pieces))
 
 
 @lru_cache(maxsize=256)
@@ -82,7 +93,15 @@ def placements(scenario) -> tuple[TablePlacement, ...]:
         for member in placed.owners if kind not in ("row_wise", "data_parallel") else ():
             loads[member] += _traffic(scenario, table) // len(placed.owners)
         found[table.name] = placed
-    return tuple(found[table.name] for table in sparse_tables(scenario.model))
+    return turned(found[table.name] for table in sparse_tables(scenario.model))
+
+
+def turned(placed: Iterable[TablePlacement]) -> tuple[TablePlacement, ...]:
+    """Tables whose rows are dealt out, each begun so many owners behind the one before that all begin evenly spread."""
+    placed = tuple(placed)
+    dealt = [place for place, one in enumerate(placed) if one.owners and one.rows_over > 1]
+    turns = {place: number * placed[place].rows_over // len(dealt) for number, place in enumerate(dealt)}
+    return tuple(replace(one, turn=turns[place]) if place in turns else one for place, one in enumerate(placed))
 
 
 def members_by_node(scenario) -> tuple[range, ...]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.model.ids import expected_unique, hit_rate, unique_outside
+from simulator.model.ids import HEAD, dealt_shares, expected_unique, hit_rate, unique_outside
 from simulator.model.spec import UniformIds, ZipfIds
 
 UNIFORM = UniformIds()
@@ -32,6 +32,21 @@ def test_sums_over_every_row(ids, rows, draws):
     assert expected_unique(ids, rows, draws) == pytest.approx(seen.sum(), rel=1e-6)
     assert hit_rate(ids, rows, 0.1) == pytest.approx(p[:kept].sum(), rel=1e-6)
     assert unique_outside(ids, rows, draws, 0.1) == pytest.approx(seen[kept:].sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.05, 1.8])
+@pytest.mark.parametrize("rows, owners", [(10, 3), (10, 16), (999, 8), (50_000, 8), (50_000, 64), (300_000, 4096)])
+@pytest.mark.parametrize("draws", [0, 500])
+def test_shares_of_owners_of_dealt_rows(alpha, rows, owners, draws):
+    """Against sums over every owner's rows; beyond HEAD ranks the mean stands for them, at most one row off."""
+    p = probabilities(zipf(alpha), rows)
+    asked = -np.expm1(draws * np.log1p(-p)) if draws else p
+    found = dealt_shares(zipf(alpha), rows, owners, draws)
+    assert len(found) == min(owners, 8) and list(found) == sorted(found, reverse=True)
+    row = asked[HEAD] / asked.sum() if rows > HEAD else 0.0
+    for place, share in enumerate(found):
+        assert share == pytest.approx(asked[place::owners].sum() / asked.sum(), abs=row + 1e-6)
+    assert dealt_shares(UNIFORM, rows, owners, draws) == ()
 
 
 def test_draws_of_a_generator():

@@ -139,16 +139,23 @@ def test_a_v_holds_a_tied_embedding_once():
     assert sum(bucket.numel for own in program.ranks for bucket in own.buckets) == GPT_PARAMETERS + 4 * per_layer
 
 
+EVEN = tuple(f"model.tables.{place}.ids={{kind: uniform}}" for place in (0, 1))
+
+
 def test_exchanges_of_a_row_wise_table():
-    """hstu: 8 samples of 1024 positions and one user id; ids of 8 B, item and user vectors of 128 fp32 numbers."""
+    """hstu: 8 samples of 1024 positions and one user id; ids of 8 B, item and user vectors of 128 fp32 numbers. Of Zipf
+    ids the owner of the first row is asked for more."""
     ids = 8 * 1024 + 8
-    assert sizes("hstu", verb="exchange ids") == [8 * ids]
-    assert sizes("hstu", verb="exchange vectors") == [ids * 128 * 4] == sizes("hstu", verb="exchange gradients")
+    assert sizes("hstu", *EVEN, verb="exchange ids") == [8 * ids]
+    vectors = sizes("hstu", *EVEN, verb="exchange vectors")
+    assert vectors == [ids * 128 * 4] == sizes("hstu", *EVEN, verb="exchange gradients")
     assert sizes("hstu", verb="gather vectors") == []
+    (busiest,) = sizes("hstu", verb="exchange ids")
+    assert 1.4 < busiest / (8 * ids) < 1.6
 
 
 def test_tensor_ranks_look_up_a_share_each_and_gather_the_vectors():
-    sets = ("plan.tensor=2", "model.tables.0.dim=512")
+    sets = (*EVEN, "plan.tensor=2", "model.tables.0.dim=512")
     items, users = 8 * 1024 // 2, 8 // 2
     vectors = items * 512 * 4 + users * 128 * 4
     assert set(sizes("hstu", *sets, verb="exchange ids")) == {8 * (items + users)}

@@ -17,7 +17,7 @@ from simulator.model.blocks.cut import Cut
 from simulator.model.bottom_mlp import MEMBER
 from simulator.model.lookups import group_size
 from simulator.model.tables.kernels import backward_of, forward_of, update_of
-from simulator.model.tables.loads import Load, holds, parts
+from simulator.model.tables.loads import Load, holds, loads_of
 from simulator.model.work import Kernel, Step
 
 
@@ -55,4 +55,4 @@ def _count(scenario) -> int:
 
 def _beside(scenario, steps: Callable[[Load], Iterable[Kernel]]) -> tuple[Kernel, ...]:
     """What the tables ask of its member."""
-    return tuple(step for load in parts(scenario) if holds(load.placed, MEMBER) for step in steps(load))
+    return tuple(step for load in loads_of(scenario, MEMBER) if holds(load.placed, MEMBER) for step in steps(load))

@@ -57,7 +57,7 @@ def forward_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
     JointSparseEmbedding).
     """
     gathers = gathers_rows(scenario, load, sparse)
-    hits = round(load.read * load.hit_rate)
+    hits = load.hits
     written = load.row_bytes if gathers else load.made_bytes
     if load.read:
         passes = 3 if gathers else 1

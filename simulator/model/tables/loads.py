@@ -1,19 +1,28 @@
-"""Load: one table's work on a rank that owns a part of it, and which rank has most of it."""
+"""Load: one table's work on a rank that owns a part of it, and which rank has most of it.
+
+Owners of dealt rows are asked for about as much each, but for the few that hold the most frequent rows of a Zipf
+distribution: these are told apart (`hottest`), all others are alike. Bytes of memory and the planner's costs are those
+of the mean owner (`parts`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import ceil
+from typing import TypeVar
 
 from simulator.errors import NotSupportedYet
 from simulator.model import ids as id_model
 from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.lengths import Samples
-from simulator.model.lookups import group_size, mean_ids, own_ids, own_vectors, samples_rows
+from simulator.model.lookups import group_size, ids_per_sample, mean_ids, own_ids, own_vectors, samples_rows
 from simulator.model.placements import TablePlacement, placements
-from simulator.model.spec import Table
+from simulator.model.spec import ModelSpec, Table
 from simulator.units import DTYPE_BYTES
+
+T = TypeVar("T")
 
 ID_BYTES = 8
 GRADIENT_BYTES = 4
@@ -36,8 +45,8 @@ class Load:
     own_ids, own_vectors: of the slice that every rank asks for. sent: ids of it that leave for the owners: all, or the
     distinct ones (expected). read: rows that the owner looks up, for itself and others. made: vectors that it makes of
     them: as many, or one (sum) for each sample where the table pools. rows: rows that it holds. draws: ids, over all
-    ranks it serves, that fall on those of its piece's owners. vectors: the dtype in which they leave, where it is not
-    the table's.
+    ranks it serves, that fall on those of its piece's owners. mean_read: rows that a mean owner looks up. vectors: the
+    dtype in which they leave, where it is not the table's.
     """
 
     table: Table
@@ -49,6 +58,7 @@ class Load:
     made: int
     rows: int
     draws: int
+    mean_read: int
     vectors: str | None = None
 
     @property
@@ -108,6 +118,12 @@ class Load:
         return 1.0 - missed / id_model.expected_unique(ids, rows, self.own_ids)
 
     @property
+    def hits(self) -> int:
+        """Lookups that find their row in device memory: all owners miss as often, for what is asked for more often is
+        there."""
+        return max(0, self.read - (self.mean_read - round(self.mean_read * self.hit_rate)))
+
+    @property
     def came(self) -> int:
         """Vectors that come back to a rank."""
         return self.sent if self.table.pooling == "none" else self.own_vectors
@@ -157,7 +173,38 @@ def part_of(scenario, table: Table, placed: TablePlacement, samples: Samples | N
     read = ids if served == 1 else -(-served * served_each // over)
     made = read if table.pooling == "none" else served * vectors
     rows, dtype = -(-table.rows // over), scenario.precision.vectors
-    return Load(table, placed, ids, vectors, sent, read, made, rows, served * met, dtype)
+    return Load(table, placed, ids, vectors, sent, read, made, rows, served * met, read, dtype)
+
+
+@lru_cache(maxsize=64)
+def hottest(scenario, samples: Samples | None = None) -> tuple[tuple[Load, ...], ...]:
+    """Of each table, what its owners of the rows 0, 1, ... are asked for; last, what all others are. Only the latter
+    where all have the same."""
+    return tuple(_by_row(scenario, load) for load in parts(scenario, samples))
+
+
+def _by_row(scenario, load: Load) -> tuple[Load, ...]:
+    table, over = load.table, load.placed.rows_over
+    draws = load.draws // group_size(scenario) if is_deduplicated(scenario.plan, table, load.placed) else 0
+    shares = id_model.dealt_shares(table.ids, table.rows, over, draws)
+    if not shares:
+        return (load,)
+    even = _even_share(scenario.model, table)
+    shares = [even / over + (1 - even) * share for share in shares]
+    others = max(0.0, 1 - sum(shares)) / (over - len(shares)) if over > len(shares) else 0.0
+
+    def asked(share: float) -> Load:
+        read = ceil(load.mean_read * over * share)
+        return replace(load, read=read, made=read if table.pooling == "none" else load.made)
+
+    return tuple(map(asked, (*shares, others)))
+
+
+def _even_share(model: ModelSpec, table: Table) -> float:
+    """The share of a table's lookups that are drawn evenly from its rows, as a sampled head's negatives are."""
+    if not (samples_rows(model) and model.head.table == table.name):
+        return 0.0
+    return model.head.negatives * model.trunk.seq / ids_per_sample(model, table)
 
 
 def _distinct(table: Table, ids: int) -> int:
@@ -173,25 +220,50 @@ def is_deduplicated(plan, table: Table, placed: TablePlacement) -> bool:
 @lru_cache(maxsize=64)
 def loads(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
     """What each sparse table asks of the busiest rank of stage 0: the one that reads most bytes of rows."""
-    member = busiest(scenario, samples)
-    return tuple(load if holds(load.placed, member) else load.idle for load in parts(scenario, samples))
+    return loads_of(scenario, busiest(scenario, samples), samples)
+
+
+def loads_of(scenario, member: int, samples: Samples | None = None) -> tuple[Load, ...]:
+    """What each sparse table asks of one member."""
+    return tuple(
+        of_owner(by_row, by_row[-1].placed, member) if holds(by_row[-1].placed, member) else by_row[-1].idle
+        for by_row in hottest(scenario, samples)
+    )
+
+
+def of_owner(by_row: Sequence[T], placed: TablePlacement, member: int) -> T:
+    """Of what is told apart by the first row that an owner holds, as `hottest` does, a member's."""
+    row = placed.first_row(member) if placed.owners else len(by_row)
+    return by_row[min(row, len(by_row) - 1)]
 
 
 def busiest(scenario, samples: Samples | None = None) -> int:
     """The member of the table group that reads most bytes of rows, the lowest on ties."""
-    return fullest(scenario, lambda load: load.read * load.row_bytes, samples)[0]
+    return most_asked(scenario, lambda load: load.read * load.row_bytes, samples)[0]
 
 
 def fullest(scenario, cost: Callable[[Load], int], samples: Samples | None = None) -> tuple[int, int]:
-    """(member, total) with the largest sum of an owner's costs, the lowest member on ties."""
+    """(member, total) with the largest sum of a mean owner's costs, the lowest member on ties."""
+    return _most([(load,) for load in parts(scenario, samples)], cost)
+
+
+def most_asked(scenario, cost: Callable[[Load], int], samples: Samples | None = None) -> tuple[int, int]:
+    """The same of each owner's own costs."""
+    return _most(hottest(scenario, samples), cost)
+
+
+def _most(tables: Iterable[tuple[Load, ...]], cost: Callable[[Load], int]) -> tuple[int, int]:
     everyone, by_member = 0, {}
-    for load in parts(scenario, samples):
-        if load.sharding in ("data_parallel", "row_wise"):
-            everyone += cost(load)
-            continue
+    for *first, load in tables:
         each = cost(load)
-        for member in load.placed.owners:
-            by_member[member] = by_member.get(member, 0) + each
+        if load.sharding in ("data_parallel", "row_wise"):
+            everyone += each
+        else:
+            for member in load.placed.owners:
+                by_member[member] = by_member.get(member, 0) + each
+        for row, own in enumerate(first):
+            for member in load.placed.owners_of_row(row):
+                by_member[member] = by_member.get(member, 0) + cost(own) - each
     member = max(by_member, key=lambda member: (by_member[member], -member), default=0)
     return member, everyone + by_member.get(member, 0)
 

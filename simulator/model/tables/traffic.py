@@ -25,7 +25,16 @@ from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size
 from simulator.model.placements import TablePlacement, equal_nodes
 from simulator.model.spec import Table
-from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, holds, is_deduplicated, parts
+from simulator.model.tables.loads import (
+    GRADIENT_BYTES,
+    ID_BYTES,
+    Load,
+    fullest,
+    is_deduplicated,
+    loads_of,
+    most_asked,
+    parts,
+)
 
 DIRECT, REDUCED, ACROSS_NODES = "direct", "reduced", "across_nodes"
 
@@ -78,12 +87,12 @@ def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
     return Traffic(
         ids=max(
             ID_BYTES * sum(load.sent * load.placed.pieces for load in moving),
-            fullest(scenario, lambda load: 0 if load.sharding == "data_parallel" else ID_BYTES * load.read, samples)[1],
+            most_asked(scenario, lambda load: ID_BYTES * load.read if load.placed.owners else 0, samples)[1],
         ),
         vectors=max(
             sum(load.came * load.vector_bytes for load in shares if direct(load)) + bottom,
-            fullest(scenario, direct, samples)[1],
-            group * bottom + sum(direct(load) for load in shares if bottom and holds(load.placed, bottom_mlp.MEMBER)),
+            most_asked(scenario, direct, samples)[1],
+            group * bottom + sum(map(direct, loads_of(scenario, bottom_mlp.MEMBER, samples))) if bottom else 0,
         ),
         **_shared_out(plan, shares),
         dense_gradients=sum(load.table.rows * load.table.dim * GRADIENT_BYTES for load in dense),
