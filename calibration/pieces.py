@@ -115,6 +115,8 @@ def _rank_jobs(scenario, own: RankProgram, source: StepSource) -> Iterable[tuple
     actions = [launch.action for launch in own.launches if launch.stream == "compute"]
     for bucket in own.buckets:
         codec = [action for action in actions if action.bucket == bucket.name and action.verb in ("encode", "decode")]
+        codec = [action for action in codec if not action.microbatch]  # every microbatch's are alike
+        codec.sort(key=lambda action: (action.verb == "decode", action.phase))  # a carried bucket's is decoded first
         if codec:
             yield BUCKET, bucket.name, [piece for action in codec for piece in source.steps(own, action)]
     lookups = {action.of: action for action in actions if action.verb == "lookup"}
