@@ -264,6 +264,13 @@ def check_gradients(plan: Plan) -> None:
             "gradients right behind it; use --set plan.schedule=1f1b",
             key="plan.schedule",
         )
+    turns = plan.schedule == "gpipe" or plan.virtual_stages > 1  # a backward pass does not follow its forward
+    if plan.gathers_blocks and plan.pipeline == 1 and plan.microbatches > 1 and turns:
+        raise ScenarioError(
+            f"{plan.schedule} runs other forward passes before a microbatch's backward, and zero 3 without a pipeline "
+            "keeps the last block from the one to the other (FSDP knows no such order); use --set plan.schedule=1f1b",
+            key="plan.schedule",
+        )
     if plan.pipeline > 1 and plan.zero == 2 and replicas > 1:
         raise ScenarioError(
             f"2 scatters gradients behind every microbatch, which its own software, DeepSpeed, refuses with a pipeline "

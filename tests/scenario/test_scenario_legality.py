@@ -52,6 +52,8 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
          ["all_gather crosses 2 nodes", "without a sparse compressor"]),
         (HSTU, ["plan.aggregation.algorithm=halving_doubling", "cluster.nodes=3", "plan.global_batch=768"],
          ["powers of two, and 24 reduce together", "use ring or hierarchical"]),
+        (HSTU, ["plan.schedule=gpipe", "plan.zero=3", "plan.bucket_mib=null", "plan.global_batch=1024"],
+         ["gpipe runs other forward passes", "keeps the last block", "--set plan.schedule=1f1b"]),
         (HSTU, ["plan.aggregation.order=priority", "plan.zero=1"],
          ["an order of all-reduces", "zero 1 reduces to owners", "--set plan.aggregation.order=backward"]),
         (HSTU, ["plan.compression.method=int8", "plan.zero=3", "plan.shard_group=8"],
