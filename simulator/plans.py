@@ -128,8 +128,8 @@ class Compression(Variant):
         "none": {},
         "fp16": _CAST,
         "bf16": _CAST,
-        "int8": {"block": BLOCK_DEFAULT, **_FEEDBACK},
-        "onebit": _FEEDBACK,
+        "int8": {"block": BLOCK_DEFAULT, "inside": None, **_FEEDBACK},
+        "onebit": {"inside": None, **_FEEDBACK},
         "topk": _SPARSE,
         "topk_sampled": _SAMPLED,
         "randomk": {"shared_seed": True, **_SPARSE},
@@ -140,6 +140,7 @@ class Compression(Variant):
             "rank": RANK_DEFAULT,
             "candidates": CANDIDATES,
             "decided": None,
+            "inside": None,
             "error_feedback": None,
             **_ALL,
         },  # error feedback: each method's own default
@@ -173,6 +174,11 @@ class Compression(Variant):
         None,
         description="adaptive: method of each bucket, {pipeline rank.bucket: method}; null: what the simulator's "
         "own prices say",
+    )
+    inside: Positive | None = Field(
+        None,
+        description="int8, onebit with zero: payloads meet among so many consecutive ranks first (ZeRO++: a node's), "
+        "and sums cross then; null: all meet at once",
     )
     min_bytes: Natural | None = Field(None, description="buckets smaller than this are sent as they are")
 
@@ -370,6 +376,12 @@ class Plan(Value):
     def gathers_blocks(self) -> bool:
         """Whether parameters are sharded too, and gathered block by block. Needs `data`."""
         return self.zero == 3 and self.shards > 1
+
+    @property
+    def hop(self) -> int | None:
+        """Among how many consecutive replicas quantized gradients meet first; None where all meet at once."""
+        inside = self.compression.inside or 1
+        return inside if self.shards == self.replicas and 1 < inside < self.replicas else None
 
     @property
     def scatters_each(self) -> bool:

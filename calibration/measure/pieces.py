@@ -222,6 +222,7 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
     bucket, compressor = rank.dense.buckets[which], compressor_of(rank.scenario.plan, method)
     shapes = codec_shapes(rank.scenario, rank.own.bucket(which), compressor)
     ranks = rank.dense.data.size
+    streams = [phase.stream for phase in compressor.phases(shapes, rank.scenario.precision.reduce)]
     bucket.gradients.uniform_(-1e-3, 1e-3)
     state: dict = {"rank": rank.dense.data.index}
     held: dict = {}
@@ -232,7 +233,7 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
             if phase == 0:
                 bucket.encoded = rank.dense.to_encode(bucket, in_parts=compressor.to_owners)
             held["payload"] = compressor.pack(phase, bucket.encoded, shapes, state, held.get("payload"))
-            if compressor.to_owners:
+            if compressor.to_owners and phase == 0:
                 bucket.encoded = bucket.encoded.new_empty(bucket.encoded.numel() // ranks)
 
     def decode() -> None:
@@ -249,7 +250,13 @@ def _bucket(rank: Rank, which: str) -> PieceJob:
             if op == "all_gather":
                 held["payload"] = held["payload"].repeat(ranks)
             elif op == "all_to_all":  # what all ranks send to the first one
-                held["payload"] = held["payload"].view(ranks, -1)[0].repeat(ranks)
+                meet = {
+                    "data": ranks,
+                    "shard": rank.scenario.plan.hop,
+                    "replica": ranks // (rank.scenario.plan.hop or 1),
+                }
+                count = meet[streams[phase]]
+                held["payload"] = held["payload"].view(count, -1)[0].repeat(count)
             elif op == "reduce_scatter":
                 held["payload"] = held["payload"].view(ranks, -1)[0].clone()
             elif held["payload"] is bucket.gradients:

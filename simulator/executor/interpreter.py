@@ -61,6 +61,7 @@ class Interpreter:
         self.groups, self.transfers, self.recorder, self.streams = groups, transfers, recorder, streams
         self.compressor = cache(lambda method: compressor_of(self.plan, method))
         self.payloads: dict[str, torch.Tensor] = {}
+        self.streams_of = {launch.action.name: launch.stream for launch in own.launches}
         self.touches = touches(own, scenario)
         self.cuts = cuts_of(scenario, cut_of(scenario))
         self.slow = SlowRank() if slow is None else slow
@@ -267,7 +268,7 @@ class Interpreter:
             shapes, received = self._shapes(name, compressor), self.payloads.get(name)
             payload = compressor.pack(action.phase, bucket.encoded, shapes, bucket.state, received)
             self.payloads[name] = self.streams.keep(payload)
-            if compressor.to_owners:  # an owner's part is all that decoding writes
+            if compressor.to_owners and action.phase == 0:  # an owner's part is all that decoding writes
                 bucket.encoded = bucket.encoded.new_empty(bucket.encoded.numel() // self.dense.shard.size)
 
     def _decode(self, action: Action) -> None:
@@ -299,16 +300,17 @@ class Interpreter:
         each = payload.element_size()
         if payload.dtype is torch.float64:  # counted as the scenario would send it
             each = self.env.numerics.reduce_bytes
-        op = self.compressor(action.method).collectives[action.phase]
+        op, stream = self.compressor(action.method).collectives[action.phase], self.streams_of[action.name]
+        group = self.groups[stream, stream]
         if op == "all_gather":
-            self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_gather(payload, each))
+            self.payloads[action.bucket] = self.streams.keep(group.all_gather(payload, each))
         elif op == "reduce_scatter":
-            self.payloads[action.bucket] = self.streams.keep(self.dense.data.reduce_scatter(payload, each))
+            self.payloads[action.bucket] = self.streams.keep(group.reduce_scatter(payload, each))
         elif op == "all_to_all":
-            parts = [payload.numel() // self.dense.data.size] * self.dense.data.size
-            self.payloads[action.bucket] = self.streams.keep(self.dense.data.all_to_all(payload, parts, parts))
+            parts = [payload.numel() // group.size] * group.size
+            self.payloads[action.bucket] = self.streams.keep(group.all_to_all(payload, parts, parts))
         else:
-            self.dense.data.all_reduce(payload, each)
+            group.all_reduce(payload, each)
         return payload.numel() * each, payload.numel() * each
 
     def _reduce_tied(self) -> tuple[int, int]:

@@ -13,12 +13,12 @@ from simulator.policies.compressor import Compressor
 from simulator.policies.low_rank import PowerSgd
 from simulator.policies.owners import (
     CastToOwners,
-    CodecToOwners,
     GatheredPairsToOwners,
     PairsToOwners,
     RandomKToOwners,
 )
 from simulator.policies.quantized import Balanced, Gathered
+from simulator.policies.quantized_owners import CodecInTwoHops, CodecToOwners
 from simulator.policies.random_k import RandomK, RandomPairs
 from simulator.policies.sampled import Dgc, SampledTopK
 from simulator.policies.sparse import TopK
@@ -87,6 +87,8 @@ def _random_to_owners(plan: Compression, sparse: str, ranks: int) -> Compressor:
 
 
 def _codec_to_owners(plan: Compression, sparse: str, ranks: int) -> Compressor:
+    if plan.inside and 1 < plan.inside < ranks:
+        return CodecInTwoHops(_codec(plan), ranks, plan.inside, plan.error_feedback)
     return CodecToOwners(_codec(plan), ranks, plan.error_feedback)
 
 

@@ -31,12 +31,14 @@ class Phase:
     """One collective of a compressed reduction. encode: kernels that make its payload, on the compute stream.
 
     wire_bytes: what one rank puts in: the whole buffer of an all_reduce, one rank's payload of an all_gather, what one
-    rank sends to all (itself included) of an all_to_all.
+    rank sends to all (itself included) of an all_to_all. stream: `shard` or `replica` where only those of a node, or
+    those at one place of every node, take part (`layout.Layout.group`).
     """
 
     op: str
     wire_bytes: int
     encode: tuple[Kernel, ...] = ()
+    stream: str = "data"
 
 
 class Compressor:

@@ -1,10 +1,8 @@
 """Reductions under ZeRO: each rank owns an equal part of a bucket, and the sum of that part ends with it alone.
 
 Of a compressed all-reduce that is the first half: payloads meet at their owners, and nobody writes a sum as a payload
-again. Quantized payloads go to owners as ZeRO++'s qgZ sends them (Wang et al., arXiv 2306.10209: an all-to-all of
-quantized parts, added up in full precision; its hierarchy of two exchanges is not modelled), whatever
-`aggregation.sparse` says: gathered, each rank would bring P parts to use one. All that was sent is applied, so error
-feedback remembers what was not sent and nothing else.
+again (quantized ones: `quantized_owners.py`). All that was sent is applied, so error feedback remembers what was not
+sent and nothing else.
 
 A bucket is given as it is divided: flat, P parts of equal length, padded with zeros. `unpack` writes one part.
 """
@@ -17,9 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from simulator.model.work import Kernel
 from simulator.policies.balanced import Regions
 from simulator.policies.casts import Cast
-from simulator.policies.codecs import Codec
 from simulator.policies.compressor import Compressor, Phase, Shapes, State, add_residual, elements, memory_kernel
-from simulator.policies.quantized import with_feedback
 from simulator.policies.random_k import PLACE_BYTES, RandomK, places
 from simulator.policies.sparse import INDEX_BYTES, PAIR_BYTES, TopK, clear_kernel, pairs_of
 from simulator.units import DTYPE_BYTES
@@ -53,42 +49,6 @@ class CastToOwners(Compressor):
 
     def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
         return self.cast.pack(phase, gradient, shapes, state, received)
-
-
-@dataclass(frozen=True, slots=True)
-class CodecToOwners(Compressor):
-    """Every rank sends each owner the payload of its part; owners add up."""
-
-    codec: Codec
-    ranks: int
-    error_feedback: bool = True
-    to_owners: ClassVar[bool] = True
-    collectives: ClassVar[tuple[str, ...]] = ("all_to_all",)
-
-    @property
-    def name(self) -> str:
-        return self.codec.name
-
-    def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
-        count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
-        part = count // self.ranks
-        encode = self.codec.encode(part, size, self.ranks)
-        if self.error_feedback:
-            encode = (add_residual(count, size), *encode, self.codec.subtract(part, size, self.ranks))
-        return (Phase("all_to_all", self.ranks * self.codec.payload_bytes(part), encode),)
-
-    def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
-        part, size = elements(shapes) // ranks, DTYPE_BYTES[reduce_dtype]
-        return memory_kernel("elementwise", part, size), self.codec.add(part, size, ranks)  # zeros first
-
-    def pack(self, phase: int, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor | None):
-        """uint8[P, payload], one for each owner."""
-        return with_feedback(self, gradient.view(self.ranks, -1), state, "residual").view(-1)
-
-    def unpack(self, gradient: torch.Tensor, shapes: Shapes, state: State, received: torch.Tensor, ranks: int) -> None:
-        gradient.zero_()
-        for payload in received.view(ranks, 1, -1):  # one at a time: all of them would be a whole bucket
-            gradient += self.codec.read(payload, gradient.numel(), gradient.dtype)[0]
 
 
 @dataclass(frozen=True, slots=True)

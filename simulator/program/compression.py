@@ -25,6 +25,14 @@ class Reduction(NamedTuple):
     behind: tuple[Launch, ...]
     later: tuple[Launch, ...] = ()
 
+    @property
+    def next(self) -> tuple[tuple[Launch, ...], Reduction | None]:
+        """(what awaits the first collective of those, what is left behind it: it awaits the next one)."""
+        waits = [place for place, launch in enumerate(self.later) if launch.stream == "compute"]
+        if len(waits) < 2:
+            return self.later, None
+        return self.later[: waits[1]], Reduction((), self.later[waits[1] :])
+
 
 class Compressing:
     """How a rank's buckets are compressed. compressor_of: of a reduction; None: it stays as it is. shapes: of what a
@@ -55,7 +63,8 @@ class Compressing:
             reduce = action._replace(
                 method=compressor.name, phase=number, size_bytes=phase.wire_bytes, after=(encode.name,)
             )
-            lane += [Launch("compute", encode), Launch(launch.stream, reduce)]
+            stream = launch.stream if phase.stream == "data" else phase.stream
+            lane += [Launch("compute", encode), Launch(stream, reduce)]
             waits = (reduce.name,)
         later.append(Launch("compute", Action("decode", **of, after=waits)))
         return Reduction(tuple(behind), tuple(later))

@@ -91,6 +91,8 @@ def lower(scenario, step: int = 0, replayed: Decision | None = None) -> Program:
     traffic = tables.traffic(scenario)
     if traffic and traffic.node_members:
         layout = replace(layout, node=traffic.node_members)
+    if plan.hop:
+        layout = replace(layout, shard=plan.hop)
     program = Program(layout, tuple(ranks))
     dealt = deal_out(scenario, step, replayed)
     return spread_over_samples(program, dealt, _sizes(scenario)) if dealt else program

@@ -78,12 +78,14 @@ def scatter_each(
         if overlap and previous is not None and _same_pass(previous, action):
             ended = under_way[:-1]
             over = [found.behind[0] for found in ended if not found.later]  # copies of a shard hold up no block
-            del under_way[:-1]
+            steps = [found.next for found in ended]
+            under_way = [left for _, left in steps if left is not None] + under_way[-1:]
+            complete += [one for first, _ in steps for one in first]
         else:
             ended = under_way
             over = [one for found in ended if not found.later for one in found.behind]
+            complete += [one for found in ended for one in found.later]
             under_way = []
-        complete += [one for found in ended for one in found.later]
         last = {one.stream: one.action.name for one in over}  # a stream's last one stands for all of it
         complete.append(Launch(launch.stream, action.waiting_for(*last.values())))
         previous = action

@@ -25,7 +25,7 @@ def patterns_of(plan, *, direct_reduction: bool, shares_bags: bool = False) -> P
     do that a balancer shuffles. shares_bags: vectors of tables that pool are gathered over context."""
     found = dict(PATTERNS)
     if direct_reduction or (plan.balancer.kind == "length" and plan.context == 1):
-        found["data"] = (RING, DIRECT)
+        found |= dict.fromkeys(("data", "shard", "replica"), (RING, DIRECT))
     if plan.context_kind == "all_to_all":
         found["context"] = (RING, DIRECT) if shares_bags else (DIRECT,)
     return found

@@ -240,6 +240,15 @@ def check_gradients(plan: Plan) -> None:
             "--set plan.shard_group=null, or none with precision.reduce bf16",
             key="plan.compression.method",
         )
+    inside = plan.compression.inside
+    if inside is not None and (plan.shards == 1 or replicas % inside):
+        fits = (
+            f"--set plan.compression.inside={gcd(inside, replicas)}" if plan.shards > 1 else "--set plan.zero=1 or more"
+        )
+        what = (
+            f"does not divide data * context = {replicas}" if plan.shards > 1 else "is a hop to owners, and zero is 0"
+        )
+        raise ScenarioError(f"{inside} {what}; use {fits}, or leave it out", key="plan.compression.inside")
     if plan.scatters_each and plan.microbatches > 1 and "dgc" in methods_of(plan):
         raise ScenarioError(
             f"dgc accumulates momentum once a step, and zero {plan.zero} reduces each of {plan.microbatches} "

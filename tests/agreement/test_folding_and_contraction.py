@@ -54,7 +54,6 @@ def scenarios(draw, broken=None):
     data = gpus // (tensor * pipeline * context)
     schedule = draw(st.sampled_from(["gpipe", "1f1b", "interleaved_1f1b", "zb_h1", "zb_h2", "zb_v"]))
     zero = draw(st.sampled_from([0, 1, 3] if pipeline > 1 else [0, 1, 2, 3]))
-    methods = ["none"] if zero else ["none", "bf16", "topk", "powersgd"]
     overlap = {key: draw(st.booleans()) for key in ("grad_reduce", "param_gather", "pipeline", "tensor")}
     chunks = 2 if schedule in ("interleaved_1f1b", "zb_v") and pipeline > 1 else 1
     plan = {
@@ -69,9 +68,11 @@ def scenarios(draw, broken=None):
     if zero and plan["data"] * context > 2 and draw(st.booleans()):
         plan["shard_group"] = 2
     if plan["data"] * context > 1:
-        method = draw(st.sampled_from(methods))
-        orders = ["backward"] if zero or method != "none" else ["backward", "priority"]
-        plan["compression"] = {"method": method}
+        methods = ["none", "bf16", "int8", "topk", "powersgd"]
+        method = "none" if "shard_group" in plan else draw(st.sampled_from(methods))
+        hops = {"inside": 2} if method == "int8" and zero and draw(st.booleans()) else {}
+        orders = ["backward"] if zero else ["backward", "priority"]
+        plan["compression"] = {"method": method, **hops}
         plan["aggregation"] = {
             "algorithm": draw(st.sampled_from(["auto", "auto", "ring", "tree", "hierarchical", "in_switch"])),
             "order": draw(st.sampled_from(orders)), "sparse": draw(st.sampled_from(["allgather", "balanced"])),

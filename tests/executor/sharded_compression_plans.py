@@ -8,7 +8,7 @@ CARRIED = {"bucket_mib": 0.002, "aggregation": {"order": "priority"}}
 
 def _of(method: str, zero: int, model: str = "llama", sparse: str | None = None, **keys):
     own = {key: keys.pop(key) for key in ("density", "rank", "block", "error_feedback", "shared_seed", "min_bytes",
-                                          "decided", "sample") if key in keys}  # fmt: skip
+                                          "decided", "sample", "inside") if key in keys}  # fmt: skip
     plan = {"compression": {"method": method, **own}, "zero": zero, "data": 2, **({} if zero == 3 else SMALL), **keys}
     return model, plan | ({"aggregation": {"sparse": sparse}} if sparse else {})
 
@@ -63,6 +63,8 @@ SHARDED_COMPRESSED = {
         _of("int8", 3, "llama", data=4, microbatch=1),
         _of("topk", 3, "gpt", "balanced", pipeline=2, density=1.0, reshard_after_forward=False),
         _of("onebit", 2, "gpt", tensor=2, sequence_parallel=True),
+        _of("int8", 1, "gpt", data=4, microbatch=1, inside=2, block=64),
+        _of("int8", 3, "llama", data=4, microbatch=1, inside=2, optimizer="adam"),
         _of("powersgd", 1, "gpt", pipeline=2, rank=2),
         _of("topk", 1, "llama", "balanced", data=4, microbatch=1, density=0.05),
     ],
@@ -70,5 +72,6 @@ SHARDED_COMPRESSED = {
         _of("int8", 1, "gpt", tensor=2, pipeline=2, microbatch=1, sequence_parallel=True),
         _of("topk", 3, "llama", "balanced", data=8, microbatch=1, density=1.0),
         _of("bf16", 2, "llama", data=8, microbatch=1),
+        _of("int8", 2, "llama", data=8, microbatch=1, inside=4),
     ],
 }  # fmt: skip

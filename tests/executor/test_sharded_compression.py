@@ -64,6 +64,52 @@ def test_error_feedback_loses_nothing_on_the_way_to_owners(method, sparse):
         torch.testing.assert_close(applied + remembered, true, rtol=1e-4, atol=1e-3)
 
 
+def in_two_hops(compressor, gradients, states, inside: int):
+    """The summed parts of all owners: payloads change hands inside groups, then between alike places of all groups."""
+    ranks, shapes = len(gradients), ((gradients[0].numel(),),)
+    part, received = gradients[0].numel() // ranks, [None] * ranks
+    for number, phase in enumerate(compressor.phases(shapes, "fp32")):
+        payloads = [compressor.pack(number, one.clone(), shapes, state, before)
+                    for one, state, before in zip(gradients, states, received, strict=True)]  # fmt: skip
+        assert {payload.numel() for payload in payloads} == {phase.wire_bytes}
+        for rank in range(ranks):
+            group, place = divmod(rank, inside)
+            members = range(group * inside, (group + 1) * inside) if number == 0 else range(place, ranks, inside)
+            own = place if number == 0 else group
+            received[rank] = torch.cat([payloads[one].view(len(members), -1)[own] for one in members])
+    parts = []
+    for state, last in zip(states, received, strict=True):
+        parts.append(torch.full((part,), torch.nan))
+        compressor.unpack(parts[-1], shapes, state, last, ranks)
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("method", ["int8", "onebit"])
+def test_two_hops_lose_nothing_and_end_at_the_same_owners(method):
+    ranks, inside, part = 6, 3, 50
+    compressor = make_compressor(Compression(method=method, inside=inside), "allgather", ranks, sharded=True)
+    states, applied, true = [{"rank": rank} for rank in range(ranks)], 0, 0
+    for step in range(20):
+        gradients = [torch.randn(ranks * part, generator=torch.Generator().manual_seed(100 * step + rank))
+                     for rank in range(ranks)]  # fmt: skip
+        true = true + torch.stack(gradients).sum(0)
+        applied = applied + in_two_hops(compressor, gradients, states, inside)
+    remembered = torch.zeros(ranks // inside, inside, part)
+    for rank, state in enumerate(states):  # residuals lie by place, then group; sums of a group with who wrote them
+        remembered += state["residual"].view(inside, ranks // inside, part).transpose(0, 1)
+        remembered[:, rank % inside] += state["owned"]
+    torch.testing.assert_close(applied + remembered.reshape(-1), true, rtol=1e-4, atol=1e-3)
+
+
+def test_out_of_a_node_two_hops_send_an_eighth_of_one():
+    """Two nodes of eight: of every payload half goes to the other node; of sums, each place sends half of its own."""
+    shapes, stated = ((160_000,),), {"method": "int8", "block": 100}
+    (at_once,) = make_compressor(Compression(**stated), ranks=16, sharded=True).phases(shapes, "fp32")
+    inside, across = make_compressor(Compression(**stated, inside=8), ranks=16, sharded=True).phases(shapes, "fp32")
+    assert (at_once.stream, inside.stream, across.stream) == ("data", "shard", "replica")
+    assert inside.wire_bytes == at_once.wire_bytes == 8 * across.wire_bytes
+
+
 @pytest.mark.parametrize("method", CASTS)
 def test_a_cast_to_owners_is_the_all_reduces_own(method):
     gradients = fresh(0)

@@ -25,6 +25,10 @@ SHARDED_COMPRESSION = [
     ("gpt", "plan.aggregation.order", "priority", "backward", "step", "<", f"{EVEN}; {KEY}.method=bf16"),
     ("gpt", "plan.aggregation.order", "priority", "backward", "sent reduce", "=", f"{EVEN}; {KEY}.method=bf16"),
     ("gpt", "plan.aggregation.order", "priority", "backward", "memory buffers", ">=", f"{EVEN}; {KEY}.method=int8"),
+    ("gpt", f"{KEY}.inside", "8", "null", "step", "<", f"{SLOW_NODES}{ONE}; plan.zero=1; {KEY}.method=int8"),
+    ("gpt", f"{KEY}.inside", "8", "null", "step", "<", f"{SLOW_NODES}{ONE}; plan.zero=3{BLOCKS}; {KEY}.method=onebit"),
+    ("gpt", f"{KEY}.inside", "8", "null", "memory buffers", ">", f"{SLOW_NODES}{ONE}; plan.zero=1; {KEY}.method=int8"),
+    ("gpt", f"{KEY}.inside", "2", "null", "timeline", "=", f"plan.zero=1; plan.tensor=4; {KEY}.method=int8"),  # all
     ("gpt", f"{KEY}.error_feedback", "true", "false", "memory buffers", ">", f"plan.zero=1; {KEY}.method=int8"),
     ("gpt", f"{KEY}.error_feedback", "true", "false", "memory buffers", ">", f"plan.zero=3{BLOCKS}; {KEY}.method=topk;"
      "plan.global_batch=4"),
