@@ -114,7 +114,9 @@ def track(scenario, rank: int = 0) -> Tracked:
 
         order = interpreter.streams = LaunchOrder(look)
         make_states(runner.dense)
-        prepared = interpreter.prepare(job.source(scenario, 0, scenario.layout.coordinates(rank)[1]))
+        data_rank, samples = scenario.layout.coordinates(rank)[1], scenario.samples(0)
+        batch = job.source(scenario, 0, data_rank)
+        prepared = interpreter.prepare(batch, samples[data_rank] if samples else ())
         tracker._peak_mem.clear()
         tracker._peak_mem_snap.clear()
         with suppress(DataDependentOutputException):  # the loss of fake tensors has no value, once the step is over

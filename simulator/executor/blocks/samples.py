@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from simulator.executor.blocks.env import Env, Pack
@@ -45,9 +46,10 @@ def real_rows(env: Env, cut: Cut, device: torch.device) -> torch.Tensor | None:
     """int64: the rows that are no padding, of those that this rank's vectors belong to; None where all are. cut: of the
     microbatch."""
     rank, causal = env.context.group.index, bool(env.model.trunk.causal)
-    real = torch.from_numpy(slices.real_rows(cut, env.lengths, rank, causal=causal))
-    real = env.tensor.own_rows(real)
-    return None if real.all() else real.nonzero()[:, 0].to(device)
+    real, tensor = slices.real_rows(cut, env.lengths, rank, causal=causal), env.tensor
+    if tensor.shards_sequence:
+        real = np.split(real, tensor.size)[tensor.group.index]
+    return None if real.all() else torch.from_numpy(real.nonzero()[0]).to(device)
 
 
 def sample_of_rows(env: Env, device: torch.device) -> torch.Tensor:
