@@ -13,6 +13,8 @@ from checked_scenarios import scenario
 from tracked_ranks import track
 
 UNFUSED = ("software.attention=unfused",)
+PACKED, PADDED = ((f"data.lengths={{kind: zipf, alpha: 1.1, max: 64, layout: {layout}}}",)
+                  for layout in ("packed", "padded"))  # fmt: skip
 ON_HOST = ("model.tables.0.placement=host", "model.tables.0.cache_fraction=0.25", "model.tables.0.optimizer=adam",
            "model.tables.1.placement=host")  # fmt: skip
 PLANS = [
@@ -63,8 +65,14 @@ PLANS = [
             {"context": 4, "rank": 3},
             {"context": 2, "context_kind": "all_to_all"},
             {"context": 2, "recompute": "full"},
+            {"context": 2, "sets": PACKED},
         )
     ),
+    ("llama", {"sets": PADDED}),
+    ("gpt", {"tensor": 2, "sets": PACKED}),
+    ("llama", {"context": 2, "sets": PACKED}),
+    ("llama", {"context": 2, "sets": PADDED}),
+    ("llama", {"context": 2, "context_kind": "all_to_all", "sets": PACKED}),
     ("bert", {"pipeline": 2, "microbatch": 4, "rank": 0}),
     ("bert", {"pipeline": 2, "microbatch": 4, "rank": 1}),
     ("gpt", {"pipeline": 4, "microbatch": 2, "schedule": "zb_h1", "rank": 0}),
@@ -88,7 +96,8 @@ WITHIN = 0.10
 
 def plan_id(plan) -> str:
     model, keys = plan
-    return "-".join([model, *(f"{key}={value}" for key, value in keys.items() if key != "sets")])
+    layout = [text for text in ("packed", "padded") if text in str(keys.get("sets"))]
+    return "-".join([model, *(f"{key}={value}" for key, value in keys.items() if key != "sets"), *layout])
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=plan_id)
