@@ -15,6 +15,7 @@ from simulator.cluster import Cluster
 from simulator.layout import Layout
 from simulator.model import blocks, memory_rules
 from simulator.network import simulate_flows
+from simulator.policies.compression import compressor_of
 from simulator.policies.decisions import Decision
 from simulator.policies.stage_balancer import Messages, MoveCost, Observation
 from simulator.policies.stage_partition import Partition
@@ -25,7 +26,7 @@ from simulator.scenario.faults import slow_ranks
 from simulator.stage_balance import balancer_of, holders_of, with_partition
 from simulator.stage_times import stage_times_ns
 from simulator.timeline import Timeline
-from simulator.units import ns_to_seconds
+from simulator.units import DTYPE_BYTES, ns_to_seconds
 
 
 @dataclass(frozen=True)
@@ -106,24 +107,37 @@ def adapted_run(scenario) -> tuple[tuple[RunStep, ...], tuple[Decision, ...], tu
 
 
 def move_cost(scenario) -> MoveCost:
-    """What a rank holds of each layer between two steps, and what a byte of it costs on the way to another stage."""
+    """What a rank holds of each layer between two steps, and what a byte of it costs on the way to another stage.
+
+    Under ZeRO replicas first gather the optimizer states that they share: other layers make other buckets, of which
+    each owns another part. A compressor's residual moves with its parameters.
+    """
+    plan, layout, prices = scenario.plan, scenario.layout, Prices.of(scenario)
+    method = plan.compression.method
+    kept = compressor_of(plan, method).remembered(1) if method not in ("none", "adaptive") else 0
     sizes = [0] * scenario.model.trunk.num_layers
+    shared = 0
     for index, unit in enumerate(blocks.units(scenario.model)):
         if unit.layer < 0:
             continue
+        numel = local_numel(scenario, index)
         held = memory_rules.dense_bytes(
-            local_numel(scenario, index), scenario.precision, scenario.optimizer, scenario.plan.shares,
-            frozen=local_numel(scenario, index, frozen=True),
+            numel, scenario.precision, scenario.optimizer, frozen=local_numel(scenario, index, frozen=True)
         )  # fmt: skip
         sizes[unit.layer] += held["parameters"] + held["optimizer"]
-    layout, prices = scenario.layout, Prices.of(scenario)
+        sizes[unit.layer] += kept * numel * DTYPE_BYTES[scenario.precision.reduce]
+        shared += held["optimizer"]
+    gather_ns = 0
+    if plan.shards > 1:
+        group = scenario.cluster.span(layout.group("shard" if layout.shard else "data", 0))
+        gather_ns = prices.pricer_of(0).collective("all_gather", shared // layout.pipeline, group).duration_ns
     largest, ahead = max(sizes), layout.ranks // layout.pipeline
     spans = {scenario.cluster.span((rank, rank + ahead)): rank for rank in range(layout.ranks - ahead)}
     slowest = max(prices.pricer_of(rank).transfer(largest, span).duration_ns for span, rank in spans.items())
     period = scenario.cluster.symmetry_period
     columns = range(min(ahead, period) if ahead % period == 0 else ahead)
     return MoveCost(
-        tuple(sizes), slowest / largest, holders_of(scenario.plan), Crowding(scenario.cluster, layout, columns)
+        tuple(sizes), slowest / largest, holders_of(plan), Crowding(scenario.cluster, layout, columns), gather_ns
     )  # fmt: skip
 
 

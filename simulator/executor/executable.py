@@ -80,14 +80,15 @@ def check_adaptive(scenario, backend: str) -> None:
     if not adapts(scenario):
         return
     plan, words = scenario.plan, None
-    if plan.shards > 1:
-        words = f"adaptive with zero {plan.zero} cannot be executed yet, for shards would move too; use zero 0"
-    elif plan.compression.method != "none":
-        words = "adaptive with compression cannot be executed yet, for what was not sent would move too; use none of it"
-    elif plan.aggregation.order == "priority" and plan.replicas > 1:
-        words = "adaptive with order priority cannot be executed yet, for gradients of the last step wait; use backward"
-    elif scenario.model.adapter is not None:
-        words = "adaptive with adapters cannot be executed yet; leave model.adapter out"
+    compression = plan.compression.method
+    if plan.gathers_blocks:
+        words = "adaptive with zero 3 cannot be executed yet, for nobody holds a layer to hand it over; use zero 1"
+    elif compression in ("powersgd", "adaptive"):
+        words = f"adaptive with {compression} cannot be executed yet, for it remembers whole buckets; use topk or bf16"
+    elif compression != "none" and (plan.shards > 1 or plan.aggregation.sparse == "balanced"):
+        words = f"adaptive with {compression} by owners cannot be executed yet; use zero 0 and sparse allgather"
+    elif compression != "none" and plan.aggregation.order == "priority":
+        words = f"adaptive with {compression} and order priority cannot be executed yet; use backward"
     elif backend != "gloo":
         words = "adaptive is run on CPUs over gloo, not yet on CUDA devices; use --backend gloo"
     if words is not None:

@@ -21,7 +21,7 @@ from simulator.executor.groups import make_groups, make_pipeline_groups
 from simulator.executor.interpreter import Interpreter
 from simulator.executor.job import Job, RankRecord, own_program
 from simulator.executor.lone_bottom import LoneBottom
-from simulator.executor.moving import adopt, move_layers, steps_of
+from simulator.executor.moving import adopt, move_layers, remembered
 from simulator.executor.numerics import Numerics
 from simulator.executor.run_delay import RunDelay
 from simulator.executor.slow_rank import SlowRank
@@ -164,13 +164,12 @@ class _Runner:
             return
         dist.barrier()
         started = now_ns()
-        held = move_layers(self.job.scenario, self.dense, self.rank, before, adapting.partition)
+        self.interpreter.finish()  # gradients that wait for the next step are applied where they are
+        carried = move_layers(self.job.scenario, self.dense, self.rank, before, adapting.partition)
         dealt = with_partition(self.job.scenario, adapting.partition)
-        program, steps = lower(dealt), steps_of(self.dense)
-        self.dense = self.dense_of(
-            dealt, own_program(program, self.rank), {name: of["master"] for name, of in held.items()}
-        )
-        adopt(self.dense, held, steps)
+        program = lower(dealt)
+        self.dense = self.dense_of(dealt, own_program(program, self.rank), carried.values)
+        adopt(self.dense, carried, remembered(dealt.plan))
         self.interpreter = self.interpreter_of(dealt, program)
         dist.barrier()
         record.moves_ns.append((step + 1, now_ns() - started))

@@ -14,10 +14,21 @@ ADAPTIVE = {"kind": "adaptive", "window": 2}
 @pytest.mark.parametrize(
     ("model", "keys", "backend", "said"),
     [
-        ("llama", {"data": 2, "zero": 1}, "gloo", "adaptive with zero 1 cannot be executed yet"),
-        ("llama", {"data": 2, "compression": {"method": "bf16"}}, "gloo", "adaptive with compression cannot"),
-        ("llama", {"data": 2, "aggregation": {"order": "priority"}}, "gloo", "adaptive with order priority cannot"),
-        ("llama_lora", {}, "gloo", "adaptive with adapters cannot be executed yet; leave model.adapter out"),
+        ("llama", {"data": 2, "zero": 3, "reshard_after_forward": False}, "gloo", "adaptive with zero 3 cannot be"),
+        ("llama", {"data": 2, "compression": {"method": "powersgd"}}, "gloo", "adaptive with powersgd cannot be"),
+        ("llama", {"data": 2, "zero": 1, "compression": {"method": "bf16"}}, "gloo", "adaptive with bf16 by owners"),
+        (
+            "llama",
+            {"data": 2, "compression": {"method": "topk"}, "aggregation": {"sparse": "balanced"}},
+            "gloo",
+            "adaptive with topk by owners",
+        ),
+        (
+            "llama",
+            {"data": 2, "compression": {"method": "bf16"}, "aggregation": {"order": "priority"}},
+            "gloo",
+            "adaptive with bf16 and order priority cannot be",
+        ),
         ("llama", {}, "nccl", "adaptive is run on CPUs over gloo"),
     ],
 )

@@ -38,6 +38,17 @@ PLANS = {
     4: [
         ("llama", {"pipeline": 2, "data": 2, "optimizer": "adam", "bucket_mib": 0.004}),
         ("gpt", {"pipeline": 2, "tensor": 2, "optimizer": "adam", "sequence_parallel": True}),
+        ("llama", {"pipeline": 2, "data": 2, "optimizer": "adam", "zero": 1, "bucket_mib": 0.004}),
+        ("gpt", {"pipeline": 2, "data": 2, "optimizer": "adamw", "zero": 1, "overlap": {"param_gather": False}}),
+        (
+            "gpt",
+            {"pipeline": 2, "data": 2, "optimizer": "adam", "bucket_mib": 0.001, "aggregation": {"order": "priority"}},
+        ),
+        (
+            "llama",
+            {"pipeline": 2, "data": 2, "optimizer": "adam", "compression": {"method": "bf16", "error_feedback": True}},
+        ),
+        ("llama_lora_all", {"pipeline": 2, "data": 2, "optimizer": "adam"}),
     ],
 }
 CASES = [(ranks, number) for ranks in PLANS for number in range(len(PLANS[ranks]))]

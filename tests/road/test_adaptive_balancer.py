@@ -124,3 +124,16 @@ def test_other_schedules_recover_as_much_and_expect_what_they_get(run, schedule,
     assert before == pytest.approx(none)
     assert (none - after) / (none - best) >= 0.7
     assert abs(decision.predicted_gain - (before / after - 1)) < 0.1
+
+
+def test_what_else_a_rank_keeps_moves_too(run):
+    """Residuals of a compressor are fp32 numbers of each parameter; optimizer shards are gathered ahead of a move."""
+    base = ("cluster={preset: dgx_h100, nodes: 2, gpus_per_node: 2, nics_per_node: 2, nic_gbit_per_s: 400}", SLOW,
+            "faults.stragglers=[{rank: 2, factor: 1.5}]", "plan.global_batch=16", "steps=100")  # fmt: skip
+
+    def move(*sets):
+        return run(*base, *sets).to_dict()["moves"][0]
+
+    plain, compressed, sharded = move(), move("plan.compression.method=topk"), move("plan.zero=1")
+    assert compressed["bytes"] == pytest.approx(plain["bytes"] * 18 / 14, rel=1e-6)
+    assert sharded["bytes"] == plain["bytes"] and sharded["seconds"] > 1.05 * plain["seconds"]
