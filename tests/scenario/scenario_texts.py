@@ -135,6 +135,7 @@ plan:
     method: none
     density: null
     rank: null
+    inside: null
     error_feedback: null
     block: null
     sample: null
@@ -147,6 +148,8 @@ plan:
     min_bytes: null
   balancer:
     kind: none
+    microbatches: null
+    placement: null
     window: null
     threshold: null
 data:

@@ -99,8 +99,6 @@ def test_the_canonical_text_is_a_scenario_and_gives_the_same_scenario_again(load
     )
 )
 def test_any_plan_survives_its_canonical_text(keys):
-    if keys.get("zero") == 1:  # compressors do not rewrite reduce_scatter yet
-        keys = {key: value for key, value in keys.items() if key != "compression"}
     data = {
         "schema_version": 1, "name": "x", "model": {"preset": "sasrec_ml20m"}, "cluster": {"preset": "dgx_h100"},
         "plan": {"microbatch": 1, "global_batch": 16, **keys},
