@@ -22,7 +22,9 @@ from simulator.units import DTYPE_BYTES, MIB
 
 Kernels = tuple[Kernel, ...]
 
-UNEVEN = "all_to_all_uneven"
+UNEVEN, BURST = "all_to_all_uneven", "all_reduce_burst"
+BURST_LENGTH = 4
+"""Messages of a burst, all launched before the first is waited for."""
 SUSTAINED = "sustained_gemm"
 BUSIEST = 1.5
 """What the first member of an uneven exchange sends, over the mean."""
@@ -48,7 +50,7 @@ def points(dtype: str, worlds: tuple[int, ...], sizes: Sizes = CPU) -> list[Poin
         check("small_step", 4, 32),
         check(SUSTAINED, *(sizes.side,) * 3, dtype=dtype),
     ]
-    return found + [check(UNEVEN, world, size) for world in worlds for size in (MIB // 4, 4 * MIB)]
+    return found + [check(op, world, size) for op in MESSAGES for world in worlds for size in (MIB // 4, 4 * MIB)]
 
 
 def jagged_lengths(samples: int, longest: int) -> list[int]:
@@ -141,6 +143,12 @@ KERNELS: dict[str, Callable[[Point], Kernels]] = {
 }
 """What each check is priced as."""
 
+MESSAGES: dict[str, tuple[str, Callable[[int], list[int]]]] = {
+    UNEVEN: ("all_to_all", lambda size_bytes: [round(BUSIEST * size_bytes)]),
+    BURST: ("all_reduce", lambda size_bytes: [size_bytes] * BURST_LENGTH),
+}
+"""A check of messages -> the collective and the sizes that it is priced as."""
+
 WORDS = {
     **{f"update_{name}": f"rows of a table, updated by {name}, as traffic" for name in ROW_OPTIMIZERS},
     "zipf_lookup": "rows of Zipf ids, as of uniform ones",
@@ -152,6 +160,7 @@ WORDS = {
     "adam_foreach": "Adam by torch's foreach operators, as the fused one",
     "small_step": "a step that dispatch bounds, as the sum of kernels",
     SUSTAINED: "a product after half a second of products, as by itself",
+    BURST: "four messages launched at once, as one after another",
     UNEVEN: "a member sends half as much again as the mean, as an even exchange of that",
 }
 
@@ -172,16 +181,16 @@ def judged(profile: Profile, cluster: Cluster, measured_ns: dict[Point, float]) 
 
 def _is_known(profile: Profile, point: Point) -> bool:
     """Whether what prices the check was measured itself."""
-    if point.op == UNEVEN:
-        return any(op == "all_to_all" and curve.source.kind == "measured"
-                   for (op, *_), curve in profile.collectives.items())  # fmt: skip
+    if point.op in MESSAGES:
+        op, _ = MESSAGES[point.op]
+        curves = [curve for (name, *_), curve in profile.collectives.items() if name == op]
+        return any(curve.source.kind == "measured" for curve in curves)
     tables = [profile.kernels.get((kernel.op, kernel.dtype)) for kernel in KERNELS[point.op](point)]
     return all(table is not None and table.source.kind == "measured" for table in tables)
 
 
 def _prices(prices: Pricer, cluster: Cluster, point: Point) -> list[Price]:
-    if point.op == UNEVEN:
-        ranks, mean_bytes = point.shape
-        busiest = round(BUSIEST * mean_bytes)
-        return [prices.collective("all_to_all", busiest, cluster.span(tuple(range(ranks))))]
+    if point.op in MESSAGES:
+        (ranks, size_bytes), (op, sizes) = point.shape, MESSAGES[point.op]
+        return [prices.collective(op, size, cluster.span(tuple(range(ranks)))) for size in sizes(size_bytes)]
     return [prices.kernel(kernel) for kernel in KERNELS[point.op](point)]

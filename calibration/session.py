@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from calibration import files, grid
 from calibration.build import Context, build
-from calibration.checks import UNEVEN
+from calibration.checks import MESSAGES
 from calibration.imports.merging import carried
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
@@ -161,7 +161,7 @@ class Session:
                     slowdowns = [slowdown for _, _, slowdown in members if slowdown]
                     self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0]])
                     self.journal.add(what, COMPUTE, [[slowdown, 0] for slowdown in slowdowns])
-            elif what.what == COLLECTIVE or what.op == UNEVEN:
+            elif what.what == COLLECTIVE or what.op in MESSAGES:
                 repeats = LARGE_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
                 spans = self.fleet.collective(what, repeats)
                 self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])

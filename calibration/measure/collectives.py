@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from calibration.checks import BUSIEST, UNEVEN
+from calibration.checks import BURST, BURST_LENGTH, BUSIEST, UNEVEN
 from calibration.measure.inputs import TORCH_DTYPE
 from calibration.measure.kernels import MOST_SETS, ROTATE_BYTES, rotating
 from calibration.points import Point
@@ -48,6 +48,16 @@ def make_begin(point: Point, group: Any, device: str) -> Callable[[], Any]:
 def _all_reduce(random, count, share, ranks, rank, group) -> Call:
     tensor = random(count).fill_(0.0)  # stays finite, however often it is summed; sums of floats take no longer
     return lambda: dist.all_reduce(tensor, group=group, async_op=True).wait()
+
+
+def _burst(random, count, share, ranks, rank, group) -> Call:
+    tensors = [random(count).fill_(0.0) for _ in range(BURST_LENGTH)]
+
+    def call() -> None:
+        for work in [dist.all_reduce(tensor, group=group, async_op=True) for tensor in tensors]:
+            work.wait()
+
+    return call
 
 
 def _gather(random, count, share, ranks, rank, group) -> Call:
@@ -105,6 +115,7 @@ CALLS: dict[str, Callable[..., Call]] = {
     "reduce_scatter": _scatter,
     "all_to_all": _all_to_all,
     UNEVEN: _all_to_all_uneven,
+    BURST: _burst,
     "broadcast": _broadcast,
     "send": _send,
     "sendrecv": _sendrecv,

@@ -14,6 +14,7 @@ from simulator.costs.profile import profile_from_record
 
 LOOKUP = Point(CHECK, "zipf_lookup", "fp32", (8192, 64))
 UNEVEN = Point(CHECK, checks.UNEVEN, "fp32", (2, 2**22))
+BURST = Point(CHECK, checks.BURST, "fp32", (2, 2**22))
 LOOKUPS = [kernel("embedding_lookup", ids * 64, ids * (8 + 2 * 64 * 4)) for ids in (256, 2048, 16384, 65536)]
 
 
@@ -22,7 +23,7 @@ def with_checks(**ns: float):
     for size in (2**20, 2**22, 2**24):
         seconds = collective_seconds("all_to_all", 2, size)
         made.add(Point("collective", "all_to_all", "fp32", (2, size)), TOGETHER, [[round(seconds * 1e9), 0]] * 3)
-    for point in (LOOKUP, UNEVEN):
+    for point in (LOOKUP, UNEVEN, BURST):
         if point.op in ns:
             made.add(point, TOGETHER, [[round(ns[point.op]), 0]] * 3)
     return made
@@ -44,6 +45,12 @@ def test_an_uneven_exchange_is_priced_as_its_busiest_member():
     assert found["error_pct"] == pytest.approx(0.0, abs=2.0)
 
 
+def test_a_burst_is_priced_as_its_messages_one_after_another():
+    each_ns = 1e9 * collective_seconds("all_reduce", 2, 2**22)
+    (found,) = build(with_checks(all_reduce_burst=2 * each_ns), context())["checks"]  # it took half of that
+    assert found["error_pct"] == pytest.approx(100.0, abs=4.0)
+
+
 def test_checks_are_printed_with_their_error():
     text = "\n".join(report_lines(build(with_checks(zipf_lookup=1e6), context()), "p.json"))
     assert "zipf_lookup" in text and checks.WORDS["zipf_lookup"] in text
@@ -57,10 +64,10 @@ def test_a_family_that_was_not_reached_is_not_judged():
 
 def test_every_check_has_words_and_what_it_is_priced_as():
     found = checks.points("fp32", (2,))
-    assert {point.op for point in found} == checks.WORDS.keys() == checks.KERNELS.keys() | {checks.UNEVEN}
+    assert {point.op for point in found} == checks.WORDS.keys() == checks.KERNELS.keys() | checks.MESSAGES.keys()
     known = {point.op for point in grid.kernel_points("fp32")}
     for point in found:
-        if point.op != checks.UNEVEN:
+        if point.op not in checks.MESSAGES:
             assert {one.op for one in checks.KERNELS[point.op](point)} <= known
     assert [point.key for point in found] == [Point.of_key(point.key).key for point in found]
 
@@ -77,7 +84,7 @@ def test_every_check_can_be_measured():
 
     with Fleet(2) as fleet:
         for point in checks.points("fp32", (2,)):
-            if point.op == checks.UNEVEN:
+            if point.op in checks.MESSAGES:
                 assert all(start < end for member in fleet.collective(point, 1) for start, end in member)
             else:
                 assert all(ns > 0 for ns, _ in fleet.kernel(point, 1, 100_000)[0]), point
