@@ -50,10 +50,12 @@ def balances_replicas(scenario) -> bool:
 
 
 def replicas_differ(scenario) -> bool:
-    """Whether devices or stragglers make one replica slower than another."""
+    """Whether devices, stragglers or links may make one replica slower than another."""
     layout, cluster = scenario.layout, scenario.cluster
-    if not scenario.pace and not cluster.is_mixed:
+    if cluster.is_uniform and not scenario.pace:
         return False
+    if cluster.links or not (cluster.is_mixed or scenario.pace):  # stated links: a priced step tells
+        return True
 
     def standing(data_rank: int) -> tuple:
         stages = [layout.of_replicas(pipeline_rank, [data_rank]) for pipeline_rank in range(layout.pipeline)]

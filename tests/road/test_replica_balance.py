@@ -121,3 +121,10 @@ def test_a_plan_that_does_not_fit_still_names_a_change_that_does(load):
         load("model.trunk.hidden=12288", "model.trunk.heads=96", "model.trunk.layers=6", "plan.global_batch=64")
     )
     assert result.scenario.plan.counts and "the smallest change that fits is --set" in result.reason
+
+
+def test_a_replica_whose_tensor_group_has_a_slow_link_runs_fewer(load):
+    even = ("cluster={preset: dgx_h100, gpus_per_node: 4}",)
+    assert counts_of(load(*even)) == ((), [])
+    counts, _ = counts_of(load(*even, "faults.links=[{link: gpu3>node0/switch, factor: 40}]"))
+    assert counts[0] > counts[1]
