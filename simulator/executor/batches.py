@@ -15,6 +15,7 @@ import numpy as np
 
 from simulator.model.blocks import sparse_tables
 from simulator.model.blocks.embedding import token_table
+from simulator.model.lookups import is_positional
 from simulator.model.spec import Table, UniformIds, ZipfIds
 
 TOKEN_IDS = ZipfIds(kind="zipf", alpha=1.05)
@@ -28,8 +29,8 @@ TOKENS = "tokens"
 
 @dataclass(frozen=True)
 class Microbatch:
-    """ids: int64[samples, positions] for "tokens" and for each sparse table by name; of one that pools, [samples,
-    lookups]. labels: int64[samples, positions]:
+    """ids: int64[samples, positions] for "tokens" and for each sparse table by name; of one that is asked for a number
+    of ids a sample, [samples, lookups]. labels: int64[samples, positions]:
     the row to predict, or 0/1 for a binary head without table. weights: float64[samples, positions] in the loss, 0 for
     padding. scored: int64[samples, positions, 1 + negatives], rows of the head's table, the positive first. numbers:
     float64[samples, features], the input of a DLRM's bottom MLP."""
@@ -87,10 +88,10 @@ def _global_batch(scenario, step: int):
     if token := token_table(model):
         drawn[TOKENS] = draw_ids(generator, TOKEN_IDS, token[0], (samples, seq + 1))
     for table in sparse_tables(model):
-        asked = seq + 1 if table.pooling == "none" else table.lookups_per_sample
+        asked = seq + 1 if is_positional(model, table) else table.lookups_per_sample
         drawn[table.name] = draw_ids(generator, table.ids, table.rows, (samples, asked))
-    pooled = {table.name for table in model.tables if table.pooling != "none"}
-    ids = {name: array if name in pooled else array[:, :-1] for name, array in drawn.items()}
+    of_samples = {table.name for table in model.tables if not is_positional(model, table)}
+    ids = {name: array if name in of_samples else array[:, :-1] for name, array in drawn.items()}
     weights, scored = np.ones((samples, seq)), None
     if scenario.samples_differ:
         weights[:] = np.arange(seq) < np.array(scenario.lengths(step))[:, None]

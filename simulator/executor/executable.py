@@ -12,6 +12,7 @@ from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
 from simulator.model import tables
 from simulator.model.blocks import sparse_tables
+from simulator.model.lookups import is_positional
 from simulator.program.lowering import cut_of
 from simulator.stage_balance import adapts
 from simulator.units import GIB
@@ -58,10 +59,19 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
         )
     for table in sparse_tables(scenario.model):
         key = f"model.tables.{table.name}"
-        if table.pooling == "none" and table.lookups_per_sample not in (None, scenario.model.trunk.seq):
+        if table.pooling != "none" or is_positional(scenario.model, table):
+            continue
+        each, plan, seq = table.lookups_per_sample, scenario.plan, scenario.model.trunk.seq
+        if each > seq or head.table == table.name:
+            raise ScenarioError(
+                f"{each} lookups a sample have no place among its {seq} positions, or stand for none that a head "
+                "scores; leave it out, which is one for each position",
+                key=f"{key}.lookups_per_sample",
+            )
+        if plan.context > 1 or (plan.sequence_parallel and plan.tensor > 1):
             raise NotSupportedYet(
-                f"{table.lookups_per_sample} lookups a sample cannot be executed yet, only one for each position; "
-                "leave it out",
+                f"{each} lookups a sample stand at its first positions, which cannot be executed beside context or "
+                "sequence_parallel yet; use pooling sum, or neither",
                 key=f"{key}.lookups_per_sample",
             )
 

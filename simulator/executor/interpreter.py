@@ -27,6 +27,7 @@ from simulator.executor.stages import Stages, Step
 from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
 from simulator.model.lengths import Samples, cuts_of
+from simulator.model.lookups import is_positional
 from simulator.policies.balancer import POLICY, balancer_of
 from simulator.policies.compression import compressor_of
 from simulator.policies.compressor import Compressor
@@ -71,7 +72,8 @@ class Interpreter:
         self.compute, self.others = self._tasks()
         self.steps_run = 0
         self.balancer, self.decisions = balancer_of(scenario) if balances(scenario) else None, decisions
-        self.pooled = frozenset(table.name for table in scenario.model.tables if table.pooling != "none")
+        model = scenario.model
+        self.of_samples = frozenset(table.name for table in model.tables if not is_positional(model, table))
         self.shufflers = groups[(shuffle_stream(self.plan),) * 2]
         self.loaded: Loaded | None = None
         self.lengths: tuple[int, ...] = ()
@@ -179,7 +181,7 @@ class Interpreter:
         order = self.balancer.check(replayed.after, step) if replayed else self.balancer.decide(self.lengths)
         ends = (holder(self.plan, stage) == self.layout.coordinates(self.rank)[0]
                 for stage in (0, self.stages.num_stages - 1))  # fmt: skip
-        reads = Reads(*ends, self.pooled)
+        reads = Reads(*ends, self.of_samples)
         batch, samples, size = exchange(self.loaded, self.lengths, order, reads, self.shufflers)
         self.stages.step.inputs += self._prepared(batch, samples)
         return size, size
@@ -191,17 +193,17 @@ class Interpreter:
             env = env_of(env, cut, samples.lengths)
             real = real_rows(env, cut, self.device)
         rows = partial(self._rows, env)
-        pooled = self.pooled
-        flat = {name: self._bags(array) if name in pooled else rows(array) for name, array in microbatch.ids.items()}
+        fixed = self.of_samples
+        flat = {name: self._bags(array) if name in fixed else rows(array) for name, array in microbatch.ids.items()}
         if self.tables is not None:
             asked = {name: ids for name, ids in flat.items() if name != TOKENS}
             if microbatch.scored is not None:
                 table = self.scenario.model.head.table
                 asked[table] = torch.cat([asked[table][:, None], rows(microbatch.scored)], dim=1)
             own = env.tensor.own_rows
-            asked = {name: ids if name in pooled else own(ids) for name, ids in asked.items()}
+            asked = {name: ids if name in fixed else own(ids) for name, ids in asked.items()}
             if real is not None:  # padding is not looked up
-                asked = {name: ids if name in pooled else ids[real] for name, ids in asked.items()}
+                asked = {name: ids if name in fixed else ids[real] for name, ids in asked.items()}
             self.tables.present(number, {name: ids.reshape(-1) for name, ids in asked.items()})
         weights = rows(microbatch.weights).to(self.env.numerics.loss) / total_weight
         inputs = Inputs(flat.get(TOKENS, flat.get(self._token_table())), rows(microbatch.labels), weights)

@@ -2,7 +2,7 @@
 
 Of a sample travels what its rank reads: on the first stage an id of each table and token, and the rows that are scored;
 on the last one labels and their weights. One int64 a value, samples one behind the other: position after position, then
-the ids of tables that pool.
+the ids of tables that are asked for a number of them a sample.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Reads:
-    """What a rank reads of a sample: ids and scored rows; labels and weights. pooled: tables whose ids are no
+    """What a rank reads of a sample: ids and scored rows; labels and weights. of_samples: tables whose ids are no
     positions'."""
 
     ids: bool
     labels: bool
-    pooled: frozenset[str] = frozenset()
+    of_samples: frozenset[str] = frozenset()
 
     def of(self, microbatch: Microbatch) -> np.ndarray:
         """int64[samples, positions, values]."""
         columns = []
         if self.ids:
-            columns += [array[:, :, None] for name, array in microbatch.ids.items() if name not in self.pooled]
+            columns += [array[:, :, None] for name, array in microbatch.ids.items() if name not in self.of_samples]
             columns += [microbatch.scored] if microbatch.scored is not None else []
         if self.labels:
             columns += [microbatch.labels[:, :, None], microbatch.weights.view(np.int64)[:, :, None]]
         return np.concatenate(columns, axis=2) if columns else np.zeros((*microbatch.labels.shape, 0), np.int64)
 
     def bags_of(self, microbatch: Microbatch) -> np.ndarray:
-        """int64[samples, lookups] of all tables that pool."""
-        bags = [array for name, array in microbatch.ids.items() if name in self.pooled and self.ids]
+        """int64[samples, lookups] of all those tables."""
+        bags = [array for name, array in microbatch.ids.items() if name in self.of_samples and self.ids]
         return np.concatenate([np.zeros((len(microbatch.labels), 0), np.int64), *bags], axis=1)
 
     def into(self, values: np.ndarray, bags: np.ndarray, like: Microbatch) -> Microbatch:
@@ -60,7 +60,7 @@ class Reads:
         for name, array in like.ids.items():
             if not self.ids:
                 ids[name] = np.zeros_like(array)
-            elif name in self.pooled:
+            elif name in self.of_samples:
                 ids[name] = bags[:, bag : bag + array.shape[1]]
                 bag += array.shape[1]
             else:

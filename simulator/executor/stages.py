@@ -19,6 +19,7 @@ from simulator.executor.groups import Group
 from simulator.executor.spans import Recorder
 from simulator.executor.tables import SparseTables
 from simulator.model import blocks
+from simulator.model.lookups import is_positional
 from simulator.program.actions import Action
 from simulator.program.placement import holder, num_stages
 from simulator.program.program import Chunk, RankProgram
@@ -73,7 +74,8 @@ class Stages:
         self.tensor, self.recorder, self.keep = tensor, recorder, keep
         self.plan, self.layout, self.units = scenario.plan, scenario.layout, blocks.units(scenario.model)
         self.enters = blocks.vectors_enter(scenario.model)
-        self.positional = {table.name for table in scenario.model.tables if table.pooling == "none"}
+        model = scenario.model
+        self.positional = {table.name for table in model.tables if is_positional(model, table)}
         self.num_stages = num_stages(self.plan)
         self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
         self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}

@@ -27,6 +27,11 @@ def ids_of(model: ModelSpec, table: Table, samples: int, positions: int) -> int:
     return inputs
 
 
+def is_positional(model: ModelSpec, table: Table) -> bool:
+    """Whether a table is asked for one vector for each position; others give a sample one, or a few in front of it."""
+    return table.pooling == "none" and table.lookups_per_sample in (None, model.trunk.seq)
+
+
 def samples_rows(model: ModelSpec) -> bool:
     """Whether the head scores sampled rows of a table."""
     return model.head.kind in ("sampled_softmax", "binary") and model.head.table is not None

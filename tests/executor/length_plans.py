@@ -34,7 +34,10 @@ LENGTH_PLANS = {
         *((model, {"data": 2, **SMALL_BUCKETS, **BALANCED, **how})
           for model in ("llama", "bert", "sasrec_binary", "hstu", "hstu_sampled") for how in (PACKED, PADDED)),
         ("llama", {"data": 2, "zero": 3, "optimizer": "adam", "microbatch": 1, **BALANCED, **PACKED}),
-        *(("hstu_pooled", {"data": 2, **BALANCED, **how}) for how in (PACKED, PADDED)),
+        *((model, {"data": 2, **BALANCED, **how})
+          for model in ("hstu_pooled", "hstu_users") for how in (PACKED, PADDED)),
+        ("hstu_users", {"data": 2, "embedding_sharding": "column_wise", "embedding_columns": 4}),
+        ("hstu_users", {"tensor": 2, **PACKED}),
     ],
     4: [
         ("llama", {"tensor": 2, "pipeline": 2, "microbatch": 1, **PACKED}),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -57,6 +58,20 @@ def sample_of_rows(env: Env, device: torch.device) -> torch.Tensor:
     counts = torch.tensor([sum(count for _, count in runs) for runs in env.pack.runs], device=device)
     found = torch.arange(len(counts), device=device).repeat_interleave(counts)
     return found.masked_fill(found == len(env.lengths), 0)
+
+
+def first_rows(env: Env, each: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(which of [samples * each], their rows): the first positions of every sample that is whole here."""
+    count = len(env.lengths) if env.pack else env.batch
+    lengths = env.lengths or (env.seq,) * count
+    pairs = [(sample, place) for sample, length in enumerate(lengths) for place in range(min(each, length))]
+    if env.pack:
+        starts = list(accumulate(env.pack.lengths, initial=0))
+        rows = [starts[sample] + place for sample, place in pairs]
+    else:
+        rows = [place * env.batch + sample for sample, place in pairs]
+    places = [sample * each + place for sample, place in pairs]
+    return torch.tensor(places, device=device), torch.tensor(rows, device=device)
 
 
 def by_sample(env: Env, whole: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
