@@ -50,19 +50,12 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
         raise NotSupportedYet(
             f"{scenario.optimizer} cannot be executed yet; use {', '.join(OPTIMIZERS)}", key="optimizer"
         )
-    head, pipeline = scenario.model.head, scenario.layout.pipeline
-    if pipeline > 1 and head.table is not None and head.kind in ("sampled_softmax", "binary"):
-        raise NotSupportedYet(
-            f"a {head.kind} head scores rows that only the first stage holds, which cannot be executed with pipeline "
-            f"{pipeline} yet; use --set plan.pipeline=1",
-            key="model.head.kind",
-        )
     for table in sparse_tables(scenario.model):
         key = f"model.tables.{table.name}"
         if table.pooling != "none" or is_positional(scenario.model, table):
             continue
         each, plan, seq = table.lookups_per_sample, scenario.plan, scenario.model.trunk.seq
-        if each > seq or head.table == table.name:
+        if each > seq or scenario.model.head.table == table.name:
             raise ScenarioError(
                 f"{each} lookups a sample have no place among its {seq} positions, or stand for none that a head "
                 "scores; leave it out, which is one for each position",

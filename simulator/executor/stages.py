@@ -19,9 +19,10 @@ from simulator.executor.groups import Group
 from simulator.executor.spans import Recorder
 from simulator.executor.tables import SparseTables
 from simulator.model import blocks
-from simulator.model.lookups import is_positional
+from simulator.model.blocks.head import scored_width
+from simulator.model.lookups import is_positional, samples_rows
 from simulator.program.actions import Action
-from simulator.program.placement import holder, num_stages
+from simulator.program.placement import carries_rows, holder, num_stages
 from simulator.program.program import Chunk, RankProgram
 
 
@@ -76,7 +77,10 @@ class Stages:
         self.enters = blocks.vectors_enter(scenario.model)
         model = scenario.model
         self.positional = {table.name for table in model.tables if is_positional(model, table)}
+        self.scored = {model.head.table} if samples_rows(model) else set()
         self.num_stages = num_stages(self.plan)
+        self.hidden = model.trunk.hidden
+        self.carries = carries_rows(scenario)
         self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
         self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}
         self.step = Step()
@@ -208,12 +212,16 @@ class Stages:
     def _take_vectors(self, microbatch: int, inputs: Inputs) -> None:
         if self.tables is None:
             return
-        head = self.scenario.model.head
+        negatives = self.scenario.model.head.negatives
         for name, vectors in self.tables.vectors(microbatch).items():
-            if head.kind in ("sampled_softmax", "binary") and head.table == name:
-                grouped = vectors.view(-1, 2 + head.negatives, vectors.shape[1])
+            if name in self.scored:
+                grouped = vectors.view(-1, 2 + negatives, vectors.shape[1])
                 vectors, scored = grouped[:, 0], grouped[:, 1:]
-                inputs.scored = self._at_rows(scored, inputs).requires_grad_()
+                scored = self._at_rows(scored, inputs)
+                if self.carries:
+                    self.step.mail["rows", "F", 0, microbatch] = scored.flatten(1)
+                else:
+                    inputs.scored = scored.requires_grad_()
             at_rows = self._at_rows(vectors, inputs) if name in self.positional else vectors.detach().clone()
             inputs.vectors[name] = at_rows.requires_grad_()
 
@@ -223,8 +231,10 @@ class Stages:
         gradients = {}
         for name, vectors in inputs.vectors.items():
             gradient = vectors.grad
-            if inputs.scored is not None and name == self.scenario.model.head.table:
-                gradient = torch.cat([gradient[:, None], inputs.scored.grad], dim=1)
+            if name in self.scored:
+                rows = self.step.mail.pop(("rows", "B", 0, microbatch)) if self.carries else inputs.scored.grad
+                rows = rows.view(len(gradient), -1, gradient.shape[1]).to(gradient.dtype)
+                gradient = torch.cat([gradient[:, None], rows], dim=1)
                 gradient = (gradient if inputs.real is None else gradient[inputs.real]).flatten(0, 1)
             elif inputs.real is not None and name in self.positional:
                 gradient = gradient[inputs.real]
@@ -245,15 +255,39 @@ class Stages:
     def _take(self, of: str, stage: int, source: int, microbatch: int) -> torch.Tensor:
         """The activation (or, of B, the gradient) that stage `source` hands to `stage`."""
         if holder(self.plan, source) == holder(self.plan, stage):
-            return self.step.mail.pop(("hand", of, stage, microbatch))
-        return self._whole(self.step.mail.pop(("recv", of, stage, microbatch)), microbatch)
+            x = self.step.mail.pop(("hand", of, stage, microbatch))
+        else:
+            x = self._whole(self.step.mail.pop(("recv", of, stage, microbatch)), microbatch)
+        return self._unload(of, stage, microbatch, x) if self.carries else x
 
     def _hand_on(self, of: str, stage: int, target: int, microbatch: int, x: torch.Tensor) -> None:
         """Leaves a result of `stage` to its send, or to stage `target` itself where this rank holds both."""
+        if self.carries:
+            x = self._load(of, stage, microbatch, x)
         if holder(self.plan, target) == holder(self.plan, stage):
             self.step.mail["hand", of, target, microbatch] = x
         else:
             self.step.mail["send", of, stage, microbatch] = self.keep(self._share(x))
+
+    def _unload(self, of: str, stage: int, microbatch: int, x: torch.Tensor) -> torch.Tensor:
+        """An activation (or its gradient) without the rows that came with it: these are the head's to score, or wait
+        until the stage hands its own result on."""
+        x, rows = (part.contiguous() for part in x.split([self.hidden, x.shape[1] - self.hidden], dim=1))
+        if of == "F" and stage == self.num_stages - 1:
+            negatives = self.scenario.model.head.negatives
+            self.step.inputs[microbatch].scored = rows.view(len(rows), 1 + negatives, -1).requires_grad_()
+        else:
+            self.step.mail["rows", of, stage, microbatch] = rows
+        return x
+
+    def _load(self, of: str, stage: int, microbatch: int, x: torch.Tensor) -> torch.Tensor:
+        """The inverse: rows go on with a stage's result, or their gradients go back with that of its input."""
+        if of == "B" and stage == self.num_stages - 1:
+            inputs = self.step.inputs[microbatch]
+            rows, inputs.scored = inputs.scored.grad.flatten(1), None
+        else:
+            rows = self.step.mail.pop(("rows", of, stage, microbatch))
+        return torch.cat([x, rows.to(x.dtype)], dim=1)
 
     def _share(self, x: torch.Tensor) -> torch.Tensor:
         """What this rank sends on: its 1/tensor of the activation, all of it where positions are sharded."""
@@ -270,10 +304,10 @@ class Stages:
         return flat[: shape[0] * shape[1]].view(shape)
 
     def boundary_shape(self, microbatch: int) -> tuple[int, int]:
-        """(positions, hidden) of a rank's activation between two stages."""
+        """(positions, width) of what a rank hands on between two stages: an activation, and rows that go with it."""
         env = self.step.inputs[microbatch].env or self.env
         shares = env.tensor.size if env.tensor.shards_sequence else 1
-        return env.batch * env.seq // shares, env.model.trunk.hidden
+        return env.batch * env.seq // shares, self.hidden + (scored_width(env.model) if self.carries else 0)
 
 
 def _padded(flat: torch.Tensor, parts: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from simulator.model.work import Collective, Host, Step
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.held import NOTHING, touches
-from simulator.program.lowering import codec_shapes, local_shapes
+from simulator.program.lowering import codec_shapes, handed_on_bytes, local_shapes
 from simulator.program.placement import holder, num_stages
 from simulator.program.program import RankProgram
 from simulator.units import DTYPE_BYTES
@@ -179,7 +179,7 @@ class StepSource:
         return 0 <= source < num_stages(plan) and holder(plan, source) != holder(plan, action.stage)
 
     def _gather_boundary(self, cut: Cut) -> Piece:
-        return Piece("gather", (Collective("all_gather", "tensor", blocks.boundary_bytes(self.model, cut)),))
+        return Piece("gather", (Collective("all_gather", "tensor", handed_on_bytes(self.scenario, cut)),))
 
     def _copied(self, own: RankProgram, action: Action) -> tuple[int, int]:
         """Elements of the sharded buckets that are copied out of a gathered message before an action, and into that of

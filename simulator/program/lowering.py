@@ -27,7 +27,7 @@ from functools import cache
 from math import prod
 
 from simulator.model import blocks, tables
-from simulator.model.blocks import Cut
+from simulator.model.blocks import Cut, head
 from simulator.model.bottom_mlp import on_one_rank
 from simulator.model.lengths import cuts_of
 from simulator.model.memory_rules import part
@@ -58,7 +58,7 @@ from simulator.program.jagged import (
     spread_over_samples,
 )
 from simulator.program.pipeline import schedule_named, schedule_order
-from simulator.program.placement import ends_meet, holder, place_units
+from simulator.program.placement import carries_rows, ends_meet, holder, place_units
 from simulator.program.priority import carried_buckets, carry_reductions
 from simulator.program.program import Bucket, Chunk, Launch, Program, RankProgram
 from simulator.program.segments import compute_launches, cut_at_buckets, cut_at_seams
@@ -333,8 +333,17 @@ def boundary_bytes(scenario, last: int) -> int:
     return _boundary_bytes(scenario, cut_of(scenario), last)
 
 
-def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
+def handed_on_bytes(scenario, cut: Cut, last: int = 0) -> int:
+    """What tensor ranks together hand on: the output of unit `last`, and rows for a head on the last stage. Without
+    sequence parallelism each has the whole of it."""
     whole = blocks.boundary_bytes(scenario.model, cut, blocks.units(scenario.model)[last])
+    if carries_rows(scenario):
+        whole += cut.shard_tokens * head.scored_width(scenario.model) * cut.bytes
+    return whole
+
+
+def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
+    whole = handed_on_bytes(scenario, cut, last)
     return whole if scenario.plan.sequence_parallel else -(-whole // scenario.plan.tensor)
 
 

@@ -11,6 +11,7 @@ from simulator.errors import ScenarioError
 from simulator.model import blocks
 from simulator.model.blocks import Cut
 from simulator.model.bottom_mlp import on_one_rank
+from simulator.model.lookups import samples_rows
 from simulator.model.work import forward_flops
 from simulator.policies.partition import balanced_partition
 from simulator.program.pipeline import schedule_named
@@ -31,6 +32,13 @@ def holder(plan, stage: int) -> int:
 def ends_meet(plan) -> bool:
     """Whether first and last stage are on one pipeline rank, which then holds a shared embedding once."""
     return holder(plan, 0) == holder(plan, num_stages(plan) - 1)
+
+
+def carries_rows(scenario) -> bool:
+    """Whether stages hand on the rows that the head scores: they are looked up on the first stage, and the last is on
+    another rank. Between them they pass through every stage, as tensors do that torch.distributed.pipelining's stages
+    hand on beside their output."""
+    return samples_rows(scenario.model) and not ends_meet(scenario.plan)
 
 
 def place_units(scenario) -> tuple[Chunk, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bag_plans import BAG_PLANS
+from carried_plans import CARRIED_PLANS
 from context_plans import CONTEXT_PLANS
 from dlrm_plans import DLRM_PLANS
 from host_plans import HOST_PLANS
@@ -128,6 +129,7 @@ PLANS = {
         *TABLE_PLANS[2],
         *HOST_PLANS[2],
         *BAG_PLANS[2],
+        *CARRIED_PLANS[2],
         *LORA_PLANS[2],
         *REPLICA_PLANS[2],
         *SHARDED_COMPRESSED[2],
@@ -188,6 +190,7 @@ PLANS = {
         *TABLE_PLANS[4],
         *HOST_PLANS[4],
         *BAG_PLANS[4],
+        *CARRIED_PLANS[4],
         *LORA_PLANS[4],
         *REPLICA_PLANS[4],
         *SHARDED_COMPRESSED[4],
@@ -205,6 +208,7 @@ PLANS = {
         *TABLE_PLANS[8],
         *HOST_PLANS[8],
         *BAG_PLANS[8],
+        *CARRIED_PLANS[8],
         *LORA_PLANS[8],
         *REPLICA_PLANS[8],
         *SHARDED_COMPRESSED[8],

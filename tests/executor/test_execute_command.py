@@ -134,7 +134,6 @@ def test_the_line_for_another_cluster_fits_too(tmp_path):
 @pytest.mark.parametrize(("model", "changes", "said"), [
     ("llama", {"dtype": "fp16"}, "fp16 does not run on CPUs"),
     ("llama", {"optimizer": "lamb"}, "lamb cannot be executed yet"),
-    ("hstu_sampled", {"plan": {"pipeline": 2}}, "scores rows that only the first stage holds"),
 ])  # fmt: skip
 def test_what_cannot_be_run_is_refused_before_a_process_starts(tmp_path, model, changes, said):
     scenario = load_scenario(str(write(tmp_path, model, **changes)))

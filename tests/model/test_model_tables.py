@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from model_zoo import SASREC, SASREC_SOFTMAX
 
 from simulator import kinds
-from simulator.errors import NotSupportedYet
 from simulator.model import tables
 from simulator.model.ids import expected_unique, hit_rate
 from simulator.model.spec import ModelSpec, UniformIds
@@ -240,10 +239,15 @@ def test_a_sampled_head_looks_its_rows_up_too():
     assert tables.lookup_forward(of(SASREC, plan))[0].shape == (3 * 8 * 200 * 50,)
 
 
-def test_a_sampled_head_behind_a_pipeline_is_refused():
-    plan = Plan.model_validate({"data": 1, "pipeline": 2, "microbatch": 8, "global_batch": 8})
-    with pytest.raises(NotSupportedYet, match="behind a pipeline"):
-        tables.traffic(of(SASREC, plan))
+def test_a_sampled_heads_rows_are_looked_up_on_the_first_stage():
+    alone, behind = (
+        Plan.model_validate(
+            {"data": 4, "pipeline": p, "microbatch": 8, "global_batch": 32, "embedding_sharding": "row_wise"}
+        )
+        for p in (1, 2)
+    )
+    assert tables.traffic(of(SASREC, behind)) == tables.traffic(of(SASREC, alone))
+    assert tables.held(of(SASREC, behind)) == tables.held(of(SASREC, alone))
 
 
 def test_a_table_tied_to_a_full_softmax_is_not_sparse():

@@ -36,6 +36,8 @@ TABLE_ROWS = [
      f"{BAGS}; plan.embedding_sharding=table_wise"),
     ("hstu", "model.tables.1.pooling", "mean", "sum", "timeline", "=", BAGS),
     ("hstu", "plan.tensor", "2", "1", "launches gather vectors", ">", POOLED),
+    ("hstu", "model.head", "{kind: sampled_softmax, table: item, negatives: 7}", "{kind: binary}", "sent send", ">",
+     "plan.pipeline=2"),
     ("hstu", "plan.tensor", "2", "1", "sent exchange ids", "=", POOLED),  # as many ids and ranks
     ("hstu", "plan.sequence_parallel", "true", "false", "launches scatter gradients", ">", f"plan.tensor=2; {POOLED}"),
     ("hstu", "plan.sequence_parallel", "true", "false", "launches gather vectors", "=", f"plan.tensor=2; {POOLED}"),

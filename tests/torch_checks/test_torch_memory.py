@@ -34,6 +34,8 @@ PLANS = [
     ("hstu_pooled", {}),
     ("hstu_pooled", {"embedding_fused_optimizer": True, "microbatch": 16}),
     ("hstu_pooled", {"sets": ON_HOST}),
+    *(("sasrec_binary", {"pipeline": 2, "microbatch": 4, "rank": rank}) for rank in (0, 1)),
+    *(("sasrec_binary", {"pipeline": 4, "microbatch": 2, "rank": rank}) for rank in (1, 3)),
     *(
         ("sasrec_pooled", {**degrees, "embedding_sharding": "data_parallel"})  # nothing else is exchanged here
         for degrees in ({"tensor": 2}, {"tensor": 2, "sequence_parallel": True}, {"context": 2, "rank": 1})

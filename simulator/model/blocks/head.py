@@ -189,6 +189,11 @@ def weight_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     return held + sum(cut.bytes * tokens * (before + width) for before, width in pairs)
 
 
+def scored_width(model: ModelSpec) -> int:
+    """Elements of the rows that are scored at each position, where the head samples them."""
+    return (1 + model.head.negatives) * model.table(model.head.table).dim
+
+
 def in_width(model: ModelSpec) -> int:
     """Width of what the head reads: the trunk's output, or the interaction's."""
     return dlrm_interaction.out_width(model) if model.is_dlrm else model.trunk.hidden

@@ -13,7 +13,6 @@ from functools import lru_cache
 from math import ceil
 from typing import TypeVar
 
-from simulator.errors import NotSupportedYet
 from simulator.model import ids as id_model
 from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.lengths import Samples
@@ -150,12 +149,6 @@ def parts(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
     """What each sparse table asks of one of its owners, in the model's order. samples: of a microbatch, where lengths
     differ: a rank asks for its own, and owners serve the mean rank's as often as there are ranks."""
     model = scenario.model
-    if scenario.plan.pipeline > 1 and samples_rows(model):
-        raise NotSupportedYet(
-            f"a {model.head.kind} head that samples rows of a table is not supported yet behind a pipeline (its rows "
-            "are on the first stage); use pipeline 1 or head.kind full_softmax",
-            key="plan.pipeline",
-        )
     return tuple(
         part_of(scenario, table, placed, samples)
         for table, placed in zip(sparse_tables(model), placements(scenario), strict=True)
