@@ -33,7 +33,7 @@ def job_of(model: str, keys: dict) -> Job:
 def runs(ranks: int) -> list[tuple[Job, list]]:
     """(job, records by rank) of every plan in PLANS[ranks]."""
     jobs = [job_of(model, keys) for model, keys in PLANS[ranks]]
-    return list(zip(jobs, launch(jobs, ranks, timeout_s=240), strict=True))
+    return list(zip(jobs, launch(jobs, ranks, timeout_s=max(240, 2 * len(jobs))), strict=True))
 
 
 @lru_cache
