@@ -33,7 +33,10 @@ def balanced():
     return jobs, launch(jobs, 2, timeout_s=120)
 
 
-@pytest.mark.parametrize("model", ["llama", "gpt", "bert", "sasrec", "sasrec_binary", "hstu", "hstu_sampled"])
+@pytest.mark.parametrize(
+    "model",
+    ["llama", "gpt", "bert", "sasrec", "sasrec_binary", "hstu", "hstu_sampled", "hstu_pooled", "hstu_users"],
+)
 def test_packed_and_padded_samples_are_the_same_mathematics(model):
     """No padding is attended to, predicted or looked up."""
     found = [losses(unsplit(model, "sgd", how["sets"])[1]) for how in (PACKED, PADDED)]
