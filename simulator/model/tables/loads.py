@@ -18,7 +18,7 @@ from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size, ids_per_sample, mean_ids, own_ids, own_vectors, samples_rows
 from simulator.model.placements import TablePlacement, placements
-from simulator.model.spec import ModelSpec, Table
+from simulator.model.spec import ModelSpec, Table, UniformIds
 from simulator.units import DTYPE_BYTES
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Load:
     distinct ones (expected). read: rows that the owner looks up, for itself and others. made: vectors that it makes of
     them: as many, or one (sum) for each sample where the table pools. rows: rows that it holds. draws: ids, over all
     ranks it serves, that fall on those of its piece's owners. mean_read: rows that a mean owner looks up. vectors: the
-    dtype in which they leave, where it is not the table's.
+    dtype in which they leave, where it is not the table's. even: the share of its lookups that are drawn evenly.
     """
 
     table: Table
@@ -59,6 +59,7 @@ class Load:
     draws: int
     mean_read: int
     vectors: str | None = None
+    even: float = 0.0
 
     @property
     def sharding(self) -> str:
@@ -107,12 +108,14 @@ class Load:
 
     @property
     def hit_rate(self) -> float:
-        """Share of the lookups that find their row in device memory; distinct ids are less often frequent ones."""
+        """Share of the lookups that find their row in device memory; distinct ids are less often frequent ones (a
+        sampled head's negatives are then counted as if they were drawn like the others)."""
         ids, rows = self.table.ids, self.table.rows
         if self.cached >= 1:
             return 1.0
         if self.sent == self.own_ids:
-            return id_model.hit_rate(ids, rows, self.cached)
+            drawn, evenly = (id_model.hit_rate(one, rows, self.cached) for one in (ids, UniformIds()))
+            return self.even * evenly + (1 - self.even) * drawn
         missed = id_model.unique_outside(ids, rows, self.own_ids, self.cached)
         return 1.0 - missed / id_model.expected_unique(ids, rows, self.own_ids)
 
@@ -166,7 +169,8 @@ def part_of(scenario, table: Table, placed: TablePlacement, samples: Samples | N
     read = ids if served == 1 else -(-served * served_each // over)
     made = read if table.pooling == "none" else served * vectors
     rows, dtype = -(-table.rows // over), scenario.precision.vectors
-    return Load(table, placed, ids, vectors, sent, read, made, rows, served * met, read, dtype)
+    return Load(table, placed, ids, vectors, sent, read, made, rows, served * met, read, dtype,
+                _even_share(scenario.model, table))  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -182,8 +186,7 @@ def _by_row(scenario, load: Load) -> tuple[Load, ...]:
     shares = id_model.dealt_shares(table.ids, table.rows, over, draws)
     if not shares:
         return (load,)
-    even = _even_share(scenario.model, table)
-    shares = [even / over + (1 - even) * share for share in shares]
+    shares = [load.even / over + (1 - load.even) * share for share in shares]
     others = max(0.0, 1 - sum(shares)) / (over - len(shares)) if over > len(shares) else 0.0
 
     def asked(share: float) -> Load:
