@@ -14,6 +14,7 @@ from simulator.errors import ScenarioError
 from simulator.policies.decisions import Decision, in_force
 from simulator.policies.rank_orders import PLACEMENT, Cost, Order, best_order, nested_orders
 from simulator.road import Prices, Road
+from simulator.scenario.divisions import check_order
 from simulator.scenario.faults import slow_ranks
 from simulator.scenario.legality import check_plan
 from simulator.traffic_time import TrafficTime
@@ -66,6 +67,7 @@ def checked_order(scenario, order: object) -> Order:
             "decided for this scenario",
             key="--decisions",
         )
+    check_order(scenario.model, with_order(scenario, order).plan, placed(scenario.cluster, None))
     return order
 
 
@@ -117,8 +119,10 @@ def _searched(scenario, start: Order, cost: Cost) -> Order:
 
 
 def _is_legal(scenario, order: Order) -> bool:
+    moved = with_order(scenario, order)
     try:
-        check_plan(scenario.model, scenario.plan, placed(scenario.cluster, order))
+        check_order(moved.model, moved.plan, placed(scenario.cluster, None))
+        check_plan(moved.model, moved.plan, moved.cluster)
     except ScenarioError:
         return False
     return True

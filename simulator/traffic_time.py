@@ -16,6 +16,7 @@ from simulator.graph.steps import StepSource
 from simulator.graph.whole_actions import GROUP_OF_STREAM
 from simulator.model.work import Collective
 from simulator.policies.rank_orders import Order
+from simulator.program.embedding import MESSAGES
 from simulator.program.lowering import lower
 from simulator.road import Prices
 
@@ -31,15 +32,16 @@ class RankTraffic:
 
 
 class TrafficTime:
-    """Of a scenario without tables. Called with an order: ns."""
+    """Called with an order: ns. Tables are sharded as in rank order, whatever `auto` makes of another one."""
 
     def __init__(self, scenario, prices: Prices):
         cluster = scenario.cluster
         self.base = cluster.base if isinstance(cluster, PlacedCluster) else cluster
-        self.layout, self.algorithm = scenario.layout, scenario.plan.aggregation.algorithm
+        program, self.algorithm = lower(scenario), scenario.plan.aggregation.algorithm
+        self.layout = program.layout
         self.pricers = {cluster.device_of(rank): prices.pricer_of(rank) for rank in reversed(range(cluster.gpus))}
         steps = StepSource(scenario, prices.cut)
-        self.ranks = [self._traffic(own, steps) for own in lower(scenario).ranks]
+        self.ranks = [self._traffic(own, steps) for own in program.ranks]
         self._collective = cache(self._collective_ns)
         self._send = cache(self._send_ns)
 
@@ -70,8 +72,8 @@ class TrafficTime:
             elif action.verb == "send":
                 sends[action.peer, action.size_bytes] += 1
             elif action.verb != "recv":
-                group = GROUP_OF_STREAM[launch.stream]
-                op, size = OP_OF_VERB[action.verb], action.size_bytes
+                op, group = MESSAGES.get(action.verb) or (OP_OF_VERB[action.verb], GROUP_OF_STREAM[launch.stream])
+                size = action.size_bytes
                 if action.method not in (None, "none"):
                     op, size = steps.wire(action, len(self.layout.group(group, own.rank)))
                 collectives[group, op, size] += 1

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 
 from simulator.errors import ScenarioError
 from simulator.model.blocks.embedding import sparse_tables
@@ -106,7 +107,11 @@ def turned(placed: Iterable[TablePlacement]) -> tuple[TablePlacement, ...]:
 
 def members_by_node(scenario) -> tuple[range, ...]:
     """The members of the table group on each node, in order."""
-    return tuple(_by_node(scenario.cluster, group_size(scenario)))
+    group, cluster = group_size(scenario), scenario.cluster
+    if scenario.plan.order is None:
+        return tuple(_by_node(cluster, group))
+    runs = [list(run) for _, run in groupby(range(group), key=cluster.node_of)]
+    return tuple(range(run[0], run[-1] + 1) for run in runs)
 
 
 def column_counts(scenario, table: Table, most: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ Whatever does not is refused with the nearest numbers that do.
 
 from __future__ import annotations
 
+from itertools import groupby
 from math import gcd
 
 from simulator.cluster import Cluster
@@ -94,7 +95,7 @@ def check_replicas(model: ModelSpec, plan: Plan) -> None:
 
 
 def check_order(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
-    """One device for each rank. Tables' rows lie on nodes by rank, so beside them ranks stay where they are."""
+    """One device for each rank. Tables' rows may be dealt to the ranks of a node, so those follow one another."""
     order, placement, key = plan.order, plan.balancer.placement, "plan.balancer.placement"
     if placement in (None, "natural"):
         return
@@ -104,10 +105,14 @@ def check_order(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
             f"{cluster.gpus - 1} once, or use --set plan.balancer.placement=traffic",
             key=key,
         )
-    if model.tables:
-        raise ScenarioError(
-            "embedding tables are dealt to nodes in rank order; use --set plan.balancer.placement=natural", key=key
-        )
+    if model.tables and order is not None:
+        nodes = [cluster.node_of(device) for device in order[: plan.data * plan.context * plan.tensor]]
+        if len(list(groupby(nodes))) > len(set(nodes)):
+            raise ScenarioError(
+                "embedding tables are dealt to nodes, and ranks of stage 0 on one node do not follow one another; use "
+                "--set plan.balancer.placement=traffic, or natural",
+                key=key,
+            )
     if cluster.gpus > MAX_PLACED:
         raise ScenarioError(
             f"{cluster.gpus:,} devices are more than the {MAX_PLACED:,} that ranks are placed on one by one; use --set "
