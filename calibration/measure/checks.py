@@ -134,19 +134,21 @@ def _sustained(maker: Maker) -> Call:
     m, n, k = maker.point.shape
     left, right = maker.random(m, k), maker.random(n, k)
     wait = torch.cuda.synchronize if maker.device.type == "cuda" else lambda: None
-    last = 0.0
 
     def call() -> object:
-        nonlocal last
-        if time.monotonic() - last > VISITS_APART_S:
+        if time.monotonic() - _last_product[0] > VISITS_APART_S:
             end = time.monotonic() + SUSTAINED_S
             while time.monotonic() < end:
                 functional.linear(left, right)
                 wait()
-        last = time.monotonic()
+        _last_product[0] = time.monotonic()
         return functional.linear(left, right)
 
     return call
+
+
+_last_product = [0.0]
+"""When the last of a process's sustained products began; all sets of inputs share it."""
 
 
 BUILDERS: dict[str, Callable[[Maker], Call]] = {

@@ -88,3 +88,13 @@ def test_every_check_can_be_measured():
                 assert all(start < end for member in fleet.collective(point, 1) for start, end in member)
             else:
                 assert all(ns > 0 for ns, _ in fleet.kernel(point, 1, 100_000)[0]), point
+
+
+def test_products_that_warm_a_sustained_one_are_not_part_of_its_time():
+    pytest.importorskip("torch")
+    from calibration.measure.checks import SUSTAINED_S
+    from calibration.measure.fleet import Fleet
+
+    with Fleet(1) as fleet:
+        (samples,) = fleet.kernel(Point(CHECK, checks.SUSTAINED, "fp32", (64, 64, 64)), 1, 1_000_000)
+    assert max(ns for ns, _ in samples) < SUSTAINED_S * 1e9 / 2
