@@ -157,7 +157,8 @@ class Session:
             if isinstance(what, Job):
                 self._measure_job(what, visit.condition, ranks)
             elif what.what == OVERLAP:
-                for members in zip(*self.fleet.overlap(what, OVERLAP_REPEATS), strict=True):
+                repeats = OVERLAP_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
+                for members in zip(*self.fleet.overlap(what, repeats), strict=True):
                     slowdowns = [slowdown for _, _, slowdown in members if slowdown]
                     self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0]])
                     self.journal.add(what, COMPUTE, [[slowdown, 0] for slowdown in slowdowns])
