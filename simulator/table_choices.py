@@ -3,8 +3,9 @@
 Bytes are those that programs, kernels and memory are made of (`model/tables/`); seconds are bytes over what datasheets
 say of devices and links, so that simulator and executor place tables alike, whatever profile there is or is not (of
 software they know the stack that a scenario states). A member's cost is the sum of all it does in a step, one thing
-after another. Tables may take what the dense part leaves of a device (`memory/`). In a mixed cluster every member
-counts as the slowest and as the smallest device.
+after another; an owner of dealt rows counts as the one of its table that is asked for most. Tables may take what the
+dense part leaves of a device (`memory/`). In a mixed cluster every member counts as the slowest and as the smallest
+device.
 """
 
 from __future__ import annotations
@@ -107,10 +108,11 @@ def _column_counts(scenario, table: Table, most: int) -> tuple[int, ...]:
 
 def _choice(scenario, rates: _Rates, table: Table, placed: TablePlacement) -> Choice:
     load = tables.part_of(scenario, table, placed)
+    busiest, *_ = tables.by_row(scenario, load)
     sparse = _sparse_gradients(scenario)
-    kernels = (*forward_of(load, scenario, sparse), *backward_of(load, scenario, sparse))
-    owner_s = scenario.microbatches * (rates.messages_s(load) + sum(map(rates.kernel_s, kernels)))
-    owner_s += rates.dense_s(load) + sum(map(rates.kernel_s, update_of(load, scenario, sparse)))
+    kernels = (*forward_of(busiest, scenario, sparse), *backward_of(busiest, scenario, sparse))
+    owner_s = scenario.microbatches * (rates.messages_s(busiest) + sum(map(rates.kernel_s, kernels)))
+    owner_s += rates.dense_s(load) + sum(map(rates.kernel_s, update_of(busiest, scenario, sparse)))
     asker_s = 0.0
     if tables.is_deduplicated(scenario.plan, table, placed):
         asker_s = scenario.microbatches * sum(

@@ -93,3 +93,20 @@ def test_negatives_of_a_sampled_head_are_drawn_evenly():
     shares = [one.read / one.mean_read for one in tables.hottest(scenario(*sets))[0]]
     plain = [one.read / one.mean_read for one in tables.hottest(scenario())[0]]
     assert shares[0] - 1 == pytest.approx((plain[0] - 1) * 2 / 100, rel=0.02)
+
+
+def test_auto_cuts_columns_where_rows_have_a_hot_spot():
+    """On 64 ranks the owner of row 0 is asked for six times the mean; pieces of the columns share what it sends."""
+    sets = (
+        "cluster.nodes=8",
+        "cluster.gpus_per_node=8",
+        "plan.data=64",
+        "plan.global_batch=512",
+        "model.trunk.seq=4096",
+    )
+    hot = scenario(*sets, "plan.embedding_sharding=auto", rows=5_000_000)
+    even = scenario(*sets, "plan.embedding_sharding=auto", "model.tables.0.ids={kind: uniform}", rows=5_000_000)
+    assert [placed.kind for placed in placements(even)] == ["row_wise"]
+    assert [placed.kind for placed in placements(hot)] == ["grid"]
+    dealt = scenario(*sets, rows=5_000_000)
+    assert simulate(hot).timeline.step_ns < simulate(dealt).timeline.step_ns

@@ -27,6 +27,7 @@ from simulator.model.tables.loads import (
     STATE_BYTES,
     Load,
     busiest,
+    by_row,
     holds,
     hottest,
     is_deduplicated,
@@ -40,10 +41,10 @@ from simulator.model.tables.storage import Held, held, num_owners, on_host
 from simulator.model.tables.traffic import ACROSS_NODES, DIRECT, REDUCED, Traffic, traffic, way_of
 
 __all__ = ["ACROSS_NODES", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "STATE_BYTES", "Held", "Load",
-           "Traffic", "busiest", "find_distinct", "held", "holds", "hottest", "ids_per_sample", "is_deduplicated",
-           "is_fused", "loads", "loads_of", "lookup_backward", "lookup_forward", "num_owners", "num_parameters",
-           "of_owner", "on_host", "optimizer", "part_of", "parts", "placements", "repeat_vectors", "sum_gradients",
-           "traffic", "updates_last", "way_of"]  # fmt: skip
+           "Traffic", "busiest", "by_row", "find_distinct", "held", "holds", "hottest", "ids_per_sample",
+           "is_deduplicated", "is_fused", "loads", "loads_of", "lookup_backward", "lookup_forward", "num_owners",
+           "num_parameters", "of_owner", "on_host", "optimizer", "part_of", "parts", "placements", "repeat_vectors",
+           "sum_gradients", "traffic", "updates_last", "way_of"]  # fmt: skip
 
 
 def num_parameters(model: ModelSpec) -> int:

@@ -1,8 +1,8 @@
 """Load: one table's work on a rank that owns a part of it, and which rank has most of it.
 
 Owners of dealt rows are asked for about as much each, but for the few that hold the most frequent rows of a Zipf
-distribution: these are told apart (`hottest`), all others are alike. Bytes of memory and the planner's costs are those
-of the mean owner (`parts`).
+distribution: these are told apart (`hottest`), all others are alike. Bytes of memory are those of the mean owner
+(`parts`).
 """
 
 from __future__ import annotations
@@ -177,10 +177,11 @@ def part_of(scenario, table: Table, placed: TablePlacement, samples: Samples | N
 def hottest(scenario, samples: Samples | None = None) -> tuple[tuple[Load, ...], ...]:
     """Of each table, what its owners of the rows 0, 1, ... are asked for; last, what all others are. Only the latter
     where all have the same."""
-    return tuple(_by_row(scenario, load) for load in parts(scenario, samples))
+    return tuple(by_row(scenario, load) for load in parts(scenario, samples))
 
 
-def _by_row(scenario, load: Load) -> tuple[Load, ...]:
+def by_row(scenario, load: Load) -> tuple[Load, ...]:
+    """The same of one table. load: of its mean owner."""
     table, over = load.table, load.placed.rows_over
     draws = load.draws // group_size(scenario) if is_deduplicated(scenario.plan, table, load.placed) else 0
     shares = id_model.dealt_shares(table.ids, table.rows, over, draws)
@@ -222,15 +223,15 @@ def loads(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
 def loads_of(scenario, member: int, samples: Samples | None = None) -> tuple[Load, ...]:
     """What each sparse table asks of one member."""
     return tuple(
-        of_owner(by_row, by_row[-1].placed, member) if holds(by_row[-1].placed, member) else by_row[-1].idle
-        for by_row in hottest(scenario, samples)
+        of_owner(owners, owners[-1].placed, member) if holds(owners[-1].placed, member) else owners[-1].idle
+        for owners in hottest(scenario, samples)
     )
 
 
-def of_owner(by_row: Sequence[T], placed: TablePlacement, member: int) -> T:
+def of_owner(owners: Sequence[T], placed: TablePlacement, member: int) -> T:
     """Of what is told apart by the first row that an owner holds, as `hottest` does, a member's."""
-    row = placed.first_row(member) if placed.owners else len(by_row)
-    return by_row[min(row, len(by_row) - 1)]
+    row = placed.first_row(member) if placed.owners else len(owners)
+    return owners[min(row, len(owners) - 1)]
 
 
 def busiest(scenario, samples: Samples | None = None) -> int:
