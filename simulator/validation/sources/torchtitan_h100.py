@@ -10,6 +10,7 @@ READINGS = (
     "the GPUs are 96 GB parts of 500 W with HBM2e at 2.4 TB/s: the 80 GB part's costs, memory scaled, clock fitted",
     "selective (op) recomputation is recompute selective_op with every second product run again",
     "without torch.compile, norms, rotary positions and gates are PyTorch's small kernels",
+    "with it each layer is one graph, the loss none: norms and gates are a kernel each, complex rotary products stay",
     "sequence 8192 is the configuration's default",
     "400 Gb/s of RDMA for each GPU, as a DGX H100 has",
 )
