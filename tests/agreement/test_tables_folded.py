@@ -8,6 +8,7 @@ from test_folding_and_contraction import ROOMS, timeline
 
 from simulator.errors import ScenarioError
 from simulator.metrics import breakdown_ns
+from simulator.model.placements import placements
 from simulator.plans import SHARDINGS
 from simulator.scenario.loader import scenario_from
 
@@ -26,16 +27,23 @@ def scenarios(draw):
     cluster = draw(st.sampled_from(ROOMS))
     gpus = cluster["nodes"] * cluster.get("gpus_per_node", 8)
     pipeline = draw(st.sampled_from([1, 1, 2]))
-    data, count = gpus // pipeline, draw(st.integers(1, 2))
+    tensor, context = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 2), (2, 2)]))
+    data, count = max(1, gpus // (pipeline * tensor * context)), draw(st.integers(1, 2))
     plan = {
-        "pipeline": pipeline, "microbatch": 4, "global_batch": 4 * data * count, "embedding_columns": 16,
+        "pipeline": pipeline, "tensor": tensor, "context": context, "sequence_parallel": draw(st.booleans()),
+        "context_kind": draw(st.sampled_from(["ring", "all_to_all"])),
+        "microbatch": 4, "global_batch": 4 * data * count, "embedding_columns": 16,
         "embedding_sharding": {table["name"]: draw(st.sampled_from(SHARDINGS)) for table in MODEL["tables"]},
         "embedding_dedup": draw(st.booleans()), "embedding_fused_optimizer": count == 1 and draw(st.booleans()),
     }  # fmt: skip
     stragglers = [{"rank": draw(st.integers(0, gpus - 1)), "factor": 2.0}] if draw(st.booleans()) else []
-    file = {"schema_version": 1, "name": "x", "model": MODEL, "cluster": cluster, "plan": plan}
+    head = draw(st.sampled_from([{"kind": "binary"}, {"kind": "sampled_softmax", "table": "item", "negatives": 3}]))
+    file = {"schema_version": 1, "name": "x", "model": {**MODEL, "head": head}, "cluster": cluster, "plan": plan,
+            "software": {"attention": "flash"}}  # fmt: skip
     try:
-        return scenario_from({**file, "faults": {"stragglers": stragglers}})
+        drawn = scenario_from({**file, "faults": {"stragglers": stragglers}})
+        placements(drawn)  # nodes may hold unequal parts of a stage
+        return drawn
     except ScenarioError:
         assume(False)
 

@@ -1,55 +1,36 @@
-"""What a rank does with tables is measured as one piece, whether ids travel or every rank holds all rows."""
+"""Pieces of tables that pool, or lie in host memory, are measured as in a run: a vector a sample, equal shares."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from math import prod
 
 import pytest
 
-pytest.importorskip("torch")
-
-from calibration.measure.fleet import Fleet
-from calibration.pieces import jobs_of_scenario
-from simulator import scenario_from
-
-MODEL = {
-    "trunk": {"block": "sasrec", "layers": 1, "hidden": 32, "heads": 2, "seq": 8},
-    "tables": [{"name": "item", "rows": 53, "dim": 32}],
-    "head": {"kind": "sampled_softmax", "table": "item", "negatives": 4},
-}
+pytestmark = pytest.mark.skipif(not find_spec("torch"), reason="pieces are torch's")
+TABLES = [
+    {"name": "item", "rows": 53, "dim": 16, "placement": "host", "cache_fraction": 0.2},
+    {"name": "tags", "rows": 29, "dim": 8, "pooling": "sum", "lookups_per_sample": 3},
+]
+DEGREES = ({"data": 2}, {"tensor": 2}, {"tensor": 2, "sequence_parallel": True}, {"context": 2})
 
 
-@pytest.mark.parametrize("kind", ["data_parallel", "row_wise", "table_wise", "column_wise"])
-def test_a_piece_of_tables_can_be_measured(kind):
-    built = scenario_from(
-        {"schema_version": 1, "name": "small", "model": MODEL, "dtype": "fp32",
-         "cluster": {"preset": "cpu_host", "gpus_per_node": 2},
-         "plan": {"microbatch": 2, "global_batch": 4, "embedding_sharding": kind, "embedding_columns": 4}}
-    )  # fmt: skip
-    (job,) = [job for job in jobs_of_scenario(built) if job.what == "tables"]
-    with Fleet(2) as fleet:
-        answers = fleet.piece(job, 2, 1_000_000)
-    assert len(answers) == 2 and all(ns > 0 for answer in answers for samples in answer["staged"] for ns, *_ in samples)
+@pytest.mark.parametrize("what", ["tables", "unit"])
+@pytest.mark.parametrize("degrees", DEGREES, ids=str)
+def test_a_piece_runs(degrees, what):
+    from calibration.measure.pieces import make_job
 
-
-def test_ids_of_a_piece_fall_on_rows_as_the_tables_do():
-    """Uniform ids of a table of 2,000 touch twice as many of its rows as Zipf ids of exponent 1.05 do."""
-    import numpy as np
-    import torch
-
-    from calibration import typical
-    from calibration.measure.pieces import Rank, _ids_of
-    from simulator.model.ids import expected_unique
-
-    for own in typical.scenarios("fp32", 2):
-        (table,) = own.model.tables
-        if own.model.head.kind != "sampled_softmax":
-            continue
-        rank = Rank.of(own.canonical_json(), 0, "cpu", "flash")
-        ids = next(_ids_of(table, 1024, rank))
-        assert len(torch.unique(ids)) == pytest.approx(expected_unique(table.ids, table.rows, 1024), rel=0.05)
-        assert np.array_equal(ids, next(_ids_of(table, 1024, rank)))
-
-
-def test_every_optimizer_of_rows_is_measured_with_zipf_ids_and_one_with_uniform_ones():
-    from calibration import typical
-
-    tables = [one.model.tables[0] for one in typical.scenarios("fp32", 2) if one.model.head.kind == "sampled_softmax"]
-    assert {table.optimizer for table in tables} == {"adam", "adagrad", "rowwise_adagrad", "sgd"}
-    assert {table.ids.kind for table in tables} == {"zipf", "uniform"}
+    ranks = prod(value for value in degrees.values() if value is not True)
+    text = {
+        "schema_version": 1, "name": "pieces", "cluster": {"preset": "cpu_host", "gpus_per_node": ranks},
+        "model": {"trunk": {"block": "hstu", "layers": 1, "hidden": 16, "heads": 2, "seq": 8}, "tables": TABLES},
+        "plan": {"data": 1, "microbatch": 3, "global_batch": 6 * degrees.get("data", 1),
+                 "embedding_sharding": "row_wise", **degrees},
+    }  # fmt: skip
+    job = make_job({"scenario": json.dumps(text), "place": 0, "attention": "flash", "what": what, "which": "0"}, "cpu")
+    stages = []
+    for stage, call in job.rounds():
+        call()
+        stages.append(stage)
+    assert stages == ([0, 1, 0, 1, 2] if what == "tables" else [0, 0, 0, 1, 1, 1])
