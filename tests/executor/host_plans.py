@@ -12,6 +12,7 @@ ON_HOST = tuple(
 )
 ITEM_ON_HOST = ON_HOST[:2]
 WHOLE_ROWS = {"item": "row_wise", "tags": "table_wise", "shops": "data_parallel"}
+MIXED_ROWS = {"user": "row_wise", "tags": "table_wise", "shops": "column_wise"}
 BY_NODE = {"item": "column_wise", "tags": "table_row_wise", "shops": "grid"}
 COPIED = {"item": "grid", "tags": "data_parallel", "shops": "row_wise"}
 
@@ -27,6 +28,10 @@ HOST_PLANS = {
         hosted(COPIED, data=2, microbatch=4, embedding_fused_optimizer=True),
         hosted("auto", data=2, zero=1),
         hosted("row_wise", *OPTIMIZERS, pipeline=2),
+        (
+            "dlrm_dot",
+            {"data": 2, "bottom_mlp": "one_rank", "zero": 1, "embedding_sharding": MIXED_ROWS, **CUT, "sets": ON_HOST},
+        ),
         ("hstu_sampled", {"data": 2, "embedding_dedup": True, "sets": ITEM_ON_HOST}),
         ("sasrec_binary", {"tensor": 2, "sequence_parallel": True, "sets": ITEM_ON_HOST}),
         ("hstu", {"context": 2, "embedding_dedup": True, "sets": (*ITEM_ON_HOST, "model.tables.0.optimizer=adam")}),

@@ -11,11 +11,14 @@ from measured_runs import alone, job_of, runs
 from plans import PLANS
 from small_scenarios import scenario
 
+from simulator.errors import ScenarioError
 from simulator.executor.batches import draw_ids
+from simulator.executor.executable import check_memory
 from simulator.executor.execution import Execution
 from simulator.executor.row_store import RowStore
 from simulator.model import tables
 from simulator.model.ids import kept_rows
+from simulator.program.lowering import lower
 
 IDS = ({"kind": "uniform"}, {"kind": "zipf", "alpha": 1.05}, {"kind": "zipf", "alpha": 1.6})
 CACHES = (0.05, 0.3)
@@ -75,6 +78,20 @@ def test_an_owner_keeps_its_share_of_the_frequent_rows():
     kept = [len(range(kept_rows(load.table))[load.placed.rows_of(member)]) for member in range(4)]
     assert kept == [3, 3, 2, 2] and load.kept == max(kept)
     assert tables.on_host(load) == (26 - 3) * load.stored_bytes
+
+
+def test_rows_of_the_host_count_against_this_machines_memory(monkeypatch):
+    """10^7 rows of 16 fp32 and a state: 0.63 GiB beside two processes of 0.34."""
+    monkeypatch.setattr("simulator.executor.executable.available_bytes", lambda: 2**30)
+    for rows, fits in ((500, True), (10**7, False)):
+        sets = (*hosted({"kind": "uniform"}, 0.001), f"model.tables.0.rows={rows}",
+                "model.tables.0.optimizer=rowwise_adagrad")  # fmt: skip
+        built = scenario("hstu", data=2, sets=sets)
+        if fits:
+            check_memory(built, lower(built))
+            continue
+        with pytest.raises(ScenarioError, match=r"2 processes need 1\.3 GiB"):
+            check_memory(built, lower(built))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rowwise_adagrad", "adam"])
