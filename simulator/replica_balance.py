@@ -31,14 +31,15 @@ def settle_work(scenario, decisions: Sequence[Decision]) -> tuple[object, tuple[
     if not balances_replicas(scenario):
         return slowest
     prices = cache(lambda: Prices.of(scenario))
-    found = [_with_replicas(*slowest, decisions, prices)]
+    timeline = cache(lambda dealt: _timeline(dealt, prices()))
+    found = [_with_replicas(*slowest, decisions, prices, timeline)]
     if slowest[1] and in_force(decisions, STATIC, 0) is None and replicas_differ(scenario):
         fastest = settle_stages(scenario, decisions, slowest=False)
         if fastest[0].plan.partition != slowest[0].plan.partition:
-            found.append(_with_replicas(*fastest, decisions, prices))
+            found.append(_with_replicas(*fastest, decisions, prices, timeline))
     if len(found) == 1:
         return found[0]
-    steps = [_timeline(settled, prices()).step_ns for settled, _ in found]
+    steps = [timeline(settled).step_ns for settled, _ in found]
     return found[steps.index(min(steps))]
 
 
@@ -92,9 +93,10 @@ class Replica:
 
 
 def _with_replicas(
-    scenario, decided: tuple[Decision, ...], decisions: Sequence[Decision], prices: Callable[[], Prices]
-) -> tuple[object, tuple[Decision, ...]]:
-    """The scenario, its partition settled, with its replicas' counts."""
+    scenario, decided: tuple[Decision, ...], decisions: Sequence[Decision], prices: Callable[[], Prices],
+    timeline: Callable[[object], Timeline],
+) -> tuple[object, tuple[Decision, ...]]:  # fmt: skip
+    """The scenario, its partition settled, with its replicas' counts. timeline: of a settled scenario."""
     plan = scenario.plan
     replayed = in_force(decisions, REPLICAS, 0)
     if replayed is not None:
@@ -102,17 +104,16 @@ def _with_replicas(
         return with_counts(scenario, replayed.after), (*decided, replayed)
     if not replicas_differ(scenario):
         return scenario, decided
-    even = _timeline(scenario, prices())
+    even, before = timeline(scenario), (plan.microbatches,) * plan.data
     times = [
         Replica.of(stages, plan.microbatches, plan.virtual_stages)
         for stages in replica_times_ns(even, scenario.layout)
     ]  # fmt: skip
     after = counts_that_fit(scenario, times, prices().cut)
     dealt = with_counts(scenario, after)
-    step_ns = _timeline(dealt, prices()).step_ns
+    step_ns = even.step_ns if after == before else timeline(dealt).step_ns
     if step_ns >= even.step_ns:
         return scenario, decided
-    before = (plan.microbatches,) * plan.data
     return dealt, (*decided, Decision(0, REPLICAS, before, after, even.step_ns / step_ns - 1))
 
 
