@@ -37,6 +37,15 @@ def test_never_slower_than_none_or_any_candidate_by_itself(gbit):
     assert methods != {"none"} if gbit <= 25 else True
 
 
+@pytest.mark.parametrize("zero", [1, 2])
+def test_nor_where_sums_go_to_owners(zero):
+    sets = ("cluster.nic_gbit_per_s=25", f"plan.zero={zero}", "plan.global_batch=16")
+    found = simulate(scenario(*sets, ADAPTIVE, "plan.compression.inside=8"))
+    candidates = found.scenario.plan.compression.candidates
+    singles = {method: step(*sets, f"plan.compression.method={method}") for method in ("none", *candidates)}
+    assert found.timeline.step_ns <= min(singles.values()) < singles["none"]
+
+
 def test_between_slow_and_fast_only_some_buckets_are_compressed():
     methods = {method for _, method in simulate(scenario("cluster.nic_gbit_per_s=200", ADAPTIVE)).decisions[0].after}
     assert "none" in methods and len(methods) > 1
