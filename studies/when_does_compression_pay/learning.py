@@ -28,6 +28,7 @@ from simulator.executor.launcher import launch
 from simulator.program.lowering import lower
 from simulator.report.tables import study_table
 from studies.predict_then_run import stages
+from studies.when_does_compression_pay.learned import record
 from studies.when_does_compression_pay.setups import SetUp
 
 METHODS = ("none", "bf16", "int8", "onebit", "topk", "randomk", "dgc", "powersgd")
@@ -141,6 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = summary(runs, target, scale)
     Console().print(study_table(rows, title=f"{where}: target loss {target:.3f}; times over that without compression"))
     (options.folder / "answers.json").write_text(json.dumps({"target": target, "rows": rows}, indent=1))
+    (options.folder / "learned.json").write_text(json.dumps(record(runs, METHODS, target, where), indent=1) + "\n")
     return 0
 
 
