@@ -76,3 +76,9 @@ class Variant(Value):
             for kind, taken in cls.KEYS.items()
         ]
         return schema
+
+
+def quoted(value: Any) -> str:
+    """A value as an error repeats it: at most 60 characters."""
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

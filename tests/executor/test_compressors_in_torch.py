@@ -9,8 +9,8 @@ from assembled import losses, whole_model
 from measured_runs import runs, unsplit
 from plans import COMPRESSED, PLANS
 
-from simulator.plans import Compression
 from simulator.policies.compression import make_compressor
+from simulator.policies.compression_settings import Compression
 
 SHAPES = ((64, 48), (48,), (32, 80), (3, 3))
 RANKS = 3

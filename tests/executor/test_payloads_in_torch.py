@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from simulator.plans import Compression
 from simulator.policies.codecs import Int8, Sign
 from simulator.policies.compression import make_compressor
+from simulator.policies.compression_settings import Compression
 
 SHAPE = ((1000,),)
 

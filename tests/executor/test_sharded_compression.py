@@ -10,8 +10,8 @@ from measured_runs import runs, unsplit
 from plans import PLANS
 from sharded_compression_plans import EVERYTHING_SENT, SHARDED_COMPRESSED
 
-from simulator.plans import Compression
 from simulator.policies.compression import TO_OWNERS, make_compressor
+from simulator.policies.compression_settings import Compression
 
 RANKS, PART = 3, 700
 SHAPES = ((RANKS * PART,),)

@@ -11,8 +11,8 @@ import pytest
 
 from simulator import scenario_from, simulate
 from simulator.costs.pricer import Pricer
-from simulator.plans import Compression
 from simulator.policies.compression import make_compressor
+from simulator.policies.compression_settings import Compression
 from simulator.registry import load_profile_for
 
 GATHERED, SUMMED = ("topk", "onebit", "int8", "dgc"), ("randomk", "powersgd", "bf16")

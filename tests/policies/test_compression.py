@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from simulator import kinds
 from simulator.model.work import Kernel
-from simulator.plans import Compression
 from simulator.policies.balanced import BalancedPairs
 from simulator.policies.casts import Bf16, Fp16
 from simulator.policies.codecs import Int8, Sign
 from simulator.policies.compression import COMPRESSORS, NoCompression, make_compressor
+from simulator.policies.compression_settings import Compression
 from simulator.policies.compressor import elements
 from simulator.policies.low_rank import PowerSgd
 from simulator.policies.quantized import Balanced, Gathered

@@ -2,9 +2,9 @@
 
 import pytest
 
-from simulator.plans import Compression
 from simulator.policies.codecs import Int8, Sign
 from simulator.policies.compression import make_compressor
+from simulator.policies.compression_settings import Compression
 from simulator.policies.quantized import Balanced, Gathered
 from simulator.policies.random_k import RandomK
 from simulator.policies.sampled import Dgc, SampledTopK
