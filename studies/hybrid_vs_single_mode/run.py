@@ -18,8 +18,8 @@ from typing import Any
 from rich.console import Console
 
 from simulator import simulate
-from simulator.report.format import significant
-from simulator.report.html import Block, write_report
+from simulator.report.html import study_block, write_report
+from simulator.report.palette import time_look
 from simulator.report.tables import study_table
 from simulator.simulation import memory_of
 from studies.hybrid_vs_single_mode.plans import GPUS, MODELS, NETWORKS, hybrids, single_modes, tunings
@@ -77,8 +77,9 @@ def row(model: str, entry: Entry, hybrid: Entry) -> dict[str, Any]:
     if entry.result is None:
         return {"model": model, "mode": entry.mode, "plan": "does not fit in memory"}
     numbers = entry.result.to_dict()
-    top = sorted(numbers["breakdown_s"].items(), key=lambda item: -item[1])
-    others = [f"{label} {seconds / numbers['step_time_s']:.0%}" for label, seconds in top if label != "compute"][:2]
+    shares = {time_look(label).words: s / numbers["step_time_s"] for label, s in numbers["breakdown_s"].items()}
+    others = [f"{words} {share:.0%}" for words, share in sorted(shares.items(), key=lambda item: -item[1])
+              if words != "compute"][:2]  # fmt: skip
     return {
         "model": model,
         "mode": entry.mode,
@@ -90,11 +91,6 @@ def row(model: str, entry: Entry, hybrid: Entry) -> dict[str, Any]:
         "after compute": ", ".join(others),
         "hybrid gains": "" if entry is hybrid else f"{hybrid.samples_per_s / entry.samples_per_s - 1:+.0%}",
     }
-
-
-def cell(value: Any) -> str:
-    """A value as the page prints it."""
-    return significant(value) if isinstance(value, float) else str(value)
 
 
 def verdict(model: str, network: str, singles: list[Entry], hybrid: Entry) -> str:
@@ -138,9 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
                 notes.append(verdict(model, network, singles, hybrid))
                 results += [entry.result for entry in (*singles, hybrid) if entry.result]
             console.print(study_table(rows, title=f"{GPUS} H100, {network}"), "")
-            header = tuple(max(rows, key=len))
-            cells = tuple(tuple(cell(line.get(key, "")) for key in header) for line in rows)
-            blocks.append(Block(network, header=header, rows=cells))
+            blocks.append(study_block(network, rows))
     for note in notes:
         console.print(f"- {note}", highlight=False, soft_wrap=True)
     options.report.parent.mkdir(parents=True, exist_ok=True)

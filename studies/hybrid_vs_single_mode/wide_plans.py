@@ -1,7 +1,8 @@
-"""The set-ups of the wide mode, the plans that are tried on each, and the policies that are taken apart."""
+"""The set-ups of the wide study and the plans that are tried on each."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -25,18 +26,13 @@ MODELS = {**plans.MODELS, "70B": {"layers": 80, "hidden": 8192, "heads": 64, "kv
 FABRICS: dict[str, dict[str, Any]] = {
     "100 Mb/s a node": {"nic_gbit_per_s": 0.1, "nics_per_node": 1},
     "25 Gb/s a node": {"nic_gbit_per_s": 25, "nics_per_node": 1},
+    "100 Gb/s a node": {"nic_gbit_per_s": 100, "nics_per_node": 1},
     "400 Gb/s a GPU": {},
 }
 """Between nodes of 8 H100; inside a node it is NVLink."""
 
-POLICIES: dict[str, dict[str, Any]] = {
-    "balancer static": {"balancer": {"kind": "static"}},
-    "compression powersgd": {"compression": {"method": "powersgd"}},
-    "compression adaptive": {"compression": {"method": "adaptive", "candidates": ["bf16", "int8", "powersgd"]}},
-    "aggregation hierarchical": {"aggregation": {"algorithm": "hierarchical"}},
-    "aggregation auto": {"aggregation": {"algorithm": "auto"}},
-}
-TOGETHER = {**POLICIES["balancer static"], **POLICIES["compression powersgd"], **POLICIES["aggregation auto"]}
+GPUS = (64, 256, 1024)
+"""Of several nodes; one node is a set-up of its own."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +52,18 @@ class SetUp:
         return plans.built(self.model, MODELS[self.model], {**cluster, "nics_per_node": nics}, plan, GLOBAL_BATCH)
 
     def fitting(self, plan: dict[str, Any]) -> list[Any]:
-        """Scenarios of a plan that fit, large microbatches first, recomputing only where nothing else fits."""
-        stages = plan.get("pipeline", 1)
-        ranks = stages * plan.get("tensor", 1)
+        """Scenarios of a plan that fit, large microbatches first, recomputing only where nothing else fits.
+
+        Once one fits, smaller ones of the same plan do too; so few are measured.
+        """
+        ranks = plan.get("pipeline", 1) * plan.get("tensor", 1)
         for recompute in ("none", "full"):
-            for index, microbatch in enumerate(MICROBATCHES):
-                scenario = self._legal({**plan, "microbatch": microbatch, "recompute": recompute})
-                if scenario is not None and memory_of(scenario).over is None:
-                    smaller = (self._legal({**plan, "microbatch": size, "recompute": recompute})
-                               for size in MICROBATCHES[index + 1 :])  # fmt: skip
-                    found = [scenario, *(one for one in smaller if one is not None)]
-                    return [one for one in found if stages == 1 or ranks * _count(one) <= MOST_PASSES]
+            legal = (self._legal({**plan, "microbatch": size, "recompute": recompute}) for size in MICROBATCHES)
+            tried = [one for one in legal if one is not None
+                     and (plan.get("pipeline", 1) == 1 or ranks * one.microbatches <= MOST_PASSES)]  # fmt: skip
+            first = bisect_left(tried, True, key=lambda scenario: memory_of(scenario).over is None)
+            if first < len(tried):
+                return tried[first:]
         return []
 
     def _legal(self, plan: dict[str, Any]) -> Any:
@@ -98,22 +95,11 @@ class SetUp:
                 yield {"tensor": tensor, "pipeline": pipeline, "data": data, "sequence_parallel": tensor > 1, **zero}
 
 
-def _count(scenario: Any) -> int:
-    return GLOBAL_BATCH // (scenario.plan.microbatch * scenario.layout.data)
-
-
 def set_ups() -> Iterator[SetUp]:
-    """All 28, models first."""
+    """All 52, models first."""
     for model in MODELS:
         yield SetUp(model, "NVLink", 8)
-        yield from (SetUp(model, fabric, gpus) for fabric, gpus in product(FABRICS, (64, 1024)))
+        yield from (SetUp(model, fabric, gpus) for fabric, gpus in product(FABRICS, GPUS))
 
 
 QUICK = (SetUp("0.1B", "NVLink", 8), SetUp("0.1B", "25 Gb/s a node", 64), SetUp("70B", "400 Gb/s a GPU", 1024))
-TAKEN_APART = (
-    SetUp("0.1B", "25 Gb/s a node", 64), SetUp("1B", "25 Gb/s a node", 64), SetUp("1B", "100 Mb/s a node", 64),
-    SetUp("1B", "400 Gb/s a GPU", 64), SetUp("7B", "25 Gb/s a node", 64),
-)  # fmt: skip
-BASE = {"tensor": 4, "pipeline": 4, "data": 4, "microbatch": 8, "sequence_parallel": True,
-        "aggregation": {"algorithm": "ring"}}  # fmt: skip
-"""The hybrid the policies are added to: zero 0, since compressors rewrite all-reduces only, and rings alone."""
