@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from simulator import simulate
+from simulator.errors import ScenarioError
 from simulator.report.gain_map import gain_map
 from simulator.report.html import Block, study_block, write_report
 from simulator.report.study_tables import study_cell
@@ -94,8 +95,11 @@ def main(arguments: list[str] | None = None) -> int:
     grounds = list(ablation.grounds())
     ways = ((compare, list(QUICK if options.quick else set_ups())),
             (ablation.taken_apart, grounds[1:2] if options.quick else grounds))  # fmt: skip
-    with Kept(options.resume) as kept, ProcessPoolExecutor() as pool:
-        rows, apart = (kept.all(pool, task, set_ups) for task, set_ups in ways)
+    try:
+        with Kept(options.resume) as kept, ProcessPoolExecutor() as pool:
+            rows, apart = (kept.all(pool, task, given) for task, given in ways)
+    except ScenarioError as error:
+        parser.error(str(error))
     singles = {row.set_up: row.single for row in rows}
     tables = {
         "How often, by number of GPUs": by_size(rows),

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from simulator.errors import ScenarioError
-from studies.hybrid_vs_single_mode import kept
+from studies.hybrid_vs_single_mode import kept, wide
 from studies.hybrid_vs_single_mode.kept import Kept
 
 
@@ -40,6 +40,14 @@ def test_what_other_code_predicted_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "fingerprint", lambda: "other code")
     with pytest.raises(ScenarioError, match="predicted by other code; delete it"):
         run(tmp_path / "kept", abs, [-1])
+
+
+def test_the_command_says_so_in_a_sentence(tmp_path, monkeypatch, capsys):
+    run(tmp_path / "kept", abs, [-1])
+    monkeypatch.setattr(kept, "fingerprint", lambda: "other code")
+    with pytest.raises(SystemExit, match="2"):
+        wide.main(["--quick", "--resume", str(tmp_path / "kept")])
+    assert "was predicted by other code; delete it" in capsys.readouterr().err
 
 
 def test_without_a_file_nothing_is_kept(tmp_path):
