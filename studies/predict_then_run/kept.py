@@ -125,6 +125,8 @@ def age_sentence(record: dict, runs: Sequence[Ran]) -> str:
         dates = {row.get("date") for row in record["sources"].values()} - {None, ""}
         return f"The profile is of {max(dates, default='an unknown date')}."
     seconds = sum(one.ended_s for one in runs) / len(runs) - datetime.fromisoformat(until).timestamp()
+    if seconds < 0:  # its last samples were taken between the turns
+        return f"The profile was measured until {until}, beside the runs."
     return f"The profile was measured until {until}, {seconds / 3600:.1f} h before the runs."
 
 

@@ -190,6 +190,7 @@ def test_the_age_of_a_profile_is_counted_to_the_runs():
     record = {"machine": {"measured_until": "2026-11-25T10:00:00+00:00"}, "sources": {}}
     ended_s = 1_795_600_800.0 + 2 * 3600  # 2026-11-25 10:00 UTC, and two hours
     assert "2.0 h before the runs" in age_sentence(record, [Ran(None, 0.0, ended_s)])
+    assert "beside the runs" in age_sentence(record, [Ran(None, 0.0, ended_s - 3 * 3600)])
     old = {"machine": {}, "sources": {"together": {"date": "2026-11-22"}}}
     assert "of 2026-11-22" in age_sentence(old, [Ran(None, 0.0, ended_s)])
 
@@ -202,7 +203,8 @@ def test_a_profile_of_another_time_is_judged_by_runs_that_are_kept_or_made(tmp_p
     old = tmp_path / "old.json"
     old.write_text((study.folder / "profile.json").read_text())
     out, said = study.finish("data 2", profile=old)
-    assert "h before the runs" in out and "using the run that is kept" in said and "calibrating" not in said
+    assert "The profile was measured until" in out
+    assert "using the run that is kept" in said and "calibrating" not in said
     assert "running 2 steps" not in said
     for path in (study.folder / "runs").glob("*/*.pickle"):
         path.unlink()
