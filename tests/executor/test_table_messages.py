@@ -23,7 +23,8 @@ WHOLE_ROWS = ("table_wise", "column_wise")
 @pytest.mark.parametrize(("ranks", "number"), EACH, ids=str)
 def test_ranks_send_what_they_ask_for_and_no_rank_more_than_the_program_says(ranks, number):
     """An asker's side is exact. So is an owner's where it holds whole rows or sums; where rows are dealt out, the few
-    ids that were drawn decide, and the program has what the busiest owner expects (`model/test_hot_owners.py`)."""
+    ids that were drawn decide: within four deviations of what the busiest owner expects (`model/test_hot_owners.py`),
+    which is what the program has, and the busiest of several owners may be one more."""
     job, records = runs(ranks)[PLANS[ranks].index(CHECKED[ranks][number])]
     parts = tables.parts(job.scenario)
     moving = [part for part in parts if part.sharding != "data_parallel"]
@@ -48,7 +49,8 @@ def test_ranks_send_what_they_ask_for_and_no_rank_more_than_the_program_says(ran
             if all(part.sharding in WHOLE_ROWS for part in (moving if verb == "exchange ids" else direct)):
                 assert most == size, verb
             else:
-                assert most == pytest.approx(size, rel=0.5), verb
+                one = 8 if verb == "exchange ids" else max(part.vector_bytes for part in direct)
+                assert abs(most - size) <= (4 * (size / one) ** 0.5 + 1) * one, verb
         else:
             assert most == size, verb
         if verb.startswith("exchange"):
