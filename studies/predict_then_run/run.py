@@ -24,6 +24,7 @@ from rich.console import Console
 
 from simulator.comparison import Comparison, decided_tau, predict
 from simulator.errors import RehearseError
+from simulator.registry import profile_path
 from simulator.report import format
 from simulator.report.comparison_blocks import comparison_blocks, table_block
 from simulator.report.comparison_tables import plan_rows, signed_percent
@@ -113,7 +114,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plans", type=int, choices=(len(PLANS), len(ALL_PLANS)), default=len(PLANS), help="how many")
     parser.add_argument("--only", action="append", choices=list(ALL_PLANS), metavar="PLAN", help="one plan; repeatable")
     parser.add_argument("--folder", type=Path, default=Path("out/predict_then_run"), help="where everything is kept")
-    parser.add_argument("--profile", type=Path, metavar="FILE", help="judge this profile instead of calibrating")
+    parser.add_argument(
+        "--profile", metavar="FILE", help="judge this profile (or a shipped one, by name) instead of calibrating"
+    )
     parser.add_argument("--again", action="store_true", help="forget what earlier runs have measured")
     options = parser.parse_args(arguments)
     folder = options.folder
@@ -125,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     histories, source, where = stages.data(first.seed, say)
     study = kept.Study(folder, plans, options.steps, histories, source, say)
     if options.profile:
-        profile, runs = kept.judged_by(study, str(options.profile))
+        profile, runs = kept.judged_by(study, str(profile_path(options.profile)))
     else:
         profile, runs = kept.measured(study, options.budget)
     from simulator.executor.evaluation import initial_weights
