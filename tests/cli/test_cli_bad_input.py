@@ -266,11 +266,12 @@ def test_a_step_longer_than_the_clock_is_a_sentence(rehearse, write):
 
 
 def test_what_only_the_simulation_finds_out_has_its_line_too(rehearse, write):
-    text = TINY.replace(
-        "trunk: {block: gpt, layers: 4, hidden: 64, heads: 4, vocab: 1000, seq: 32}", "preset: sasrec_ml20m"
-    )
-    code, _, err = rehearse("simulate", write(text), "--set", "plan.pipeline=2", "--set", "plan.data=2")
-    assert code == 2 and "--set plan.pipeline=2, plan.pipeline: " in err and "is not supported yet" in err
+    """Which attention runs is known once profiles are: a ring needs a flash kernel's sums."""
+    sets = ("cluster.gpus_per_node=2", "plan.data=1", "plan.context=2", "plan.context_kind=ring")
+    flags = [part for one in (*sets, "software.attention=unfused") for part in ("--set", one)]
+    code, _, err = rehearse("simulate", write(TINY), *flags)
+    assert code == 2 and "--set plan.context_kind=ring, plan.context_kind: ring attention" in err
+    assert "use --set software.attention=flash" in err
 
 
 def test_ctrl_c_says_so_and_exits_130(rehearse, write, monkeypatch):
