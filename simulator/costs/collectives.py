@@ -84,10 +84,10 @@ class CollectiveCosts:
             seconds = point_to_point(size_bytes, self.tiers.nic_rate(span), latency_s)
             time = KernelTime(seconds, "extrapolated", "transfer.inter_node")
             return self._taken(Way(seconds, latency_s, volume), time, size_bytes, span)
-        scale = self.tiers.rate_scale(span)
-        sends = SEND in self.tiers.chosen and scale == 1.0
+        slower_s = self.tiers.slower_s(span)
+        sends = SEND in self.tiers.chosen and not slower_s
         curves = self.tiers.chosen[SEND if sends else "all_to_all"]
-        seconds, exact, outside = curves.time_s(2, size_bytes * (1 if sends else 2), scale)
+        seconds, exact, outside = curves.time_s(2, size_bytes * (1 if sends else 2), slower_s)
         source = curves.source(2, exact, outside) if sends else "extrapolated" if outside else "interpolated"
         repeat_error = curves.repeat_error(2, size_bytes) if sends else 0.0
         time = KernelTime(seconds, source, "transfer.intra_node", repeat_error)
@@ -114,7 +114,7 @@ class CollectiveCosts:
             hop_s = self.ways.tree_hop_intra_s + self.ways.beyond_s(span)
             latency_s = self.ways.base_s + 2 * tree_depth(span.size) * hop_s
             # no traffic beyond the start-up for messages as small as the smallest measured one
-            per_byte_s = curves.traffic_s(span.size, size_bytes) / self.tiers.rate_scale(span)
+            per_byte_s = curves.traffic_s(span.size, size_bytes, self.tiers.slower_s(span))
             way = Way(latency_s + volume.member * size_bytes * per_byte_s, latency_s, volume)
         elif algorithm == "halving_doubling":
             way = min(self.ways.halving_doubling(op, size_bytes, span))
@@ -127,13 +127,13 @@ class CollectiveCosts:
         return self._taken(way, KernelTime(way.seconds, "extrapolated", op_class), size_bytes, span)
 
     def _curve(self, op: str, size_bytes: float, span: GroupSpan, volume: Volume, *, rings: bool) -> CollectiveTime:
-        curves, scale = self.tiers.curves(op, rings=rings), self.tiers.rate_scale(span)
+        curves, slower_s = self.tiers.curves(op, rings=rings), self.tiers.slower_s(span)
         startup_s, op_class = curves.startup_s(span.size), f"collective.intra_node.{op}"
         if curves.op != op:
-            seconds = startup_s + volume.member * size_bytes * curves.traffic_s(span.size, size_bytes) / scale
+            seconds = startup_s + volume.member * size_bytes * curves.traffic_s(span.size, size_bytes, slower_s)
             time = KernelTime(seconds, "extrapolated", op_class)
         else:
-            seconds, exact, outside = curves.time_s(span.size, size_bytes, scale)
+            seconds, exact, outside = curves.time_s(span.size, size_bytes, slower_s)
             repeat_error = curves.repeat_error(span.size, size_bytes)
             time = KernelTime(seconds, curves.source(span.size, exact, outside), op_class, repeat_error)
         steps = 1 if op == "all_to_all" else ring_steps(op, span.size)  # messages to all leave at once

@@ -61,8 +61,12 @@ class NodeCurves:
         first, second = self.curves[low].startup_s, self.curves[high].startup_s
         return max(first + (second - first) * (ranks - low) / (high - low), min(first, second))
 
-    def traffic_s(self, ranks: int, size_bytes: float) -> float:
-        """Seconds beyond the start-up for one byte of bus traffic (ring volume), at this message size."""
+    def traffic_s(self, ranks: int, size_bytes: float, slower_s: float = 0.0) -> float:
+        """Seconds beyond the start-up for one byte of bus traffic (ring volume), at this message size. slower_s: what a
+        byte takes longer than on the links that were measured (`Tiers.slower_s`)."""
+        return max(0.0, self._measured_s(ranks, size_bytes) + slower_s)
+
+    def _measured_s(self, ranks: int, size_bytes: float) -> float:
         if ranks in self.curves:
             return self._per_byte(ranks, size_bytes)
         if ranks > self.sizes[-1] or ranks < self.sizes[0] or len(self.sizes) == 1:
@@ -71,13 +75,13 @@ class NodeCurves:
         share = (ranks - low) / (high - low)
         return self._per_byte(low, size_bytes) * (1 - share) + self._per_byte(high, size_bytes) * share
 
-    def time_s(self, ranks: int, size_bytes: float, rate_scale: float = 1.0) -> tuple[float, bool, bool]:
+    def time_s(self, ranks: int, size_bytes: float, slower_s: float = 0.0) -> tuple[float, bool, bool]:
         """(seconds, whether this very point was measured, whether it lies outside what was measured)."""
-        if ranks in self.curves and rate_scale == 1.0:
+        if ranks in self.curves and not slower_s:
             return self.curves[ranks].time_s(size_bytes)
-        traffic = self.traffic_s(ranks, size_bytes) * ring_volume(self.op, ranks) * size_bytes
-        outside = not self.sizes[0] <= ranks <= self.sizes[-1] or rate_scale != 1.0
-        return self.startup_s(ranks) + traffic / rate_scale, False, outside
+        traffic = self.traffic_s(ranks, size_bytes, slower_s) * ring_volume(self.op, ranks) * size_bytes
+        outside = not self.sizes[0] <= ranks <= self.sizes[-1] or slower_s != 0.0
+        return self.startup_s(ranks) + traffic, False, outside
 
     def _nearest(self, ranks: int) -> int:
         return min(self.sizes, key=lambda size: (abs(size - ranks), size))

@@ -42,15 +42,21 @@ class Tiers:
             return 0.0
         curves = self.curves(op, rings=rings)
         ranks = min(max(span.per_node, curves.sizes[0]), curves.sizes[-1])
-        return volume * size_bytes * curves.traffic_s(ranks, size_bytes) / self.rate_scale(span)
+        return volume * size_bytes * curves.traffic_s(ranks, size_bytes, self.slower_s(span))
 
     def nic_rate(self, span: GroupSpan) -> float:
         """What large messages of this group reach out of each of its nodes."""
         return span.node_bytes_per_s * self._fabric_efficiency
 
-    def rate_scale(self, span: GroupSpan) -> float:
-        """How much faster the links inside this node are than those the curves were measured on."""
-        return span.intra_bytes_per_s / self.profile.device.intra_link_bytes_per_s
+    def slower_s(self, span: GroupSpan) -> float:
+        """Seconds that a byte takes longer on the links inside this node than on those the curves were measured on;
+        negative where these are faster. What a curve holds beside its bytes on a link (copies, hand-shakes) does not
+        depend on the link, so that small messages lose less to a slow one than large messages do. No link carries more
+        than its rate, whatever was measured where it is a guess."""
+        measured = self.profile.device.intra_link_bytes_per_s
+        if span.intra_bytes_per_s == measured:
+            return 0.0
+        return (1.0 / span.intra_bytes_per_s - 1.0 / measured) / min(1.0, self.node_efficiency)
 
     def link_efficiency(self, tier: str) -> float:
         """What share of a link's datasheet rate large messages reach: `port` and `leaf` between nodes, `gpu` inside one

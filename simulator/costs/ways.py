@@ -135,7 +135,7 @@ class Ways:
         for name in stages if span.per_node > 1 else ():
             curves = self.tiers.curves(name, rings=True)
             started += curves.startup_s(span.per_node) + ring_steps(name, span.per_node) * self.beyond_s(span)
-            inside += curves.time_s(span.per_node, size_bytes, self.tiers.rate_scale(span))[0]
+            inside += curves.time_s(span.per_node, size_bytes, self.tiers.slower_s(span))[0]
         crossings = ring_steps(op, span.nodes)
         inter = volume.node * size_bytes / self.tiers.nic_rate(span)
         return [

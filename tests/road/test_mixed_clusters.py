@@ -89,12 +89,13 @@ def test_a_device_without_a_profile_warns_for_itself():
 
 @pytest.mark.parametrize("sockets", [1, 2])
 def test_a_pcie_box_is_as_slow_as_its_one_link(sockets):
-    """All-reduces of eight over 32 GB/s instead of 300 GB/s take about that much longer; 2021's stack hides none."""
+    """All-reduces of eight over 32 GB/s instead of 300 GB/s: bytes take that much longer, start-up does not; the stack
+    of 2021 hides none."""
     keys = ("software.stack=megatron_2021", "plan.tensor=8", "model.trunk.hidden=4096", "model.trunk.heads=32")
     box = answer("gpt", f"cluster={{preset: pcie_box, sockets: {sockets}}}", *keys)
     switched = answer("gpt", "cluster={preset: dgx_a100}", *keys)
     ratio = box.breakdown["tensor_comm"] / switched.breakdown["tensor_comm"]
-    assert 5 < ratio < 300 / 32
+    assert 4 < ratio < 300 / 32
 
 
 def test_a_slow_bridge_slows_what_crosses_it_only():
