@@ -102,20 +102,25 @@ def timeline(scenario, *, folded, contracted):
     return found
 
 
-@settings(max_examples=settings.default.max_examples // 2)
-@given(st.booleans().flatmap(lambda broken: scenarios(broken)))
-def test_folding_and_contraction_change_nothing(scenario):
+def agreeing(scenario):
+    """The timelines (of everything, folded, folded and contracted) of a scenario, which must tell the same story."""
     reference = timeline(scenario, folded=False, contracted=False)
     whole = timeline(scenario, folded=False, contracted=True)
     folded = timeline(scenario, folded=True, contracted=False)
     smallest = timeline(scenario, folded=True, contracted=True)
-
     assert folded.digest() == reference.digest()
     assert smallest.digest() == whole.digest()
     assert smallest.step_ns == folded.step_ns == whole.step_ns == reference.step_ns
     for small, large in ((folded, reference), (smallest, whole)):
         assert breakdown_ns(small) == breakdown_ns(large)
         assert utilization(small) == utilization(large)
+    return reference, folded, smallest
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(st.booleans().flatmap(lambda broken: scenarios(broken)))
+def test_folding_and_contraction_change_nothing(scenario):
+    reference, folded, smallest = agreeing(scenario)
     # A contracted action starts when the last member of its tensor group is ready: beside a straggler, what an early
     # member does before it meets the others is shown late and its wait is not, though nothing that follows moves.
     if not scenario.faults.stragglers:

@@ -8,10 +8,9 @@ import json
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_folding_and_contraction import scenarios, timeline
+from test_folding_and_contraction import agreeing, scenarios, timeline
 
 from simulator.errors import ScenarioError
-from simulator.metrics import breakdown_ns, utilization
 from simulator.program.jagged import deal_out
 from simulator.program.lowering import lower
 from simulator.program.program import Program, check_program
@@ -36,17 +35,7 @@ def jagged(draw):
 @settings(max_examples=settings.default.max_examples // 2)
 @given(jagged())
 def test_folding_and_contraction_change_nothing_for_jagged_samples(scenario):
-    reference = timeline(scenario, folded=False, contracted=False)
-    whole = timeline(scenario, folded=False, contracted=True)
-    folded = timeline(scenario, folded=True, contracted=False)
-    smallest = timeline(scenario, folded=True, contracted=True)
-
-    assert folded.digest() == reference.digest()
-    assert smallest.digest() == whole.digest()
-    assert smallest.step_ns == folded.step_ns == whole.step_ns == reference.step_ns
-    for small, large in ((folded, reference), (smallest, whole)):
-        assert breakdown_ns(small) == breakdown_ns(large)
-        assert utilization(small) == utilization(large)
+    reference, folded, smallest = agreeing(scenario)
     assert len(smallest) <= len(folded) <= len(reference)
 
 

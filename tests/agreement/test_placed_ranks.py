@@ -4,11 +4,10 @@ import json
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from test_folding_and_contraction import scenarios, timeline
+from test_folding_and_contraction import agreeing, scenarios
 
 from simulator.cluster import placed
 from simulator.errors import ScenarioError
-from simulator.metrics import breakdown_ns, utilization
 from simulator.program.lowering import lower
 from simulator.scenario.loader import scenario_from
 
@@ -33,16 +32,7 @@ def elsewhere(draw):
 @settings(max_examples=settings.default.max_examples // 2, suppress_health_check=[HealthCheck.filter_too_much])
 @given(elsewhere())
 def test_folding_and_contraction_change_nothing_for_placed_ranks(scenario):
-    reference = timeline(scenario, folded=False, contracted=False)
-    whole = timeline(scenario, folded=False, contracted=True)
-    folded = timeline(scenario, folded=True, contracted=False)
-    smallest = timeline(scenario, folded=True, contracted=True)
-    assert folded.digest() == reference.digest()
-    assert smallest.digest() == whole.digest()
-    assert smallest.step_ns == folded.step_ns == whole.step_ns == reference.step_ns
-    for small, large in ((folded, reference), (smallest, whole)):
-        assert breakdown_ns(small) == breakdown_ns(large)
-        assert utilization(small) == utilization(large)
+    agreeing(scenario)
 
 
 @settings(max_examples=settings.default.max_examples // 2, suppress_health_check=[HealthCheck.filter_too_much])

@@ -6,10 +6,9 @@ import random
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from test_folding_and_contraction import scenarios, timeline
+from test_folding_and_contraction import agreeing, scenarios, timeline
 
 from simulator.errors import ScenarioError
-from simulator.metrics import breakdown_ns, utilization
 from simulator.policies.replica_counts import in_lockstep
 from simulator.program.lowering import lower
 from simulator.program.program import Program, check_program
@@ -41,16 +40,7 @@ def dealt(draw):
 @settings(max_examples=settings.default.max_examples // 2, suppress_health_check=[HealthCheck.filter_too_much])
 @given(dealt())
 def test_folding_and_contraction_change_nothing_for_unequal_replicas(scenario):
-    reference = timeline(scenario, folded=False, contracted=False)
-    whole = timeline(scenario, folded=False, contracted=True)
-    folded = timeline(scenario, folded=True, contracted=False)
-    smallest = timeline(scenario, folded=True, contracted=True)
-    assert folded.digest() == reference.digest()
-    assert smallest.digest() == whole.digest()
-    assert smallest.step_ns == folded.step_ns == whole.step_ns == reference.step_ns
-    for small, large in ((folded, reference), (smallest, whole)):
-        assert breakdown_ns(small) == breakdown_ns(large)
-        assert utilization(small) == utilization(large)
+    agreeing(scenario)
 
 
 @settings(max_examples=settings.default.max_examples // 2, suppress_health_check=[HealthCheck.filter_too_much])
