@@ -111,6 +111,7 @@ def judged_by(study: Study, profile: str) -> tuple[str, list[Ran]]:
     """The same with a profile that is there already: nothing is calibrated. Runs that an earlier call has kept beside
     its calibration are used; else the plans run in turns by themselves."""
     load_profile(profile)  # says what is wrong with it before anything runs
+    study.write_plans()
     beside = [one for one in (study.folder / "runs").glob("*") if _is_whole(study, one)]
     runs = min(beside, default=study.folder / "runs" / f"{ALONE}{study.fingerprint()[:24]}")
     with tempfile.TemporaryDirectory(prefix="rehearse-turns-") as pipes:

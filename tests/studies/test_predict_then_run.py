@@ -206,7 +206,7 @@ def test_a_profile_of_another_time_is_judged_by_runs_that_are_kept_or_made(tmp_p
     assert "The profile was measured until" in out
     assert "using the run that is kept" in said and "calibrating" not in said
     assert "running 2 steps" not in said
-    for path in (study.folder / "runs").glob("*/*.pickle"):
-        path.unlink()
+    study.folder = tmp_path / "another"
     _, said = study.finish("data 2", profile=old)
     assert "running 2 steps" in said and "calibrating" not in said
+    assert {path.name for path in (study.folder / "plans").iterdir()} == {"data-2.yaml", "data-2.trace.json.gz"}
