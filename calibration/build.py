@@ -70,7 +70,7 @@ def build(journal: Journal, context: Context) -> dict:
     record["constants"] |= _constants(together, context)
     record["overlap"] |= _overlap(journal)
     profile = profile_from_record(sealed(record))
-    record["fits"] = fits.fits(profile, context.cluster)
+    record["fits"] = fits.fits(profile, context.cluster) | fits.of_machine(journal.sentinel)
     held_out = {point: _median(sampled) for point, sampled in together.items() if point.what == CHECK}
     record["checks"] = checks.judged(profile, context.cluster, held_out)
     return sealed(record)

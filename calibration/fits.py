@@ -15,7 +15,7 @@ from simulator.cluster import Cluster
 from simulator.costs import measured, pieces
 from simulator.costs.kernels import KernelCosts
 from simulator.costs.node_curves import NodeCurves
-from simulator.costs.profile import CollectiveCurve, KernelTable, MeasuredPiece, Profile
+from simulator.costs.profile import MACHINE, CollectiveCurve, KernelTable, MeasuredPiece, Profile
 from simulator.errors import ProfileError
 
 LARGEST_SHARE = 1 / 6
@@ -36,6 +36,16 @@ def fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
             found[measured.op_class(op, dtype)] = kernel_fit(profile, table)
     ops = dict.fromkeys(op for (op, _, _), curve in profile.collectives.items() if curve.source.kind == "measured")
     return found | _curve_fits(profile, ops) | _piece_fits(profile, cluster)
+
+
+def of_machine(sentinel_ns: list[int]) -> dict[str, dict]:
+    """How far the machine's own speed strays from visit to visit of the sentinel: a run of another minute has one
+    speed, which no table knows. Standard deviation of the log; none before the second visit."""
+    logs = np.log(sentinel_ns)
+    if len(logs) < 2:
+        return {}
+    strayed = logs - np.median(logs)
+    return {MACHINE: _record(strayed, strayed, "", "")}
 
 
 def imported(profile: Profile, citations: set[str]) -> dict[str, dict]:

@@ -6,6 +6,7 @@ from calibration import facts
 from simulator.costs import measured
 from simulator.costs.kernels import EMBEDDING_EFFICIENCY, MEMORY_FAMILIES, PASSES
 from simulator.costs.pieces import LIKE
+from simulator.costs.profile import MACHINE
 from simulator.units import format_bytes
 
 DRIFT_LIMIT = 0.03
@@ -38,6 +39,8 @@ def report_lines(record: dict, path: str) -> list[str]:
     lines += ["", f"machine   {what}, {machine['cores']} cores, torch {machine['torch']}, {load}"]
     drift, dirty = machine["sentinel_drift"], machine["contaminated_share"]
     lines.append(f"quality   sentinel drift {drift:.1%}, samples that lost their core {dirty:.1%}")
+    if speed := record["fits"].get(MACHINE):
+        lines.append(f"          its speed strayed by {speed['error']:.1%} from visit to visit: intervals carry that")
     if drift > DRIFT_LIMIT:
         lines.append(
             f"          the machine drifted by more than {DRIFT_LIMIT:.0%}: something else ran; calibrate again"

@@ -5,7 +5,8 @@
     pricer.collective("all_reduce", 25 * MIB, cluster.span(range(8))).source
 
 `sampled(seed, sample)` is the same pricer in another possible world: all prices of one op class are off by one factor,
-drawn from the spread that class's fit showed on points held out. Published profiles know no spread of repeats
+drawn from the spread that class's fit showed on points held out; all prices of a machine that was measured by one
+more, its own speed's from one minute to the next. Published profiles know no spread of repeats
 (repeat_error is 0): their sources print one number for each shape.
 """
 
@@ -28,7 +29,7 @@ from simulator.costs.kernels import STATED, KernelCosts, KernelTime
 from simulator.costs.node_curves import SEND
 from simulator.costs.pieces import MeasuredPieces
 from simulator.costs.price import Price
-from simulator.costs.profile import Profile
+from simulator.costs.profile import MACHINE, Profile
 from simulator.costs.sampling import fit_factor
 from simulator.costs.traffic import Traffic
 from simulator.model.work import Kernel
@@ -214,7 +215,7 @@ class Pricer:
             source = "datasheet"
         error = self._fit_error(op_class, source)
         if self._draw is not None:
-            seconds *= fit_factor(*self._draw, op_class, error)
+            seconds *= fit_factor(*self._draw, op_class, error) * self._machine_factor(op_class)
         if source in GUESSED:
             self._unmeasured.setdefault(_row(key))
             if not self._from_datasheet and op_class not in self._warnings:
@@ -222,6 +223,11 @@ class Pricer:
         price = Price(seconds_to_ns(seconds), source, op_class, error, repeat_error)
         self._prices[key] = price
         return price
+
+    def _machine_factor(self, op_class: str) -> float:
+        """How fast the machine is in this sample's world, for everything that was timed on it."""
+        machine = self.profile.fits.get(MACHINE)
+        return 1.0 if machine is None or op_class == STATED else fit_factor(*self._draw, MACHINE, machine.error)
 
     def _fit_error(self, op_class: str, source: str) -> float:
         if op_class == STATED:

@@ -40,6 +40,8 @@ SOURCE_KINDS = ("measured", "published", "transferred", "assumed")
 DATA_OVERLAP = "data_overlap_slowdown"
 """Constant of a variant: how much slower kernels are beside messages of data parallelism."""
 INTRA_NODE, INTER_NODE = "intra_node", "inter_node"
+MACHINE = "machine"
+"""Of a fit: what all prices of a measured machine have in common, its speed at the time of a run."""
 RING_CURVE, SWITCH_CURVE = "ring", "in_switch"
 
 
