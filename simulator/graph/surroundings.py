@@ -5,7 +5,7 @@ An op's demands are told by slot, not by link, so that a template serves every r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import ceil
@@ -118,16 +118,36 @@ class Surroundings:
 
     @cached_property
     def pace(self) -> tuple:
-        """What its links can do for the collectives inside its compute actions."""
-        seats = [self._seat(kind, way) for kind in self._layout.inner_kinds for way in self._patterns[kind]]
-        return tuple((slot, self.capacity(slot)) for own in seats for slot, _, _ in own.ways if slot in self._links)
+        """What the collectives inside its compute actions ask of its links, and what those can do."""
+        used = {slot for own in self._inner_seats for slot, _, _ in own.ways}
+        return self._shapes, self._told(used)
 
     @cached_property
     def signature(self) -> tuple:
         """Equal signatures lay out steps alike, collectives included."""
         spans = tuple(self.span(kind) for kind in self._layout.inner_kinds)
-        links = sorted((str(slot), self.capacity(slot), own.alike, own.together) for slot, own in self._links.items())
-        return spans, tuple(links)
+        alike = sorted((str(slot), own.alike) for slot, own in self._links.items())
+        return spans, self._shapes, self._told(self._links), tuple(alike)
+
+    @cached_property
+    def _inner_seats(self) -> tuple[Seat, ...]:
+        """Where it sits for the collectives inside its compute actions; nowhere where no links are shared."""
+        kinds = self._layout.inner_kinds if self.shared else ()
+        return tuple(self._seat(kind, pattern) for kind in kinds for pattern in self._patterns[kind])
+
+    @property
+    def _shapes(self) -> tuple:
+        return tuple(own.shape for own in self._inner_seats)
+
+    def _told(self, slots: Collection[Slot]) -> tuple:
+        """The links in these slots without their names: equal where a piece that loads them takes as long alone."""
+        places: dict[int, int] = {}
+        found = []
+        for slot in sorted(slot for slot in slots if slot in self._links):
+            own = self._links[slot]
+            place = places.setdefault(own.number, len(places))  # one link may be in several slots
+            found.append((slot, place, self.capacity(slot), own.together))
+        return tuple(found)
 
     def _message(self, peer: int, sends: bool) -> tuple[Way, ...]:
         towards = NEXT if self._layout.is_next(self._rank, peer) else PREVIOUS

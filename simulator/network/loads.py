@@ -45,6 +45,11 @@ class Seat:
         """All links."""
         return self.inside + self.outside
 
+    @property
+    def shape(self) -> tuple:
+        """What its messages ask of links, but for which links those are: seats of one shape load theirs alike."""
+        return self.size, self.near, tuple((slot, share) for slot, _, share in self.ways)
+
     def loads(self, pattern: str, member_bytes: float, node_bytes: float) -> tuple[tuple[Slot, float], ...]:
         """Bytes of one collective on each link.
 

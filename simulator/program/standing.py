@@ -65,14 +65,15 @@ class Standings:
         cluster, standings = self._cluster, []
         for kind in kinds:
             group = self._layout.group(kind, rank)
-            seats = tuple(
-                (own.near, tuple((slot, share) for slot, _, share in own.ways)) for own in self._seats(kind, rank)
-            )
+            seats = tuple(own.shape for own in self._seats(kind, rank))
             standings.append(((kind, cluster.span(group), seats), (kind, group[0])))
         for towards, peer in self._neighbours(rank):
             ends = cluster.span(tuple(sorted((rank, peer))))
             standings.append(((towards, ends), ("edge", rank if towards == NEXT else peer)))
         standings += [((slot, cluster.link_capacity(link)), ("link", link)) for slot, link in slots.items()]
+        if self._layout.tensor > 1:  # who shares it decides what contracts: their own tensor group, or others too
+            column = rank // self._layout.tensor
+            standings += [((slot, "together"), ("link", link, column)) for slot, link in slots.items()]
         return standings
 
     def _find_seats(self, kind: str, rank: int) -> tuple[Seat, ...]:
