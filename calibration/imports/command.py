@@ -26,27 +26,45 @@ def import_file(kind: str, path: str, *, onto: str | None, out: str | None, comm
     """Reads a file into a profile, writes that, and returns the lines that say what was read.
 
     onto: the profile that the file goes into, or a topology whose datasheet stands in for one; None: the profile that
-    is at `out`. Raises ScenarioError for what cannot be read; then nothing is written.
+    is at `out`, or where there is none yet, that of the device that the file names (else of this machine). Raises
+    ScenarioError for what cannot be read; then nothing is written.
     """
     if kind not in READERS:
         raise ScenarioError(f"{kind!r} cannot be imported; use one of {', '.join(READERS)}", key="--import")
-    record, out = _base(onto, out)
     entries, checksum = _read(kind, path)
+    is_new = onto is None and (out is None or not Path(out).exists())
+    record, out = _base(_own_base(kind, entries.device) if is_new else onto, out)
     origin = Origin(kind, PurePath(path).name, checksum, machine.today(), command)
     record = merged(record, entries, origin)
     files.write(record, out)
-    return [*_lines(entries, origin), *_other_device(entries.device, record["device"]["name"]), *_closing(record, out)]
+    base = [f"{'into':<30} what is known of {record['device']['name']}; --onto takes another"] if is_new else []
+    other = _other_device(entries.device, record["device"]["name"])
+    return [*_lines(entries, origin), *base, *other, *_closing(record, out)]
+
+
+def _own_base(kind: str, ran_on: str) -> str:
+    """The profile that ships of the device that a file names, or a topology of it; of a file that names none, this
+    machine. Raises ScenarioError where the device is none of those that are known."""
+    if not ran_on and kind != "nccl-tests" and not machine.num_gpus():
+        return "cpu_host"
+    device = next((own for part, own in machine.GPU_NAMES.items() if part in ran_on), None)
+    device = machine.gpu_device() if not ran_on and kind != "nccl-tests" else device
+    if device in registry.profile_names():
+        return device
+    for name in registry.topology_names():
+        if device is not None and registry.topology(name).node_type.device.name == device:
+            return name
+    raise ScenarioError(
+        f"the file {f'ran on {ran_on!r}, which is not known' if ran_on else 'does not name its device'}; say what it "
+        f"goes into: --onto with a profile ({', '.join(registry.profile_names())}, a path) or a machine of `rehearse "
+        "show topologies`, or --out with a profile that is there", key="--onto",
+    )  # fmt: skip
 
 
 def _base(onto: str | None, out: str | None) -> tuple[dict, str]:
     """(the record that entries go into, where it is written to)."""
     if onto is None:
-        if out is not None and Path(out).exists():
-            return _record_at(Path(out)), out
-        raise ScenarioError(
-            "say what the file goes into: --out with a profile that is there, or --onto with a profile "
-            f"({', '.join(registry.profile_names())}, a path) or a machine of `rehearse show topologies`", key="--onto",
-        )  # fmt: skip
+        return _record_at(Path(out)), out
     if onto in registry.topology_names():
         record = assumed.datasheet_record(registry.topology(onto).node_type)
         name = f"{onto}_imported"

@@ -133,8 +133,6 @@ def test_a_group_that_its_switch_added_up_for_is_taken_to_do_so_still(imported):
 
 
 def test_it_is_said_what_a_file_goes_into(tmp_path, imported):
-    with pytest.raises(ScenarioError, match="--onto with a profile"):
-        imported(*ROWS, onto=None)
     imported(*ROWS)
     with pytest.raises(ScenarioError, match="is there already"):
         imported(*ROWS)

@@ -216,7 +216,7 @@ def test_with_json_the_same_sentence_stands_in_the_results_place(rehearse, write
         (["validate", "--source", "nobody"], "nobody"),
         (["plan", "a.yaml", "--gpus", "8"], "plan is not supported yet"),
         (["calibrate", "--import", "csv"], "Option '--import' requires 2 arguments"),
-        (["calibrate", "--import", "csv", "no.csv"], "--onto: say what the file goes into"),
+        (["calibrate", "--import", "csv", "no.csv"], "cannot read no.csv"),
         (["calibrate", "--import", "csv", "no.csv", "--onto", "dgx_a100"], "cannot read no.csv"),
         (["calibrate", "--import", "csv", "no.csv", "--missing", "a.yaml"], "leave --missing to another call"),
         (["calibrate", "--onto", "dgx_a100"], "give it with --import"),
