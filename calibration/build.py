@@ -10,19 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration import assumed, checks, facts, fits
-from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal, Sampled, bin_means
+from calibration import assumed, checks, facts, fits, side_by_side
+from calibration.journal import ALONE, TOGETHER, Journal, Sampled, bin_means
 from calibration.machine import load, now
 from calibration.pieces import DEFAULTS, Named
-from calibration.points import CHECK, COLLECTIVE, KERNEL, OVERLAP, Point
+from calibration.points import CHECK, COLLECTIVE, KERNEL, Point
 from simulator.cluster import Cluster
 from simulator.costs import measured
 from simulator.costs.datasheet import datasheet_profile
 from simulator.costs.profile import SCHEMA_VERSION, profile_from_record, sealed
-from simulator.kinds import CONTEXT, DATA, EMBEDDING, TENSOR
 
 MEASURED = "measured"
-PER_MILLION = 1e6
 BANDWIDTH_OPS = ("copy", "elementwise")
 MESSAGES_TO_A_LEVEL = 32
 """Repeats of a message scatter by a factor of ten within a visit: the mean of a few says nothing of the machine."""
@@ -68,7 +66,7 @@ def build(journal: Journal, context: Context) -> dict:
     }  # fmt: skip
     assumed.fill(record, context.cluster.node_type)
     record["constants"] |= _constants(together, context)
-    record["overlap"] |= _overlap(journal)
+    record["overlap"] |= side_by_side.tables(journal)
     profile = profile_from_record(sealed(record))
     record["fits"] = fits.fits(profile, context.cluster) | fits.of_machine(journal.sentinel)
     held_out = {point: _median(sampled) for point, sampled in together.items() if point.what == CHECK}
@@ -131,30 +129,6 @@ def _pieces(journal: Journal, condition: str) -> list[dict]:
             found.append({"name": piece.name, "source": condition, "median_ns": middle, "count": sampled.num_samples,
                           "quantiles_ns": quantiles, "kernels": piece.identity})  # fmt: skip
     return found
-
-
-def _overlap(journal: Journal) -> dict:
-    """How much compute and a collective beside it slow each other, by the message's size, and the median over sizes; no
-    less than 1."""
-    rows = []
-    alone = {point.shape: sampled for point, sampled in journal.points(TOGETHER).items() if point.op == "all_reduce"
-             and point.what == COLLECTIVE}  # fmt: skip
-    beside = journal.points(COMPUTE)
-    for point, sampled in journal.points(TOGETHER).items():
-        if point.what == OVERLAP and point.shape in alone and point in beside and beside[point].num_samples:
-            own, compute = _median(sampled) / _median(alone[point.shape]), _median(beside[point]) / PER_MILLION
-            rows.append((point.shape[1], max(1.0, _digits(compute)), max(1.0, _digits(own))))
-    if not rows:
-        return {}
-    sizes, compute_at, own_at = zip(*sorted(rows), strict=True)
-    found = {"compute": _digits(float(np.median(compute_at))), "own": _digits(float(np.median(own_at))),
-             "source": "together", "size_bytes": list(sizes), "compute_at": list(compute_at),
-             "own_at": list(own_at)}  # fmt: skip
-    return {kind: found for kind in (TENSOR, CONTEXT, EMBEDDING, DATA)}
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 def _statistics(samples: list[Sampled], least: int = 1) -> dict:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
-from calibration import checks, facts, files, grid, machine, typical
+from calibration import checks, facts, files, grid, machine, side_by_side, typical
 from calibration.build import Context
 from calibration.imports.command import import_file
 from calibration.measure import launched
@@ -142,9 +142,10 @@ def _points(
     asked, rest = everything[:count], _spread(everything[count:])
     if alone:
         return asked, frozenset(one.key for one in asked)
-    pairs = [*grid.collective_points(worlds[:1], sizes), *grid.overlap_points(worlds, dtype, sizes)]
-    beside = [*checks.points(dtype, worlds[:1], sizes), *(facts.points() if device == "cuda" else ())]
-    mixed = _interleaved(rest[1:], pairs, usual, beside)
+    beside = side_by_side.points(device, worlds, ranks, dtype, sizes)
+    pairs = [*grid.collective_points(worlds[:1], sizes), *beside]
+    judged = [*checks.points(dtype, worlds[:1], sizes), *(facts.points() if device == "cuda" else ())]
+    mixed = _interleaved(rest[1:], pairs, usual, judged)
     points = [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:], sizes)]
     return points, frozenset(one.key for one in (*jobs, *asked))
 

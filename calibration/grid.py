@@ -13,7 +13,6 @@ from calibration.points import (
     FORWARD,
     INPUT_GRADIENT,
     KERNEL,
-    OVERLAP,
     ROW_PASSES,
     WEIGHT_GRADIENT,
     Point,
@@ -55,11 +54,6 @@ def collective_points(worlds: tuple[int, ...], sizes: Sizes = CPU) -> list[Point
         if op != "send" or world == 2:
             found += [Point(COLLECTIVE, op, "fp32", (world, size)) for size in sizes.collective_bytes]
     return found
-
-
-def overlap_points(worlds: tuple[int, ...], dtype: str, sizes: Sizes = CPU) -> list[Point]:
-    """All-reduces of several sizes beside matrix products, in the smallest group."""
-    return [Point(OVERLAP, "all_reduce", dtype, (world, size)) for world in worlds[:1] for size in sizes.overlap_bytes]
 
 
 def _gemms(dtype: str, sizes: Sizes) -> list[Point]:

@@ -1,8 +1,8 @@
 """Journal: every sample that was taken, by point and condition; kept inside the profile, so that a later run goes on.
 
 Conditions: `together` (all ranks of the machine at once, the same op), `alone` (one rank, the others idle); a
-collective has the one condition `together`; an overlap has `together` (the collective's ns) and `compute` (how much it
-slowed compute, in millionths).
+collective has the one condition `together`; an overlap has `together` (ns of the collective or the copy beside
+compute), `compute` (how much it slowed compute, in millionths) and, of a copy, `alone` (its ns by itself).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calibration import facts
+from calibration.side_by_side import MESSAGE
 from simulator.costs import measured
 from simulator.costs.kernels import EMBEDDING_EFFICIENCY, MEMORY_FAMILIES, PASSES
 from simulator.costs.pieces import LIKE
@@ -79,15 +80,18 @@ def _collective_rows(record: dict) -> list[str]:
 
 
 def _overlap_rows(record: dict) -> list[str]:
-    """What a message and the kernels beside it take over what either takes alone, by the message's size."""
-    own = next((row for row in record["overlap"].values() if row.get("size_bytes")), None)
-    if own is None:
-        return []
-    lines = ["", f"{'side by side (all_reduce)':<30} {'kernels':>10} {'message':>10}"]
-    lines += [
-        f"{format_bytes(int(size)):<30} {f'x{compute:.2f}':>10} {f'x{message:.2f}':>10}"
-        for size, compute, message in zip(own["size_bytes"], own["compute_at"], own["own_at"], strict=True)
-    ]
+    """What compute and something beside it take over what either takes alone, by the message's or the copy's size."""
+    lines, seen = [], []
+    for kind, own in record["overlap"].items():
+        if not own.get("size_bytes") or own in seen:
+            continue
+        seen.append(own)
+        what = kind if kind.startswith("copy") else MESSAGE
+        lines += ["", f"{f'side by side ({what})':<30} {'kernels':>10} {'beside':>10}"]
+        lines += [
+            f"{format_bytes(int(size)):<30} {f'x{compute:.2f}':>10} {f'x{message:.2f}':>10}"
+            for size, compute, message in zip(own["size_bytes"], own["compute_at"], own["own_at"], strict=True)
+        ]
     return lines
 
 

@@ -18,6 +18,7 @@ from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
 from calibration.measure.fleet import Fleet, PointFailed
 from calibration.pieces import Job
 from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
+from calibration.side_by_side import MESSAGE
 from calibration.sizes import OF_DEVICE
 
 WINDOW_NS = 6_000_000
@@ -156,6 +157,11 @@ class Session:
         try:
             if isinstance(what, Job):
                 self._measure_job(what, visit.condition, ranks)
+            elif what.what == OVERLAP and what.op != MESSAGE:
+                for beside_ns, alone_ns, slowdown in self.fleet.copies(what, OVERLAP_REPEATS):
+                    self.journal.add(what, TOGETHER, [[beside_ns, 0]])
+                    self.journal.add(what, ALONE, [[alone_ns, 0]])
+                    self.journal.add(what, COMPUTE, [[slowdown, 0]] if slowdown else [])
             elif what.what == OVERLAP:
                 repeats = OVERLAP_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
                 for members in zip(*self.fleet.overlap(what, repeats), strict=True):

@@ -24,6 +24,7 @@ class Sizes:
     two products of an attention that is not one kernel; scored: (positions, scores, width) of a sampled softmax;
     unmasked: (length, head_dim) without a causal mask; wide: with one, of heads that are wider. elements: of kernels
     that move memory; the others of updates, of codecs and of what they keep. bags: of a pooled lookup.
+    overlap_bytes, copied_bytes: of messages and of copies beside products.
     side: of the square product that is measured again and again; beside_side: of that beside messages.
     """
 
@@ -47,6 +48,7 @@ class Sizes:
     bags: tuple[int, ...]
     collective_bytes: tuple[int, ...]
     overlap_bytes: tuple[int, ...]
+    copied_bytes: tuple[int, ...]
     side: int
 
 
@@ -77,6 +79,7 @@ CPU = Sizes(
     bags=(64, 1024),
     collective_bytes=tuple(KIB * 4**k for k in range(9)),
     overlap_bytes=(64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB, 16 * MIB),
+    copied_bytes=(256 * KIB, 2 * MIB, 16 * MIB),
     side=512,
 )
 
@@ -104,6 +107,7 @@ CUDA = Sizes(
     bags=(1024, 65_536),
     collective_bytes=tuple(KIB * 4**k for k in range(11)),
     overlap_bytes=(256 * KIB, 4 * MIB, 32 * MIB, 256 * MIB),
+    copied_bytes=(1 * MIB, 16 * MIB, 256 * MIB),
     side=4096,
 )  # fmt: skip
 

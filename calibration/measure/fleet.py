@@ -67,6 +67,12 @@ class Fleet:
         command = {"do": "overlap", "point": json.loads(point.to_json()), "repeats": repeats}
         return [answer["spans"] for answer in self._ask(point.shape[0], command)]
 
+    def copies(self, point: Point, repeats: int) -> list[list[int]]:
+        """[ns of a copy beside compute, ns of one by itself, slowdown of compute in millionths] of each repeat on each
+        rank."""
+        command = {"do": "copies", "point": json.loads(point.to_json()), "repeats": repeats}
+        return [row for answer in self._ask(point.shape[0], command) for row in answer["copies"]]
+
     def collective(self, point: Point, repeats: int) -> list[list[list[int]]]:
         """[start_ns, end_ns] of each repeat on each member, one clock for all; between two kernels where every member
         has a core."""

@@ -4,6 +4,7 @@ Reads one JSON command a line on stdin, answers one JSON line on stdout:
     {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, lost], ...]}
     {"do": "piece", "job": {...}, "ranks": n, "window_ns": n}        -> {"staged": [...], "met": [...]} (`fleet.py`)
     {"do": "collective", "point": {...}, "repeats": n, "between": b} -> {"spans": [[start_ns, end_ns], ...]}
+    {"do": "copies", "point": {...}, "repeats": n}                   -> {"copies": [[ns, alone_ns, millionths], ...]}
     {"do": "overlap", "point": {...}, "repeats": n}                  -> {"spans": [[start_ns, end_ns, millionths], ...]}
 A closed stdin ends the process at once, whatever it is doing: no process outlives the one that started it.
 """
@@ -98,6 +99,8 @@ class Worker:
         point = Point.from_record(command["point"])
         if command["do"] == "overlap":
             return self._overlap(point, command["repeats"])
+        if command["do"] == "copies":
+            return self._copies(point, command["repeats"])
         if command["do"] == "kernel":
             return self._kernel(point, command["ranks"], command["window_ns"])
         return self._collective(point, command["repeats"], command["between"])
@@ -160,6 +163,16 @@ class Worker:
         compute = overlap.finished(compute, self._clock.wait)
         spans = overlap.take_overlaps(begin, compute, lambda: self._barrier(point.shape[0]), repeats)
         return {"spans": spans}
+
+    def _copies(self, point, repeats: int) -> dict:
+        from calibration.measure import copies, kernels, overlap
+
+        ranks, beside = point.shape[0], point.beside()
+        begin = self._cached(point.key, lambda: copies.make_rows(point, self.device))
+        compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
+        compute = overlap.finished(compute, self._clock.wait)
+        barrier = (lambda: self._barrier(ranks)) if ranks > 1 else (lambda: None)
+        return {"copies": copies.take_copies(begin, compute, barrier, repeats)}
 
     def _cached(self, key: str, make):
         """The callable of a point; what was used longest ago is dropped when inputs take too much memory."""

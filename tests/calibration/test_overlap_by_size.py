@@ -3,10 +3,11 @@
 import pytest
 from journals import collective_seconds, context, journal
 
-from calibration.build import PER_MILLION, build
+from calibration.build import build
 from calibration.journal import COMPUTE, TOGETHER
 from calibration.points import OVERLAP, Point
 from calibration.report import report_lines
+from calibration.side_by_side import PER_MILLION
 from simulator.costs.pricer import Pricer
 from simulator.costs.profile import profile_from_record, sealed
 from simulator.units import FULL_RATE
