@@ -24,7 +24,7 @@ from simulator.graph.surroundings import Surroundings
 from simulator.graph.templates import Op, Solve, Template, bytes_by_slot, contract, in_turn, lay_out, source_shares
 from simulator.graph.whole_actions import GROUP_OF_STREAM, KIND_OF_STREAM, WholeActions
 from simulator.network.loads import Slot
-from simulator.program.actions import Action
+from simulator.program.actions import SHUFFLE_VERBS, Action
 from simulator.program.embedding import MESSAGES
 from simulator.program.fold import Folding
 from simulator.program.program import Launch, RankProgram
@@ -216,7 +216,8 @@ class _Expansion:
             span = around.span(group)
             if action.method not in (None, "none"):
                 op, size = self.steps.wire(action, span.size)
-            algorithm = self.algorithm if group in ("data", "shard", "replica") else "auto"
+            shuffles = action.verb in SHUFFLE_VERBS  # of samples, not of what `aggregation` is about
+            algorithm = self.algorithm if group in ("data", "shard", "replica") and not shuffles else "auto"
             price = pricer.collective(op, size, span, algorithm)
             demand = around.collective(group, price)
         compute_rate, own_rate = pricer.rates(kind, size)

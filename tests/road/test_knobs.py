@@ -23,6 +23,7 @@ from road_scenarios import answer
 from setting_knobs import SETTINGS
 from sharded_compression_knobs import SHARDED_COMPRESSION
 from table_knobs import TABLE_ROWS
+from value_knobs import VALUE_ROWS
 
 from simulator.scenario.keys import keys_at, sections_at
 from simulator.scenario.not_yet import NOT_YET
@@ -44,7 +45,7 @@ def look_of(words: str):
 
 ASKED_ROWS = [
     Knob(base, key, one, other, look_of(look), sign, both)
-    for base, key, one, other, look, sign, both in (*TABLE_ROWS, *LENGTH_ROWS, *SHARDED_COMPRESSION)
+    for base, key, one, other, look, sign, both in (*TABLE_ROWS, *LENGTH_ROWS, *SHARDED_COMPRESSION, *VALUE_ROWS)
 ]
 
 KNOBS = [*PLAN, *GRADIENTS, *MODEL, *ADAPTERS, *DLRM, *SETTINGS, *CLUSTERS, *ASKED_ROWS]
