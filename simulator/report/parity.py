@@ -29,7 +29,7 @@ def answer(report: ValidationReport) -> str:
         return "No row that the costs do not know is predicted."
     middle = (errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2
     return (
-        f"{len(errors)} published steps that the costs were not fitted to are off by {sum(errors) / len(errors):.1f} % "
+        f"{len(errors)} published times that the costs were not fitted to are off by {sum(errors) / len(errors):.1f} % "
         f"on average, half of them by less than {middle:.1f} %, the worst by {errors[-1]:.0f} %."
     )
 
@@ -70,7 +70,7 @@ def parity_figure(report: ValidationReport) -> go.Figure:
     ]
     figure.add_scatter(x=ends, y=ends, mode="lines", name="right", line={"color": GREY, "width": 1}, hoverinfo="skip")
     for place, source in enumerate(report.sources):
-        rows = _predicted(report, source.source)
+        rows = _drawn(report, source.source)
         if rows:
             figure.add_scatter(
                 x=[row.measured_s for row in rows],
@@ -90,7 +90,7 @@ def error_figure(report: ValidationReport) -> go.Figure:
     """Every row's error in percent on its source's line."""
     figure = go.Figure(layout=layout(110 + 34 * len(report.sources)))
     for place, source in enumerate(report.sources):
-        rows = _predicted(report, source.source)
+        rows = _drawn(report, source.source)
         figure.add_scatter(
             x=[row.error_percent for row in rows],
             y=[source.source] * len(rows),
@@ -167,11 +167,26 @@ def _constants(report: ValidationReport) -> tuple[Block, ...]:
             ("Each answers to its fit rows alone, and holds for a whole generation of hardware and software.",),
             ("constant", "value", "unit", "generation", "kind", "meaning", "fit rows"),
             tuple(
-                (one.name, f"{one.value:g}", one.unit, one.generation, one.kind, one.meaning, "; ".join(one.fitted_on))
+                (
+                    one.name,
+                    f"{one.value:g}",
+                    one.unit,
+                    one.generation,
+                    one.kind,
+                    one.meaning,
+                    rows_by_source(one.fitted_on),
+                )
                 for one in report.constants
             ),
         ),
     )
+
+
+def rows_by_source(fitted_on: tuple[str, ...]) -> str:
+    """Fit rows with every source named once: mosaic_a100: 7b, 350m; sc21_table1: 530B."""
+    rows = [name.partition(": ")[::2] for name in fitted_on]
+    sources = dict.fromkeys(source for source, _ in rows)
+    return "; ".join(f"{source}: {', '.join(row for its, row in rows if its == source)}" for source in sources)
 
 
 def _held_out(report: ValidationReport) -> tuple[Block, ...]:
@@ -215,13 +230,18 @@ def _rows(source: SourceSummary, report: ValidationReport) -> Block:
     return Block(source.source, paragraphs, ("row", "measured", "predicted", "error %"), rows)
 
 
+def mark_look(place: int) -> tuple[str, str]:
+    """Colour and shape of a source; they shift against each other, so that no two of 81 sources share both."""
+    return COLOURS[place % len(COLOURS)], SYMBOLS[(place + place // len(COLOURS)) % len(SYMBOLS)]
+
+
 def _marker(place: int, rows: list[Row]) -> dict:
-    symbol = SYMBOLS[place % len(SYMBOLS)]
+    colour, symbol = mark_look(place)
     return {
-        "color": COLOURS[place % len(COLOURS)],
+        "color": colour,
         "size": 9,
         "symbol": [STAND_IN if row.stand_in else f"{symbol}-open" if row.fitted else symbol for row in rows],
-        "line": {"width": 1.5, "color": COLOURS[place % len(COLOURS)]},
+        "line": {"width": 1.5, "color": colour},
     }
 
 
@@ -238,6 +258,11 @@ def _hover(row: Row) -> str:
 
 def _predicted(report: ValidationReport, source: str) -> list[Row]:
     return [row for row in report.rows if row.source == source and row.predicted_s is not None]
+
+
+def _drawn(report: ValidationReport, source: str) -> list[Row]:
+    """The rows in the order in which they are drawn: a legend shows the mark of the first, which should check."""
+    return sorted(_predicted(report, source), key=lambda row: not row.counts)
 
 
 def _number(value: float | None, form: str) -> str:

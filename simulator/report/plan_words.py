@@ -97,9 +97,10 @@ def batch_words(plan) -> str:
     return f"{plan.global_batch:,} samples a step: {of_all} × {plan.microbatch} sample{'s' * (plan.microbatch > 1)}"
 
 
-def lengths_words(lengths, seq: int | None) -> str:
-    """How long samples are; empty for a model without a sequence."""
-    if not seq:
+def lengths_words(lengths, trunk) -> str:
+    """How long samples are; empty for a model without a sequence, of which a sample is one row."""
+    seq = trunk.seq
+    if not trunk.num_layers or not seq:
         return ""
     if lengths.kind == "fixed":
         return f"every sample has {seq:,} positions"

@@ -74,7 +74,7 @@ def asked(scenario) -> tuple[tuple[str, str], ...]:
         ("Cluster", cluster_words(scenario.cluster)),
         ("Plan", plan_words(scenario.plan)),
         ("Batch", batch_words(scenario.plan)),
-        ("Lengths", lengths_words(scenario.data.lengths, scenario.model.trunk.seq)),
+        ("Lengths", lengths_words(scenario.data.lengths, scenario.model.trunk)),
         ("Slow ranks", faults_words(scenario)),
         ("Steps", steps_words(scenario)),
         ("Numbers", numbers_words(scenario)),

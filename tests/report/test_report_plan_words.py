@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from simulator.model.spec import Trunk
 from simulator.plans import Plan
 from simulator.report.plan_words import faults_words, lengths_words, plan_words, steps_words
 from simulator.report.words import asked
@@ -46,8 +47,12 @@ def test_what_differs_from_plain_training_is_said(keys, words):
     ],
 )  # fmt: skip
 def test_lengths_are_told_with_what_cuts_them(lengths, words):
-    assert lengths_words(Lengths(**lengths), 1024) == words
-    assert lengths_words(Lengths(**lengths), None) == ""
+    trunk = Trunk(block="sasrec", layers=1, hidden=64, heads=2, seq=1024)
+    assert lengths_words(Lengths(**lengths), trunk) == words
+
+
+def test_a_row_of_a_dlrm_has_no_length():
+    assert lengths_words(Lengths(), Trunk(block="none")) == ""
 
 
 def test_slow_ranks_are_told_together_where_they_are_slow_together():

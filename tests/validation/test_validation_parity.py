@@ -5,6 +5,7 @@ import re
 import pytest
 
 from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.report import parity
 from simulator.report.html import report_html
 from simulator.report.parity import answer, error_figure, parity_figure, terms_figure, validation_blocks
 from simulator.validation import load_cases
@@ -60,9 +61,19 @@ def test_every_predicted_row_is_drawn_once_in_both_figures(report):
 def test_rows_that_constants_were_fitted_to_are_open_and_stand_ins_are_crosses(report):
     marks = {trace.name: trace.marker.symbol for trace in parity_figure(report).data if trace.mode == "markers"}
     open_marks = [symbol.endswith("-open") for symbol in marks["sc21_table1"]]
-    assert open_marks == [row.fitted for row in report.rows if row.source == "sc21_table1"]
-    assert sum(open_marks) == 1
+    assert open_marks == sorted(row.fitted for row in report.rows if row.source == "sc21_table1")
+    assert sum(open_marks) == 1, "drawn last: the legend shows the first mark, which is of a row that checks"
     assert set(marks["dgxc_h100"]) == {"x-thin-open"}
+
+
+def test_no_two_of_the_sources_look_alike():
+    looks = [parity.mark_look(place) for place in range(len(parity.COLOURS) * len(parity.SYMBOLS))]
+    assert len(set(looks)) == len(looks) == 81
+
+
+def test_every_source_of_fit_rows_is_named_once():
+    rows = ("mosaic_a100: 7b on 8", "sc21_table1: 530B", "mosaic_a100: 350m on 8")
+    assert parity.rows_by_source(rows) == "mosaic_a100: 7b on 8, 350m on 8; sc21_table1: 530B"
 
 
 def test_a_bar_of_terms_ends_at_100_plus_bias(report):
@@ -72,7 +83,7 @@ def test_a_bar_of_terms_ends_at_100_plus_bias(report):
 
 
 def test_the_page_answers_first_and_lists_every_row(report):
-    assert answer(report).startswith("7 published steps that the costs were not fitted to are off by 10.0 %")
+    assert answer(report).startswith("7 published times that the costs were not fitted to are off by 10.0 %")
     page = report_html((), title="Validation", notes=(answer(report),), blocks=validation_blocks(report))
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert text.index("off by 10.0 %") < text.index("Predicted against measured")
