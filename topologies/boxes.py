@@ -1,14 +1,14 @@
-"""The box that each device is sold in: what a machine room of such devices is built of."""
+"""The box that each device is sold in, and machine rooms of such boxes below leaf switches."""
 
 from __future__ import annotations
 
 import inspect
 from importlib import import_module
 
-from simulator.cluster import Cluster, Device
+from simulator.cluster import Cluster, Device, Fabric
 from simulator.errors import ScenarioError
 from topologies.devices import find_device
-from topologies.keywords import flag
+from topologies.keywords import flag, real, whole
 
 BOXES = {
     "a100_sxm4_80gb": "dgx_a100",
@@ -44,3 +44,31 @@ def box_of(device: str | Device, in_switch_reduction: bool | None = None, **keyw
                 key="cluster.in_switch_reduction",
             )
     return build(device=chip, **{key: value for key, value in keywords.items() if value is not None})
+
+
+def room_of(
+    kind: str,
+    device: str | Device,
+    *,
+    nodes: int,
+    nodes_per_leaf: int,
+    oversubscription: float,
+    spines: int,
+    in_switch_reduction: bool | None,
+    in_network_reduction: bool,
+    **box_keywords: object,
+) -> Cluster:
+    """Boxes of `device` below leaf switches: a `Fabric` of this kind, called by its name.
+
+    box_keywords: as in `box_of`. Raises ScenarioError for a number that cannot be.
+    """
+    box = box_of(device, in_switch_reduction, **box_keywords)
+    fabric = Fabric(
+        box.fabric.latency_s,
+        kind,
+        real("oversubscription", oversubscription, least=1.0, example=2.0),
+        flag("in_network_reduction", in_network_reduction),
+        nodes_per_leaf,
+        whole("spines", spines, least=0),
+    )
+    return Cluster(((box.node_type, whole("nodes", nodes)),), fabric, name=kind)

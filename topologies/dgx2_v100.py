@@ -6,15 +6,10 @@ bytes/s a GPU each way; 8x ConnectX-5 of 100 Gb/s (EDR InfiniBand or Ethernet).
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric, NodeFabric
+from simulator.cluster import Cluster, Device
 from topologies.devices import V100_SXM3_32GB, find_device
-from topologies.dgx_a100 import FABRIC_LATENCY_S, NVSWITCH_LATENCY_S
+from topologies.interconnects import EDR_GBIT_PER_S, infiniband, nvswitch
 from topologies.keywords import node_type, whole
-
-NVLINK2_BYTES_PER_S = 150 * 10**9
-"""6 links of 25 GB/s in each direction."""
-
-EDR_GBIT_PER_S = 100
 
 
 def dgx2_v100(
@@ -27,11 +22,11 @@ def dgx2_v100(
     """DGX-2: 16x V100-SXM3-32GB, NVSwitch, 8x EDR100 a node; no bf16, priced from the datasheet, with a warning."""
     node = node_type(
         find_device(device),
-        NodeFabric("nvswitch", NVLINK2_BYTES_PER_S, NVSWITCH_LATENCY_S),
+        nvswitch(2),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=EDR_GBIT_PER_S,
         nics_per_gpu=1 / 2,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="dgx2_v100")
+    return Cluster(((node, whole("nodes", nodes)),), infiniband(), name="dgx2_v100")

@@ -6,13 +6,10 @@ NVIDIA DGX B200 datasheet (2024): 8x B200 (1,440 GB in all), 2 NVSwitch, NVLink 
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric, NodeFabric
+from simulator.cluster import Cluster, Device
 from topologies.devices import B200_SXM_180GB, find_device
-from topologies.dgx_h100 import FABRIC_LATENCY_S, NDR_GBIT_PER_S, NVSWITCH_LATENCY_S
-from topologies.keywords import flag, node_type, whole
-
-NVLINK5_BYTES_PER_S = 900 * 10**9
-"""18 links of 50 GB/s in each direction."""
+from topologies.interconnects import NDR_GBIT_PER_S, infiniband, nvswitch
+from topologies.keywords import node_type, whole
 
 
 def dgx_b200(
@@ -27,13 +24,10 @@ def dgx_b200(
     """DGX B200: 8x B200-SXM-180GB, NVSwitch, 8x NDR400 a node; priced from the datasheet, with a warning."""
     node = node_type(
         find_device(device),
-        NodeFabric(
-            "nvswitch", NVLINK5_BYTES_PER_S, NVSWITCH_LATENCY_S, flag("in_switch_reduction", in_switch_reduction)
-        ),
+        nvswitch(5, in_switch_reduction),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=NDR_GBIT_PER_S,
     )
-    fabric = Fabric(FABRIC_LATENCY_S, in_network_reduction=flag("in_network_reduction", in_network_reduction))
-    return Cluster(((node, whole("nodes", nodes)),), fabric, name="dgx_b200")
+    return Cluster(((node, whole("nodes", nodes)),), infiniband(in_network_reduction), name="dgx_b200")

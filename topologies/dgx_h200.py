@@ -6,10 +6,11 @@ NDR 400 Gb/s for compute.
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric, NodeFabric
-from topologies.devices import H200_SXM_141GB, find_device
-from topologies.dgx_h100 import FABRIC_LATENCY_S, NDR_GBIT_PER_S, NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S
-from topologies.keywords import flag, node_type, whole
+from dataclasses import replace
+
+from simulator.cluster import Cluster, Device
+from topologies.devices import H200_SXM_141GB
+from topologies.dgx_h100 import dgx_h100
 
 
 def dgx_h200(
@@ -22,15 +23,6 @@ def dgx_h200(
     in_network_reduction: bool = False,
 ) -> Cluster:
     """DGX H200: 8x H200-SXM-141GB, NVSwitch, 8x NDR400 a node; priced from the H100's profile, memory scaled."""
-    node = node_type(
-        find_device(device),
-        NodeFabric(
-            "nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, flag("in_switch_reduction", in_switch_reduction)
-        ),
-        gpus_per_node=gpus_per_node,
-        nics_per_node=nics_per_node,
-        nic_gbit_per_s=nic_gbit_per_s,
-        nic_gbit_each=NDR_GBIT_PER_S,
-    )
-    fabric = Fabric(FABRIC_LATENCY_S, in_network_reduction=flag("in_network_reduction", in_network_reduction))
-    return Cluster(((node, whole("nodes", nodes)),), fabric, name="dgx_h200")
+    reductions = in_switch_reduction, in_network_reduction
+    box = dgx_h100(nodes, gpus_per_node, nic_gbit_per_s, nics_per_node, device, *reductions)
+    return replace(box, name="dgx_h200")

@@ -7,10 +7,10 @@ downward ports of a 64-port leaf (NVIDIA QM9700 datasheet, 2021: 64 ports of 400
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric
-from topologies.boxes import box_of
+from simulator.cluster import Cluster, Device
+from topologies.boxes import room_of
 from topologies.devices import H100_SXM5_80GB
-from topologies.keywords import flag, real, whole
+from topologies.keywords import whole
 
 
 def fat_tree(
@@ -30,16 +30,9 @@ def fat_tree(
     spines: 0 spreads traffic over all paths above the leaves (adaptive routing); n gives a leaf one link to each of n
     spines, and a message takes the spine that its destination node picks (deterministic ECMP).
     """
-    box = box_of(
-        device, in_switch_reduction,
+    return room_of(
+        "fat_tree", device, nodes=nodes, nodes_per_leaf=whole("nodes_per_leaf", nodes_per_leaf),
+        oversubscription=oversubscription, spines=spines,
+        in_switch_reduction=in_switch_reduction, in_network_reduction=in_network_reduction,
         gpus_per_node=gpus_per_node, nic_gbit_per_s=nic_gbit_per_s, nics_per_node=nics_per_node,
     )  # fmt: skip
-    fabric = Fabric(
-        box.fabric.latency_s,
-        "fat_tree",
-        real("oversubscription", oversubscription, least=1.0, example=2.0),
-        flag("in_network_reduction", in_network_reduction),
-        whole("nodes_per_leaf", nodes_per_leaf),
-        whole("spines", spines, least=0),
-    )
-    return Cluster(((box.node_type, whole("nodes", nodes)),), fabric, name="fat_tree")

@@ -6,16 +6,10 @@ networking in an UltraCluster's nonblocking fabric; 4 network cards (EC2 User Gu
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric, NodeFabric
+from simulator.cluster import Cluster, Device
 from topologies.devices import A100_SXM4_40GB, find_device
-from topologies.dgx_a100 import NVLINK3_BYTES_PER_S, NVSWITCH_LATENCY_S
+from topologies.interconnects import EFA_GBIT_PER_S, efa, nvswitch
 from topologies.keywords import node_type, whole
-
-EFA_GBIT_PER_S = 100
-"""One network card."""
-
-EFA_LATENCY_S = 10e-6
-"""Assumed: card to card, several times InfiniBand's: SRD, EFA's transport, sprays packets and reorders them."""
 
 
 def p4d(
@@ -28,11 +22,11 @@ def p4d(
     """AWS p4d.24xlarge: 8x A100-SXM4-40GB, NVSwitch, 4x EFA100 a node, one for two GPUs."""
     node = node_type(
         find_device(device),
-        NodeFabric("nvswitch", NVLINK3_BYTES_PER_S, NVSWITCH_LATENCY_S),
+        nvswitch(3),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=EFA_GBIT_PER_S,
         nics_per_gpu=1 / 2,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(EFA_LATENCY_S), name="p4d")
+    return Cluster(((node, whole("nodes", nodes)),), efa(), name="p4d")

@@ -6,11 +6,10 @@ EFA networking in an UltraCluster's nonblocking fabric; 32 network cards (EC2 Us
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric, NodeFabric
+from simulator.cluster import Cluster, Device
 from topologies.devices import H100_SXM5_80GB, find_device
-from topologies.dgx_h100 import NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S
-from topologies.keywords import flag, node_type, whole
-from topologies.p4d import EFA_GBIT_PER_S, EFA_LATENCY_S
+from topologies.interconnects import EFA_GBIT_PER_S, efa, nvswitch
+from topologies.keywords import node_type, whole
 
 
 def p5(
@@ -24,13 +23,11 @@ def p5(
     """AWS p5.48xlarge: 8x H100-SXM5-80GB, NVSwitch, 32x EFA100 a node, four a GPU."""
     node = node_type(
         find_device(device),
-        NodeFabric(
-            "nvswitch", NVLINK4_BYTES_PER_S, NVSWITCH_LATENCY_S, flag("in_switch_reduction", in_switch_reduction)
-        ),
+        nvswitch(4, in_switch_reduction),
         gpus_per_node=gpus_per_node,
         nics_per_node=nics_per_node,
         nic_gbit_per_s=nic_gbit_per_s,
         nic_gbit_each=EFA_GBIT_PER_S,
         nics_per_gpu=4,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(EFA_LATENCY_S), name="p5")
+    return Cluster(((node, whole("nodes", nodes)),), efa(), name="p5")

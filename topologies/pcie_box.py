@@ -11,11 +11,11 @@ host memory are slower; PCIe switches that several GPUs hang from are not modell
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric, NodeFabric
+from simulator.cluster import Cluster, Device, NodeFabric
 from simulator.errors import ScenarioError
 from simulator.units import gbit_per_s
 from topologies.devices import A100_PCIE_80GB, find_device
-from topologies.dgx_a100 import FABRIC_LATENCY_S, HDR_GBIT_PER_S
+from topologies.interconnects import HDR_GBIT_PER_S, infiniband
 from topologies.keywords import node_type, rate, whole
 
 UPI_GBIT_PER_S = 3 * 22.4 * 8
@@ -61,4 +61,4 @@ def pcie_box(
         nic_gbit_each=HDR_GBIT_PER_S,
         nics_per_gpu=joined / gpus,
     )
-    return Cluster(((node, whole("nodes", nodes)),), Fabric(FABRIC_LATENCY_S), name="pcie_box")
+    return Cluster(((node, whole("nodes", nodes)),), infiniband(), name="pcie_box")

@@ -7,10 +7,10 @@ a message goes over the spines (NCCL's PXN, which first hands it to the right GP
 
 from __future__ import annotations
 
-from simulator.cluster import Cluster, Device, Fabric
-from topologies.boxes import box_of
+from simulator.cluster import Cluster, Device
+from topologies.boxes import room_of
 from topologies.devices import H100_SXM5_80GB
-from topologies.keywords import flag, real, whole
+from topologies.keywords import whole
 
 
 def rail_optimized(
@@ -29,16 +29,9 @@ def rail_optimized(
 
     oversubscription and spines: of the links above the leaves, as in `fat_tree`.
     """
-    box = box_of(
-        device, in_switch_reduction,
+    return room_of(
+        "rail_optimized", device, nodes=nodes, nodes_per_leaf=whole("nodes_per_pod", nodes_per_pod),
+        oversubscription=oversubscription, spines=spines,
+        in_switch_reduction=in_switch_reduction, in_network_reduction=in_network_reduction,
         gpus_per_node=gpus_per_node, nic_gbit_per_s=nic_gbit_per_s, nics_per_node=nics_per_node,
     )  # fmt: skip
-    fabric = Fabric(
-        box.fabric.latency_s,
-        "rail_optimized",
-        real("oversubscription", oversubscription, least=1.0, example=2.0),
-        flag("in_network_reduction", in_network_reduction),
-        whole("nodes_per_pod", nodes_per_pod),
-        whole("spines", spines, least=0),
-    )
-    return Cluster(((box.node_type, whole("nodes", nodes)),), fabric, name="rail_optimized")

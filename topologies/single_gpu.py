@@ -9,7 +9,7 @@ from topologies.keywords import whole
 
 
 def single_gpu(device: str | Device = H100_SXM5_80GB, nodes: int = 1) -> Cluster:
-    """One device of `topologies.devices`, by name, joined to nothing but its host."""
+    """One device, by name (`topologies.devices`), joined to nothing but its host."""
     if whole("nodes", nodes) != 1:
         raise ScenarioError(f"single_gpu is one GPU, not {nodes} nodes; use dgx_a100 or dgx_h100", key="cluster.nodes")
     chip = find_device(device)
