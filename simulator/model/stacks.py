@@ -54,60 +54,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from simulator.model.software import SoftwareFacts
+
 
 @dataclass(frozen=True, slots=True)
-class Stack:
-    """attention: flash or unfused. async_reduction: the reduction of a column-parallel input's gradient runs beside the
-    weight gradient's GEMM. fused_accumulation: that GEMM adds into the accumulated gradient. sequence_parallel: known.
-    norm: persistent (a row stays on the chip), apex or torch (backward in two kernels; apex is slow on wide rows).
-    elementwise_loss: all of Megatron's, whose vocab_parallel_cross_entropy is max, sub_, exp, sum, div_ (the same code
-    from 2021 to Megatron-core's default); False: one softmax kernel. separate_kernels: a gate's SiLU and product, and
-    the loss in fp32, are kernels of PyTorch's own, and each keeps what its backward reads (memory only).
-    fused_mlp: a DLRM's MLPs and dot interaction are fused kernels (`model/blocks/mlp.py`, `dlrm_interaction.py`).
-    sparse_gradients: of tables are torch's sparse tensors, a gradient for each id, and torch.optim's update.
-    autocast: parameters wider than activations are cast each step, and their gradients back, by kernels of their own.
-    graphed: forward and backward are replayed from a CUDA graph, each step on a device that has run empty; the update
-    is launched kernel by kernel, and waits for the host where a loss scale is read back first (`model/host.py`).
-    synchronizes: a transfer between stages that is waited for is waited for by the host. broadcasts: so is each
-    microbatch. separate_bias: that of queries, keys and values is added by a kernel of its own.
-    clips: gradients are clipped by their norm, and zeroed. loss_kernels: of a DLRM's loss, forward and backward.
-    dropout: models whose block has dropout train with it. fused_loss: an eager block's loss is one kernel that leaves
-    the gradient in place of the logits. eager: LLaMA's norm, rotary positions and gate run one small kernel an
-    operator. reruns_products: selective_op runs every second product again too (memory is counted as if it kept all).
-    """
+class Stack(SoftwareFacts):
+    """A generation of software by name. sequence_parallel: known to it."""
 
     name: str
-    attention: str
-    async_reduction: bool
-    fused_accumulation: bool
-    sequence_parallel: bool
-    norm: str
-    elementwise_loss: bool
-    separate_kernels: bool = False
-    fused_mlp: bool = False
-    sparse_gradients: bool = False
-    autocast: bool = False
-    graphed: bool = False
-    synchronizes: bool = False
-    broadcasts: bool = False
-    separate_bias: bool = False
-    clips: bool = True
-    loss_kernels: tuple[int, int] = (1, 0)
-    dropout: bool = True
-    fused_loss: bool = False
-    eager: bool = False
-    reruns_products: bool = False
+    sequence_parallel: bool = True
 
 
-MEGATRON_2021 = Stack("megatron_2021", "unfused", False, False, False, "apex", True)
-MEGATRON_2022 = Stack("megatron_2022", "unfused", True, False, True, "persistent", True)
-LLM_FOUNDRY = Stack("llm_foundry", "flash", True, True, False, "torch", False, dropout=False, fused_loss=True)
+MEGATRON_2021 = Stack(
+    "megatron_2021", sequence_parallel=False, attention="unfused", fused_accumulation=False, async_reduction=False,
+    norm="apex", elementwise_loss=True,
+)  # fmt: skip
+MEGATRON_2022 = Stack(
+    "megatron_2022", attention="unfused", fused_accumulation=False, norm="persistent", elementwise_loss=True
+)
+LLM_FOUNDRY = Stack("llm_foundry", sequence_parallel=False, dropout=False, fused_loss=True)
 MEGATRON_2023 = Stack(
-    "megatron_2023", "unfused", True, True, True, "persistent", True, synchronizes=True, broadcasts=True,
-    separate_bias=True,
+    "megatron_2023", attention="unfused", norm="persistent", separate_bias=True, elementwise_loss=True,
+    synchronizes=True, broadcasts=True,
 )  # fmt: skip
 CURRENT = replace(MEGATRON_2023, name="current", attention="flash", broadcasts=False, separate_bias=False)
-TORCH = Stack("torch", "flash", True, True, True, "torch", False, True)
+TORCH = Stack("torch", separate_kernels=True)
 EXAMPLES = replace(
     TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True, autocast=True, graphed=True,
     clips=False, loss_kernels=(14, 4),

@@ -31,6 +31,7 @@ from simulator.model.blocks import Cut, head
 from simulator.model.bottom_mlp import on_one_rank
 from simulator.model.lengths import cuts_of
 from simulator.model.memory_rules import part
+from simulator.model.software import facts_of
 from simulator.model.stacks import TORCH, Stack
 from simulator.policies.compression import compressor_of, method_of
 from simulator.policies.compressor import Compressor
@@ -347,15 +348,9 @@ def _boundary_bytes(scenario, cut: Cut, last: int) -> int:
     return whole if scenario.plan.sequence_parallel else -(-whole // scenario.plan.tensor)
 
 
-SOFTWARE = ("attention", "fused_accumulation", "async_reduction", "norm", "elementwise_loss", "separate_kernels",
-            "fused_mlp", "sparse_gradients", "autocast", "graphed", "synchronizes", "broadcasts", "separate_bias",
-            "clips", "loss_kernels", "dropout", "fused_loss", "eager", "reruns_products")  # fmt: skip
-"""What of a cut the stack decides, not the plan; a stack calls it the same."""
-
-
 def recut(scenario, cut: Cut) -> Cut:
     """The cut of a scenario whose software is that of another one's cut."""
-    return replace(cut_of(scenario), **{name: getattr(cut, name) for name in SOFTWARE})
+    return replace(cut_of(scenario), **facts_of(cut))
 
 
 def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
@@ -364,7 +359,7 @@ def cut_of(scenario, attention: str | None = None, stack: Stack = TORCH) -> Cut:
     No message depends on the stack.
     """
     plan = scenario.plan
-    software = {name: getattr(stack, name) for name in SOFTWARE}
+    software = facts_of(stack)
     software["attention"] = attention or stack.attention
     software["autocast"] &= DTYPE_BYTES[scenario.precision.parameters] > max(2, DTYPE_BYTES[scenario.dtype])
     return Cut(

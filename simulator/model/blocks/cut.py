@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import isqrt, prod
 
 from simulator.errors import ScenarioError
+from simulator.model.software import SoftwareFacts
 from simulator.units import DTYPE_BYTES
 
 MODES = ("none", "selective", "selective_op", "full")
@@ -61,31 +62,17 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What one rank works on in one microbatch.
+class Cut(SoftwareFacts):
+    """What one rank works on in one microbatch, and what its software does.
 
     batch: samples. seq: positions of each sample. lengths: real lengths of those samples, where they differ (packed
     without padding, as HSTU's jagged kernels and variable-length attention do); empty means `seq` each.
-    tensor, context, context_kind, sequence_parallel: the plan's. dtype: of activations and GEMMs.
-    attention: flash (one kernel, nothing of size seq^2 in memory) or unfused (2021: batched GEMMs and softmax).
-    fused_accumulation: weight gradients are added into the accumulated gradient by the GEMM itself; False adds a pass
-    over memory for each weight. gradient_bytes: bytes of an accumulated gradient element. fresh_gradients: none are
-    accumulated: each microbatch's are reduced and gone (ZeRO 2 and 3), so that a weight gradient is only written.
-    async_reduction: without sequence parallelism, the all-reduce of a column-parallel layer's input gradient runs
-    beside the weight gradient's GEMM; False exposes it. norm: whose kernels GPT's norms are. elementwise_loss: the loss
-    of an eager stack runs at the speed of elementwise kernels, not of a softmax. separate_kernels: nothing is fused
-    into an activation or a loss. fused_mlp: the MLPs of a DLRM have their activations in the products' epilogues, and
-    its dot interaction is one kernel. sparse_gradients: of tables, as torch's sparse tensors. autocast: parameters are
-    cast on their way in, and weight gradients on their way out. graphed: forward and backward are replayed from a CUDA
-    graph. synchronizes: the host waits for a transfer that is waited for; broadcasts: and for each microbatch.
-    separate_bias: that of queries, keys and values is added by a kernel of its own. clips: gradients are clipped.
-    loss_kernels: of a DLRM's loss, forward and backward. dropout: False: none, whatever the block has. fused_loss: an
-    eager block's loss is fused all the same. eager: LLaMA's norm, rotary positions and gate are PyTorch's own small
-    kernels. reruns_products: selective_op runs every second product again too. compiled: torch.compile has fused what
-    only moves memory in each layer (`blocks/compiled.py`). overlap_tensor: collectives of sequence-parallel linear
-    layers are split into pieces that run beside the pieces of their GEMMs. Which software does what: `model/stacks.py`.
-    vectors: the dtype in which looked-up vectors arrive, where it is not their table's. lone_bottom: a bottom MLP's
-    vectors arrive with them.
+    tensor, context, context_kind, sequence_parallel: the plan's. overlap_tensor: collectives of sequence-parallel
+    linear layers are split into pieces that run beside the pieces of their GEMMs. dtype: of activations and GEMMs.
+    gradient_bytes: bytes of an accumulated gradient element. fresh_gradients: none are accumulated: each microbatch's
+    are reduced and gone (ZeRO 2 and 3), so that a weight gradient is only written. compiled: torch.compile has fused
+    what only moves memory in each layer (`blocks/compiled.py`). vectors: the dtype in which looked-up vectors arrive,
+    where it is not their table's. lone_bottom: a bottom MLP's vectors arrive with them.
     """
 
     batch: int
@@ -94,31 +81,12 @@ class Cut:
     context: int = 1
     sequence_parallel: bool = False
     dtype: str = "bf16"
-    attention: str = "flash"
     lengths: tuple[int, ...] = ()
-    fused_accumulation: bool = True
     gradient_bytes: int = 4
     fresh_gradients: bool = False
-    async_reduction: bool = True
-    norm: str = "torch"
-    elementwise_loss: bool = False
-    separate_kernels: bool = False
-    fused_mlp: bool = False
-    sparse_gradients: bool = False
-    autocast: bool = False
-    graphed: bool = False
-    synchronizes: bool = False
-    broadcasts: bool = False
-    separate_bias: bool = False
-    clips: bool = True
-    loss_kernels: tuple[int, int] = (1, 0)
+    compiled: bool = False
     vectors: str | None = None
     lone_bottom: bool = False
-    dropout: bool = True
-    fused_loss: bool = False
-    eager: bool = False
-    reruns_products: bool = False
-    compiled: bool = False
     context_kind: str = "ring"
     overlap_tensor: bool = False
 
