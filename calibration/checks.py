@@ -30,8 +30,6 @@ BUSIEST = 1.5
 """What the first member of an uneven exchange sends, over the mean."""
 
 ROW_OPTIMIZERS = ("sgd", "adagrad", "rowwise_adagrad", "adam")
-ZIPF_ALPHA = 1.05
-"""The exponent that tables have by default."""
 
 
 def points(dtype: str, worlds: tuple[int, ...], sizes: Sizes = CPU) -> list[Point]:
@@ -62,7 +60,7 @@ def _row_update(optimizer: str) -> Callable[[Point], Kernels]:
     def kernels(point: Point) -> Kernels:
         elements = point.shape[0] * point.shape[1]
         moved = round(ROW_PASSES[optimizer] * elements)
-        return (Kernel("embedding_update", (elements,), point.dtype, bytes_moved=moved),)
+        return (Kernel(f"row_update_{optimizer}", (elements,), point.dtype, bytes_moved=moved),)
 
     return kernels
 
@@ -70,11 +68,11 @@ def _row_update(optimizer: str) -> Callable[[Point], Kernels]:
 def _lookup(point: Point) -> Kernels:
     ids, width = point.shape
     moved = ids * (ID_BYTES + 2 * width * DTYPE_BYTES[point.dtype])
-    return (Kernel("embedding_lookup", (ids * width,), point.dtype, bytes_moved=moved),)
+    return (Kernel("embedding_lookup_zipf", (ids * width,), point.dtype, bytes_moved=moved),)
 
 
 def _bag(point: Point) -> Kernels:
-    return (Kernel("embedding_bag", point.shape, point.dtype),)
+    return (Kernel("embedding_bag_zipf", point.shape, point.dtype),)
 
 
 def _jagged(op: str) -> Callable[[Point], Kernels]:
@@ -150,9 +148,9 @@ MESSAGES: dict[str, tuple[str, Callable[[int], list[int]]]] = {
 """A check of messages -> the collective and the sizes that it is priced as."""
 
 WORDS = {
-    **{f"update_{name}": f"rows of a table, updated by {name}, as traffic" for name in ROW_OPTIMIZERS},
-    "zipf_lookup": "rows of Zipf ids, as of uniform ones",
-    "zipf_bag": "bags of Zipf ids, as of uniform ones",
+    **{f"update_{name}": f"rows of a table, updated by {name}, between sizes" for name in ROW_OPTIMIZERS},
+    "zipf_lookup": "rows of Zipf ids, between sizes",
+    "zipf_bag": "bags of Zipf ids, between sizes",
     "jagged_attention_forward": "samples of 16 lengths, as of one length of equal work",
     "jagged_attention_backward": "the same, backward",
     "sampled_softmax_forward": "scores and loss, as the sum of kernels",

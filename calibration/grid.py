@@ -11,13 +11,16 @@ from itertools import product
 from calibration.points import (
     COLLECTIVE,
     FORWARD,
+    FUSED_PASSES,
     INPUT_GRADIENT,
     KERNEL,
     ROW_PASSES,
+    SUM_PASSES,
     WEIGHT_GRADIENT,
     Point,
 )
 from calibration.sizes import CPU, Sizes
+from simulator.costs.measured import BAGS, LOOKUPS
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 from simulator.units import DTYPE_BYTES, KIB
 
@@ -70,6 +73,8 @@ def _gemms(dtype: str, sizes: Sizes) -> list[Point]:
             Point(KERNEL, "gemm", dtype, (tokens, sizes.item_width, items), (INPUT_GRADIENT,)),
             Point(KERNEL, "gemm", dtype, (items, sizes.item_width, tokens), (WEIGHT_GRADIENT,)),
         ]
+    for side in sizes.small_sides:  # hardly more than their dispatch
+        found.append(Point(KERNEL, "gemm", dtype, (side, side, side), (FORWARD, INPUT_GRADIENT)))
     for rows, columns in sizes.low_rank:  # PowerSGD's factors, rank 4
         found += [
             Point(KERNEL, "gemm", dtype, (rows, 4, columns), (INPUT_GRADIENT,)),
@@ -125,8 +130,8 @@ def _other_optimizers(dtype: str, sizes: Sizes) -> list[Point]:
 def _bags(dtype: str, sizes: Sizes) -> list[Point]:
     """Pooled lookups, one id and 20 ids a bag."""
     return [
-        Point(KERNEL, "embedding_bag", "fp32", (20 * bags if many else bags, width, bags))
-        for bags, width, many in product(sizes.bags, (32, 128), (False, True))
+        Point(KERNEL, op, "fp32", (20 * bags if many else bags, width, bags))
+        for op, bags, width, many in product(BAGS, sizes.bags, (32, 128), (False, True))
     ]
 
 
@@ -138,12 +143,14 @@ def _memory_bound(dtype: str, sizes: Sizes) -> list[Point]:
             for each, elements in product(passes, sizes.elements)
             if each * elements * size >= SMALLEST_BYTES
         ]
-    for elements, each in product(sizes.elements[1:6], ROW_PASSES.values()):
-        found.append(Point(KERNEL, "embedding_update", "fp32", (elements, round(each * elements))))
+    for elements in sizes.elements[1:6]:
+        for op, each in (*((f"row_update_{name}", passes) for name, passes in ROW_PASSES.items()),
+                         ("embedding_update", SUM_PASSES), ("embedding_update", FUSED_PASSES)):  # fmt: skip
+            found.append(Point(KERNEL, op, "fp32", (elements, round(each * elements))))
     # of tokens in the activations' dtype, of tables in fp32; 8 bytes of id for each row
     for own, elements, width in product(dict.fromkeys((dtype, "fp32")), sizes.elements[1:6], (32, 128)):
         moved = 2 * elements * DTYPE_BYTES[own] + 8 * elements // width
-        found.append(Point(KERNEL, "embedding_lookup", own, (elements, moved)))
+        found += [Point(KERNEL, op, own, (elements, moved)) for op in (LOOKUPS if own == "fp32" else LOOKUPS[:1])]
     return found
 
 

@@ -17,13 +17,16 @@ GRAPH_KERNELS = 200
 
 ROW_UPDATE_WIDTH = 64
 """Width of the rows whose gradients and updates are measured."""
-SUMMED = "summed"
-ROW_PASSES: dict[str, float] = {SUMMED: (ID_BYTES + 2 * GRADIENT_BYTES * ROW_UPDATE_WIDTH) / ROW_UPDATE_WIDTH} | {
+ROW_PASSES: dict[str, float] = {
     name: GRADIENT_BYTES + 2 * (GRADIENT_BYTES + element + row / ROW_UPDATE_WIDTH)
     for name, (element, row) in STATE_BYTES.items()
 }
-"""Bytes that an fp32 element moves where gradients are summed by row, and in the update of its row: the gradient is
-read, row and states are read and written (`model/tables/kernels.py`)."""
+"""Bytes that an fp32 element moves in the update of its row: the gradient is read, row and states are read and written
+(`model/tables/kernels.py`)."""
+
+SUM_PASSES = (ID_BYTES + 2 * GRADIENT_BYTES * ROW_UPDATE_WIDTH) / ROW_UPDATE_WIDTH
+FUSED_PASSES = ID_BYTES / ROW_UPDATE_WIDTH + ROW_PASSES["adam"]
+"""The same where gradients are summed by row: read, and a sum written; or, fused, the row updated at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ Pairs = tuple[tuple[int, int], ...]
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """tokens: rows of products. pairs: (out, in) of linear layers. items: rows of a table that logits are computed for,
-    over item_width columns. low_rank: shapes of PowerSGD's factors.
+    over item_width columns. small_sides: of square products that dispatch bounds. low_rank: of PowerSGD's factors.
 
     lengths, head_dims: of attention, with batch_heads samples times heads; unfused: (batch, length, head_dim) of the
     two products of an attention that is not one kernel; scored: (positions, scores, width) of a sampled softmax;
@@ -32,6 +32,7 @@ class Sizes:
     pairs: Pairs
     items: tuple[int, ...]
     item_width: int
+    small_sides: tuple[int, ...]
     low_rank: Pairs
     lengths: tuple[int, ...]
     head_dims: tuple[int, ...]
@@ -63,6 +64,7 @@ CPU = Sizes(
     pairs=((64, 64), (256, 128), (128, 256), (256, 256), (768, 256), (512, 128), (128, 512), (512, 512)),
     items=(1024, 4096),
     item_width=128,
+    small_sides=(16, 64),
     low_rank=((128, 512), (512, 512), (4096, 128)),
     lengths=(16, 64, 200),
     head_dims=(32, 64),
@@ -91,6 +93,7 @@ CUDA = Sizes(
     )),
     items=(32_768, 131_072),
     item_width=1024,
+    small_sides=(32, 128),
     low_rank=((1024, 4096), (4096, 4096), (16_384, 1024)),
     lengths=(64, 256, 1024, 4096),
     head_dims=(64, 128),

@@ -5,27 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from calibration.checks import ROW_OPTIMIZERS, SUSTAINED, ZIPF_ALPHA, jagged_lengths
+from calibration.checks import ROW_OPTIMIZERS, SUSTAINED, jagged_lengths
 from calibration.measure.inputs import Call, Maker
-from simulator.executor.batches import draw_ids
 from simulator.executor.sparse_optimizers import SPARSE_UPDATES, new_state
-from simulator.model.spec import ZipfIds
 
 SUSTAINED_S = 0.5
 """Of products before the one that is timed."""
 
 VISITS_APART_S = 2.0
 """More than lies between two calls of a visit, however busy the machine; less than between two visits."""
-
-
-def _zipf_ids(maker: Maker, count: int) -> torch.Tensor:
-    generator = np.random.Generator(np.random.Philox(key=[count, maker.table_rows]))
-    drawn = draw_ids(generator, ZipfIds(kind="zipf", alpha=ZIPF_ALPHA), maker.table_rows, (count,))
-    return torch.from_numpy(drawn).to(maker.device)
 
 
 def _row_update(name: str) -> Callable[[Maker], Call]:
@@ -41,13 +32,13 @@ def _row_update(name: str) -> Callable[[Maker], Call]:
 
 def _lookup(maker: Maker) -> Call:
     count, width = maker.point.shape
-    table, ids = maker.random(maker.table_rows, width), _zipf_ids(maker, count)
+    table, ids = maker.random(maker.table_rows, width), maker.zipf_ids(count, maker.table_rows)
     return lambda: functional.embedding(ids, table)
 
 
 def _bag(maker: Maker) -> Call:
     count, width, bags = maker.point.shape
-    table, ids = maker.random(maker.table_rows, width), _zipf_ids(maker, count)
+    table, ids = maker.random(maker.table_rows, width), maker.zipf_ids(count, maker.table_rows)
     starts = torch.arange(bags, device=maker.device) * count // bags
     return lambda: functional.embedding_bag(ids, table, starts, mode="sum")
 
@@ -73,7 +64,7 @@ def _sampled(maker: Maker) -> tuple[list[torch.Tensor], Callable[[], torch.Tenso
     first = torch.zeros(positions, dtype=torch.int64, device=maker.device)
 
     def run() -> torch.Tensor:
-        scores = torch.bmm(rows, vectors[:, :, None])[:, :, 0].float()
+        scores = torch.einsum("pd,pnd->pn", vectors, rows).float()
         return functional.cross_entropy(scores, first)
 
     return [vectors, rows], run

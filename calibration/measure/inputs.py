@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from calibration.points import Point
+from simulator.executor.batches import draw_ids
+from simulator.model.spec import ZipfIds
 
 Call = Callable[[], object]
 
 TORCH_DTYPE = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ZIPF_ALPHA = 1.05
+"""The exponent that tables have by default."""
+
 TABLE_ROWS = {"cpu": 20_000, "cuda": 2_000_000}
 """Rows of the table that lookups and updates fall on."""
 
@@ -45,6 +51,12 @@ class Maker:
 
     def ids(self, count: int, rows: int) -> torch.Tensor:
         return torch.randint(rows, (count,), device=self.device)
+
+    def zipf_ids(self, count: int, rows: int) -> torch.Tensor:
+        """As tables are looked up by default."""
+        generator = np.random.Generator(np.random.Philox(key=[count, rows]))
+        drawn = draw_ids(generator, ZipfIds(kind="zipf", alpha=ZIPF_ALPHA), rows, (count,))
+        return torch.from_numpy(drawn).to(self.device)
 
     @property
     def table_rows(self) -> int:

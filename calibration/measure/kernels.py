@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from math import log
 
 import torch
 import torch.nn.functional as functional
@@ -20,14 +19,14 @@ from calibration.points import (
     CHECK,
     FACT,
     FORWARD,
+    FUSED_PASSES,
     INPUT_GRADIENT,
     KERNEL,
-    ROW_PASSES,
     ROW_UPDATE_WIDTH,
-    SUMMED,
+    SUM_PASSES,
     Point,
 )
-from simulator.costs.measured import row_width
+from simulator.costs.measured import BAGS, LOOKUPS, ROW_UPDATES, row_width
 from simulator.executor import optimizers, sparse_optimizers
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 
@@ -82,8 +81,15 @@ def _gemm(maker: Maker) -> Call:
 
 
 def _batched_gemm(maker: Maker) -> Call:
+    """Of one row each (a sampled softmax's scores) both ways of a linear layer in turn; of depth one turned round, as
+    the gradient of what is scored comes out."""
     batch, m, n, k = maker.point.shape
     left, right = maker.random(batch, m, k), maker.random(batch, k, n)
+    if k == 1:
+        return lambda: torch.bmm(right.transpose(1, 2), left.transpose(1, 2))
+    if m == 1:
+        turned = maker.random(batch, n, k).transpose(1, 2)
+        return rotating([lambda: torch.bmm(left, right), lambda: torch.bmm(left, turned)])
     return lambda: torch.bmm(left, right)
 
 
@@ -191,39 +197,56 @@ def _width(maker: Maker) -> int:
     return max(1, min(maker.elements, round(row_width(maker.point.dtype, maker.point.shape))))
 
 
+def _ids(maker: Maker, count: int) -> torch.Tensor:
+    """Of rows of the table, as the op's name says they fall."""
+    return (maker.zipf_ids if maker.point.op in (LOOKUPS[1], BAGS[1]) else maker.ids)(count, maker.table_rows)
+
+
 def _embedding_lookup(maker: Maker) -> Call:
     width = _width(maker)
-    table, ids = maker.random(maker.table_rows, width), maker.ids(max(1, maker.elements // width), maker.table_rows)
+    table, ids = maker.random(maker.table_rows, width), _ids(maker, max(1, maker.elements // width))
     return lambda: functional.embedding(ids, table)
 
 
 def _embedding_bag(maker: Maker) -> Call:
     count, width, bags = maker.point.shape
-    table, ids = maker.random(maker.table_rows, width), maker.ids(count, maker.table_rows)
+    table, ids = maker.random(maker.table_rows, width), _ids(maker, count)
     starts = torch.arange(bags, device=maker.device) * count // bags
     return lambda: functional.embedding_bag(ids, table, starts, mode="sum")
 
 
 def _embedding_update(maker: Maker) -> Call:
-    """Gradients of looked-up rows, summed by row as the executor sums them; or the update of touched rows, by the
-    optimizer that moves so much (`points.ROW_PASSES`)."""
+    """Gradients of looked-up rows, summed by row as the executor sums them; where more is moved than that, Adam updates
+    the rows at once."""
     elements, moved = maker.point.shape
     width = min(ROW_UPDATE_WIDTH, elements)
     rows = max(1, elements // width)
-    gradients = maker.random(rows, width)
-    name = min(ROW_PASSES, key=lambda one: abs(log(ROW_PASSES[one] * elements / moved)))
-    if name == SUMMED:
-        ids = maker.ids(rows, maker.table_rows)
-        return lambda: _summed(ids, gradients)
+    gradients, ids = maker.random(rows, width), maker.ids(rows, maker.table_rows)
+    if moved < (SUM_PASSES * FUSED_PASSES) ** 0.5 * elements:
+        return lambda: _summed(ids, gradients)[1]
+    update = _row_step("adam", maker, width)
+    return lambda: update(*_summed(ids, gradients))
+
+
+def _row_update(maker: Maker) -> Call:
+    """The update of touched rows, by the optimizer that the op's name ends in."""
+    width = min(ROW_UPDATE_WIDTH, maker.elements)
+    rows = max(1, maker.elements // width)
+    gradients, touched = maker.random(rows, width), torch.randperm(maker.table_rows, device=maker.device)[:rows]
+    update = _row_step(maker.point.op.removeprefix("row_update_"), maker, width)
+    return lambda: update(touched, gradients)
+
+
+def _row_step(name: str, maker: Maker, width: int) -> Callable[[torch.Tensor, torch.Tensor], object]:
     table = maker.random(maker.table_rows, width)
-    touched = torch.randperm(maker.table_rows, device=maker.device)[:rows]
     state = sparse_optimizers.new_state(name, table, table.dtype)
-    return lambda: sparse_optimizers.SPARSE_UPDATES[name](table, state, touched, gradients, 1e-9)
+    return lambda rows, gradients: sparse_optimizers.SPARSE_UPDATES[name](table, state, rows, gradients, 1e-9)
 
 
-def _summed(ids: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+def _summed(ids: torch.Tensor, gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(distinct rows, the sum of each one's gradients)."""
     rows, place = torch.unique(ids, return_inverse=True)
-    return gradients.new_zeros(len(rows), gradients.shape[1]).index_add_(0, place, gradients)
+    return rows, gradients.new_zeros(len(rows), gradients.shape[1]).index_add_(0, place, gradients)
 
 
 def _optimizer(maker: Maker) -> Call:
@@ -267,8 +290,9 @@ BUILDERS: dict[str, Callable[[Maker], Call]] = {
     "layernorm": _layernorm,
     "softmax": _softmax,
     "cross_entropy": _cross_entropy,
-    "embedding_lookup": _embedding_lookup,
-    "embedding_bag": _embedding_bag,
+    **dict.fromkeys(LOOKUPS, _embedding_lookup),
+    **dict.fromkeys(BAGS, _embedding_bag),
+    **dict.fromkeys(ROW_UPDATES, _row_update),
     "embedding_update": _embedding_update,
     "optimizer": _optimizer,
     **codecs.BUILDERS,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from simulator.cluster import Device
 from simulator.costs.efficiency import TABLE_AXES, efficiency_grid, product_bound_s
-from simulator.costs.measured import MeasuredKernels
+from simulator.costs.measured import BAGS, LOOKUPS, ROW_UPDATES, MeasuredKernels
 from simulator.costs.profile import Curve, KernelTable, Profile, SourceGroup
 from simulator.costs.tables import EXACT, OUTSIDE, LogGrid
 from simulator.errors import ProfileError, ScenarioError
@@ -50,10 +50,10 @@ PASSES: dict[str, str] = {
 """Op -> the constant that says how often its bytes really cross the memory bus."""
 
 EMBEDDING_EFFICIENCY: dict[str, str] = {
-    "embedding_lookup": "embedding_lookup_efficiency",
-    "embedding_bag": "embedding_lookup_efficiency",
+    **dict.fromkeys((*LOOKUPS, *BAGS), "embedding_lookup_efficiency"),
     "embedding_backward": "embedding_update_efficiency",
     "embedding_update": "embedding_update_efficiency",
+    **dict.fromkeys(ROW_UPDATES, "embedding_update_efficiency"),
 }
 COMPUTE_BOUND = ("gemm", "batched_gemm", "attention_forward", "attention_backward", "hstu_attention_forward",
                  "hstu_attention_backward")  # fmt: skip

@@ -15,6 +15,7 @@ than assumed, and never those beyond.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log, log2, sqrt
 
 import numpy as np
@@ -31,6 +32,7 @@ IMPORTED = "@imported"
 """Suffix of an op's table that was read from a user's own file."""
 
 ATTENTION = ("batch", "heads", "kv_heads", "seq_q", "seq_kv", "head_dim", "causal")
+BAG_AXES = ("ids", "width", "bags")
 AXES: dict[str, tuple[str, ...]] = {
     "gemm": ("m", "n", "k"),
     "batched_gemm": ("batch", "m", "n", "k"),
@@ -38,12 +40,17 @@ AXES: dict[str, tuple[str, ...]] = {
     "attention_backward": ATTENTION,
     "hstu_attention_forward": ATTENTION,
     "hstu_attention_backward": ATTENTION,
-    "embedding_bag": ("ids", "width", "bags"),
+    "embedding_bag": BAG_AXES,
+    "embedding_bag_zipf": BAG_AXES,
 }
 MEMORY_AXES = ("elements", "bytes")
 """Every other op: its elements and the bytes that it moves."""
 
-LOOKUP, BAG, ID_BYTES = "embedding_lookup", "embedding_bag", 8
+LOOKUPS, BAGS = ("embedding_lookup", "embedding_lookup_zipf"), ("embedding_bag", "embedding_bag_zipf")
+ID_BYTES = 8
+ROW_UPDATES = ("row_update_sgd", "row_update_adagrad", "row_update_rowwise_adagrad", "row_update_adam")
+STANDS_IN = {LOOKUPS[1]: LOOKUPS[0], BAGS[1]: BAGS[0], **dict.fromkeys(ROW_UPDATES, "embedding_update")}
+"""Op that a profile may have no table of -> the one that is nearest to it by what it reads and writes."""
 MESH = 24
 """Overheads, and twice as many slownesses, that a table's line is chosen from."""
 
@@ -81,7 +88,7 @@ def coordinates(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, .
     if op in AXES:
         return tuple(log2(value) for value in point)
     elements, moved = point
-    if op == LOOKUP:
+    if op in LOOKUPS:
         return (log2(moved), log2(row_width(dtype, point)))
     return (log2(moved), 8 * log2(moved / elements))  # bytes an element tell one kernel of a family from another
 
@@ -101,7 +108,7 @@ def work(op: str, dtype: str, point: tuple[float, ...]) -> tuple[float, float]:
         flops = 4.0 * batch * heads * seq_q * seq_kv * head_dim * (0.5 if causal else 1.0)
         elements = 2 * batch * head_dim * (heads * seq_q + kv_heads * seq_kv)
         return ATTENTION_PASSES[op] * flops, ATTENTION_PASSES[op] * size * elements
-    if op == BAG:
+    if op in BAGS:
         ids, width, bags = point
         return 0.0, float(ID_BYTES * ids + size * width * (ids + bags))
     if op in AXES:
@@ -176,6 +183,10 @@ class MeasuredKernels:
 
     def time(self, kernel: Kernel) -> tuple[float, str, str, float] | None:
         """(seconds, source, op class, repeat error); None where no table of this op and dtype was measured."""
+        if kernel.op in STANDS_IN and not any(
+            (kernel.op + condition, kernel.dtype) in self._rows for condition in ("", ALONE, IMPORTED)
+        ):
+            kernel = replace(kernel, op=STANDS_IN[kernel.op])
         point = tuple(map(float, point_of(kernel)))
         if (kernel.op + IMPORTED, kernel.dtype) in self._rows:
             seconds, source, repeat = self._table(kernel.op + IMPORTED, kernel.dtype).time_s(point)

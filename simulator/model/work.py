@@ -18,7 +18,7 @@ class Kernel:
 
     op: the kernel's family, a key of the cost profile: gemm, batched_gemm, attention_forward, attention_backward,
         hstu_attention_forward, hstu_attention_backward, or a memory-bound family (elementwise, layernorm, softmax,
-        cross_entropy, embedding_lookup, embedding_update, optimizer, cast, topk, orthogonalize, copy, ...).
+        cross_entropy, embedding_lookup, embedding_update, row_update_adam, optimizer, cast, topk, copy, ...).
     shape: what the family is keyed by; gemm (m, n, k) for C[m,n] = A[m,k] B[k,n]; batched_gemm (batch, m, n, k);
         attention (batch, heads, kv_heads, seq_q, seq_kv, head_dim, causal 0|1); embedding_bag (ids, width, bags);
         memory-bound (elements,).

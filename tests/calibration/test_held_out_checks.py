@@ -15,7 +15,7 @@ from simulator.costs.profile import profile_from_record
 LOOKUP = Point(CHECK, "zipf_lookup", "fp32", (8192, 64))
 UNEVEN = Point(CHECK, checks.UNEVEN, "fp32", (2, 2**22))
 BURST = Point(CHECK, checks.BURST, "fp32", (2, 2**22))
-LOOKUPS = [kernel("embedding_lookup", ids * 64, ids * (8 + 2 * 64 * 4)) for ids in (256, 2048, 16384, 65536)]
+LOOKUPS = [kernel("embedding_lookup_zipf", ids * 64, ids * (8 + 2 * 64 * 4)) for ids in (256, 2048, 16384, 65536)]
 
 
 def with_checks(**ns: float):
@@ -30,7 +30,7 @@ def with_checks(**ns: float):
 
 
 def test_a_check_is_judged_by_the_prices_and_changes_none():
-    true_ns = 1e9 * true_seconds("embedding_lookup", (8192 * 64, 8192 * (8 + 2 * 64 * 4)))
+    true_ns = 1e9 * true_seconds("embedding_lookup_zipf", (8192 * 64, 8192 * (8 + 2 * 64 * 4)))
     plain, checked = (build(with_checks(**ns), context()) for ns in ({}, {"zipf_lookup": true_ns / 1.25}))
     (found,) = checked["checks"]
     assert found["error_pct"] == pytest.approx(25.0, abs=3.0)

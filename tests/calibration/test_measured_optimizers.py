@@ -3,7 +3,8 @@
 import pytest
 
 from calibration import grid
-from calibration.points import KERNEL, ROW_PASSES, Point
+from calibration.points import FUSED_PASSES, KERNEL, ROW_PASSES, SUM_PASSES, Point
+from simulator.costs.measured import BAGS, ROW_UPDATES
 from simulator.model.memory_rules import MASTER_BYTES, UPDATE_BYTES
 
 torch = pytest.importorskip("torch")
@@ -51,23 +52,42 @@ def test_every_optimizer_and_mask_and_wide_heads_are_among_the_standard_points()
 
 @pytest.mark.parametrize(
     "name, runs, never",
-    [("summed", {"index_add_"}, {"sqrt"}), ("sgd", {"index_add_"}, {"sqrt", "_unique2", "mean"}),
+    [("sgd", {"index_add_"}, {"sqrt", "_unique2", "mean"}),
      ("adagrad", {"index_add_", "sqrt"}, {"_unique2", "mean"}), ("rowwise_adagrad", {"sqrt", "mean"}, {"_unique2"}),
      ("adam", {"index_put_", "sqrt"}, {"_unique2", "mean"})],
 )  # fmt: skip
 def test_an_update_of_rows_is_its_optimizers(name, runs, never):
     elements = 64 * 64
-    found = operators(Point(KERNEL, "embedding_update", "fp32", (elements, round(ROW_PASSES[name] * elements))))
+    found = operators(Point(KERNEL, f"row_update_{name}", "fp32", (elements, round(ROW_PASSES[name] * elements))))
     assert runs <= {one.replace("_unsafe_index_put", "index_put_") for one in found} and not never & found
+
+
+@pytest.mark.parametrize(("passes", "steps"), [(SUM_PASSES, False), (FUSED_PASSES, True)])
+def test_gradients_are_summed_by_row_and_fused_rows_updated_at_once(passes, steps):
+    found = operators(Point(KERNEL, "embedding_update", "fp32", (4096, round(passes * 4096))))
+    assert {"_unique2", "index_add_"} <= found and ("sqrt" in found) == steps
 
 
 def test_rows_of_tables_are_looked_up_in_fp32_whatever_activations_are():
     points = grid.kernel_points("bf16")
     assert {one.dtype for one in points if one.op == "embedding_lookup"} == {"bf16", "fp32"}
-    assert {one.dtype for one in points if one.op in ("embedding_bag", "embedding_update")} == {"fp32"}
+    of_tables = ("embedding_lookup_zipf", *BAGS, "embedding_update", *ROW_UPDATES)
+    assert {one.op for one in points if one.op in of_tables} == set(of_tables)
+    assert {one.dtype for one in points if one.op in of_tables} == {"fp32"}
 
 
 def test_every_optimizer_of_rows_is_among_the_standard_points():
     points = grid.kernel_points("bf16")
-    moved = {point.shape[1] / point.shape[0] for point in points if point.op == "embedding_update"}
-    assert sorted(moved) == pytest.approx(sorted(ROW_PASSES.values()))
+    assert set(ROW_UPDATES) == {f"row_update_{name}" for name in ROW_PASSES}
+    for name, passes in ROW_PASSES.items():
+        moved = [point.shape[1] / point.shape[0] for point in points if point.op == f"row_update_{name}"]
+        assert moved == pytest.approx([passes] * len(moved)) and moved
+
+
+def test_zipf_ids_fall_on_few_rows_where_the_op_says_so():
+    from calibration.measure.inputs import Maker
+
+    maker = Maker(Point(KERNEL, "embedding_lookup_zipf", "fp32", (64, 64)), torch.device("cpu"))
+    zipf, uniform = (len(ids(2048, 20_000).unique()) for ids in (maker.zipf_ids, maker.ids))
+    assert zipf < uniform / 2
+    assert "embedding" in operators(Point(KERNEL, "embedding_lookup_zipf", "fp32", (64 * 64, 8 * 64 * 64 + 512)))

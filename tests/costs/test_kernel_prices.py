@@ -20,7 +20,8 @@ GROWTH = st.integers(1, 8)
 BYTES = st.integers(1, 2**36)
 MEMORY_OPS = st.sampled_from(
     ["elementwise", "copy", "cast", "optimizer", "layernorm", "softmax", "cross_entropy", "reduction", "topk",
-     "scatter_add", "orthogonalize", "embedding_lookup", "embedding_update", "embedding_lookup_host"]
+     "scatter_add", "orthogonalize", "embedding_lookup", "embedding_lookup_zipf",
+     "embedding_update", "row_update_adam", "embedding_lookup_host"]
 )  # fmt: skip
 MACHINES = ("a100_sxm4_80gb", "h100_sxm5_80gb")
 

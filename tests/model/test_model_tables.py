@@ -169,6 +169,17 @@ def test_lookup_reads_and_writes_each_vector():
     assert (kernel.op, kernel.shape, kernel.bytes_moved) == ("embedding_lookup", (800 * 64,), 800 * (8 + 2 * 256))
 
 
+def test_lookups_of_ids_that_repeat_and_updates_by_optimizer_are_ops_of_their_own():
+    zipf = {"kind": "zipf", "alpha": 1.05}
+    (kernel,) = tables.lookup_forward(scenario([item(ids=zipf)]))
+    assert kernel.op == "embedding_lookup_zipf"
+    (bag,) = tables.lookup_forward(scenario([item(ids=zipf, pooling="sum", lookups_per_sample=20)]))
+    assert bag.op == "embedding_bag_zipf"
+    for optimizer in ("sgd", "adagrad", "rowwise_adagrad", "adam"):
+        (update,) = tables.optimizer(scenario([item(optimizer=optimizer)], zero=0))
+        assert update.op == f"row_update_{optimizer}"
+
+
 def test_gradients_of_one_row_are_summed_before_the_update():
     run = scenario([item(rows=100)])  # 4 ranks' 3200 ids fall on all 100 rows: 25 of them are this rank's
     (backward,) = tables.lookup_backward(run)

@@ -11,6 +11,9 @@ from simulator.model.memory_rules import scales_loss
 from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, loads, parts
 from simulator.model.work import Kernel, Step
 
+ZIPF = "_zipf"
+"""Of the op of a lookup whose ids fall on a few rows most of the time: caches hold these."""
+
 
 def lookup_forward(scenario, samples: Samples | None = None, sparse: bool = False) -> tuple[Step, ...]:
     """Rows of one microbatch on the busiest rank, table by table. samples: of it, where lengths differ. sparse: tables
@@ -114,15 +117,16 @@ def update_of(load: Load, scenario, sparse: bool = False) -> Iterator[Kernel]:
         gradients = passes * microbatches * load.read
     touched, on_host = load.unique(times), load.unique_on_host(times)
     moved = gradients * load.columns * GRADIENT_BYTES + (touched - on_host) * load.update_bytes
-    yield _kernel("embedding_update", touched * load.columns, moved, kinds.OPTIMIZER)
+    yield _kernel(f"row_update_{load.table.optimizer}", touched * load.columns, moved, kinds.OPTIMIZER)
     if on_host:
         yield _kernel("embedding_update_host", on_host * load.columns, on_host * load.update_bytes, kinds.OPTIMIZER)
 
 
 def _lookup(load: Load, moved: int) -> Kernel:
+    ids = ZIPF if load.table.ids.kind == "zipf" else ""
     if load.table.pooling == "none":
-        return _kernel("embedding_lookup", load.read * load.columns, moved)
-    return Kernel("embedding_bag", (load.read, load.columns, load.made), "fp32", 0, moved)
+        return _kernel(f"embedding_lookup{ids}", load.read * load.columns, moved)
+    return Kernel(f"embedding_bag{ids}", (load.read, load.columns, load.made), "fp32", 0, moved)
 
 
 def _kernel(op: str, elements: int, moved: int, kind: str = kinds.COMPUTE) -> Kernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.costs.measured import LOOKUPS, ROW_UPDATES
 from simulator.validation.cases import KERNELS, Case, read_rows
 from simulator.validation.sources import hstu_h100
 
@@ -25,8 +26,8 @@ FAMILIES = {
     "all GEMMs": (("gemm uvqk", "gemm projection", "gemm others"), ("gemm", "batched_gemm")),
     "elementwise": (("elementwise",), ("elementwise", "layernorm", "copy", "cast", "residual", "reduction", "softmax",
                                        "cross_entropy")),
-    "embedding": (("embedding op",), ("embedding_lookup", "embedding_lookup_host", "embedding_backward",
-                                      "embedding_update", "embedding_update_host")),
+    "embedding": (("embedding op",), (*LOOKUPS, "embedding_lookup_host", "embedding_backward",
+                                      "embedding_update", "embedding_update_host", *ROW_UPDATES)),
 }  # fmt: skip
 """name -> published rows, ops of ours."""
 
