@@ -15,7 +15,8 @@ from simulator.cluster import Cluster
 from simulator.costs import measured, pieces
 from simulator.costs.kernels import KernelCosts
 from simulator.costs.node_curves import NodeCurves
-from simulator.costs.profile import MACHINE, CollectiveCurve, KernelTable, MeasuredPiece, Profile
+from simulator.costs.profile import MACHINE, Profile
+from simulator.costs.profile_entries import CollectiveCurve, KernelTable, MeasuredPiece
 from simulator.errors import ProfileError
 
 LARGEST_SHARE = 1 / 6

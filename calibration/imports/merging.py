@@ -8,7 +8,8 @@ from statistics import median, pstdev
 from calibration import fits
 from calibration.imports.entries import Entries
 from simulator.costs import measured
-from simulator.costs.profile import INTRA_NODE, RING_CURVE, profile_from_record, sealed
+from simulator.costs.profile import profile_from_record, sealed
+from simulator.costs.profile_entries import INTRA_NODE, RING_CURVE
 
 PREFIX = "imported "
 """Of the keys of sources that imports have written."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from calibration.published import cluster_fits, constants, crossval, fits
 from calibration.published.raw import citation, column, microseconds_as_ns, rows
-from simulator.costs.profile import SCHEMA_VERSION, SWITCH_CURVE, profile_from_record, sealed
+from simulator.costs.profile import SCHEMA_VERSION, profile_from_record, sealed
+from simulator.costs.profile_entries import SWITCH_CURVE
 from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
 from topologies.devices import A100_SXM4_80GB, H100_SXM5_80GB
 

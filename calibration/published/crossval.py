@@ -15,7 +15,8 @@ from simulator.cluster import GroupSpan
 from simulator.costs.collectives import CollectiveCosts
 from simulator.costs.efficiency import efficiency_grid, grid_columns, table_bound_s
 from simulator.costs.node_curves import NodeCurves
-from simulator.costs.profile import INTRA_NODE, KernelTable, Profile
+from simulator.costs.profile import Profile
+from simulator.costs.profile_entries import INTRA_NODE, KernelTable
 from simulator.costs.sampling import raw_integers
 
 SEED = 20211

@@ -11,7 +11,8 @@ import numpy as np
 from simulator.cluster import Device, NodeFabric
 from simulator.costs.algorithms import RING
 from simulator.costs.kernels import TABLE_AXES
-from simulator.costs.profile import (
+from simulator.costs.profile import Profile
+from simulator.costs.profile_entries import (
     INTRA_NODE,
     CollectiveCurve,
     Constant,
@@ -19,7 +20,6 @@ from simulator.costs.profile import (
     DeviceSheet,
     KernelTable,
     Overlap,
-    Profile,
     SourceGroup,
 )
 from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.costs.profile import KernelTable, Profile
+from simulator.costs.profile import Profile
+from simulator.costs.profile_entries import KernelTable
 from simulator.costs.tables import LogGrid
 from simulator.costs.waves import waves_s
 from simulator.units import DTYPE_BYTES

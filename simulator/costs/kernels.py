@@ -20,7 +20,8 @@ from typing import NamedTuple
 from simulator.cluster import Device
 from simulator.costs.efficiency import TABLE_AXES, efficiency_grid, product_bound_s
 from simulator.costs.measured import BAGS, LOOKUPS, ROW_UPDATES, MeasuredKernels
-from simulator.costs.profile import Curve, KernelTable, Profile, SourceGroup
+from simulator.costs.profile import Profile
+from simulator.costs.profile_entries import Curve, KernelTable, SourceGroup
 from simulator.costs.tables import EXACT, OUTSIDE, LogGrid
 from simulator.errors import ProfileError, ScenarioError
 from simulator.model.work import Kernel

@@ -20,7 +20,8 @@ from math import log, log2, sqrt
 
 import numpy as np
 
-from simulator.costs.profile import CollectiveCurve, KernelTable, Profile
+from simulator.costs.profile import Profile
+from simulator.costs.profile_entries import CollectiveCurve, KernelTable
 from simulator.costs.scattered import Scattered
 from simulator.costs.tables import OUTSIDE
 from simulator.model.work import Kernel

@@ -14,7 +14,7 @@ import numpy as np
 
 from simulator.costs.algorithms import ring_volume
 from simulator.costs.measured import repeat_errors, rising
-from simulator.costs.profile import CollectiveCurve
+from simulator.costs.profile_entries import CollectiveCurve
 
 SEND = "send"
 """The curve of one message between a pair, where a profile has it."""

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.costs.profile import MeasuredPiece, Profile
+from simulator.costs.profile import Profile
+from simulator.costs.profile_entries import MeasuredPiece
 from simulator.model.work import Kernel
 
 Identity = tuple[tuple[str, tuple[int, ...], str, int], ...]

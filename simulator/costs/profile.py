@@ -6,7 +6,8 @@
      "defaults": {"stack"?: name in `model/stacks.py`, "attention"?: "unfused" | "flash"},
      "sources":   {key: {kind, citation, date, command}},
      "kernels":   [{op, dtype, source, columns {axis: [...]}, median_ns [...], spread_ns?, count?, quantiles_ns?}],
-     "collectives": [{op, group_size, tier, source, size_bytes [...], median_ns [...], quantiles_ns?, algorithm?}],
+     "collectives": [{op, group_size, tier, nodes?, source, size_bytes [...], median_ns [...], quantiles_ns?,
+                      algorithm?}],
      "pieces"?:   [{name, source, kernels [[op, [shape], dtype, bytes_moved], ...], median_ns, count, quantiles_ns}],
      "curves":    {name: {unit, source, columns {axis: [...]}, value [...]}},
      "constants": {name or name@variant: {value, unit, kind, citation, fitted_on [...]}},
@@ -24,14 +25,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
-from math import log, sqrt
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from simulator import kinds
+from simulator.costs.profile_entries import (
+    INTER_NODE,
+    RING_CURVE,
+    SWITCH_CURVE,
+    CollectiveCurve,
+    Constant,
+    Curve,
+    DeviceSheet,
+    FitError,
+    KernelTable,
+    MeasuredPiece,
+    Overlap,
+    SourceGroup,
+)
 from simulator.errors import ProfileError
 from simulator.model.work import Kernel
 
@@ -39,152 +53,8 @@ SCHEMA_VERSION = 1
 SOURCE_KINDS = ("measured", "published", "transferred", "assumed")
 DATA_OVERLAP = "data_overlap_slowdown"
 """Constant of a variant: how much slower kernels are beside messages of data parallelism."""
-INTRA_NODE, INTER_NODE = "intra_node", "inter_node"
 MACHINE = "machine"
 """Of a fit: what all prices of a measured machine have in common, its speed at the time of a run."""
-RING_CURVE, SWITCH_CURVE = "ring", "in_switch"
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceSheet:
-    """The datasheet of the device the profile was made on. intra_link_bytes_per_s: one GPU to its node, one way."""
-
-    name: str
-    memory_bytes: int
-    memory_bandwidth_bytes_per_s: float
-    l2_bytes: int
-    peak_flops_per_s: dict[str, float]
-    host_link_bytes_per_s: float
-    intra_link_bytes_per_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class SourceGroup:
-    """Where a group of entries comes from. kind: one of SOURCE_KINDS. command: what anyone can run to get it again."""
-
-    kind: str
-    citation: str
-    date: str = ""
-    command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A named number. fitted_on: the declared rows that set it (never rows it is judged on); empty where none did."""
-
-    value: float
-    unit: str
-    kind: str
-    citation: str
-    fitted_on: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class KernelTable:
-    """n measured points of one op and dtype. columns: axis -> float64[n]; median_s float64[n].
-
-    spread_s: standard deviation of repeats, count: repeats, quantiles_s[n, q]: whole samples; None where unpublished.
-    """
-
-    op: str
-    dtype: str
-    source: SourceGroup
-    columns: dict[str, np.ndarray]
-    median_s: np.ndarray
-    spread_s: np.ndarray | None = None
-    count: np.ndarray | None = None
-    quantiles_s: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CollectiveCurve:
-    """Time of one collective against message size (as `model.work.Collective` counts it), one group size and tier.
-
-    op: a collective, or `send` for one message of a pair. quantiles_s[n, q]: whole samples, None where unpublished.
-    algorithm: how large messages went, RING_CURVE or SWITCH_CURVE (the node's switch added them up). count[n]: repeats.
-    """
-
-    op: str
-    group_size: int
-    tier: str
-    source: SourceGroup
-    size_bytes: np.ndarray
-    median_s: np.ndarray
-    quantiles_s: np.ndarray | None = None
-    algorithm: str = RING_CURVE
-    count: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredPiece:
-    """Kernels that were measured together, as the training code runs them (`costs/pieces.py`).
-
-    name: what they are, such as `sasrec.attention.F`. source_key: `together` or `alone`. quantiles_s: the whole sample.
-    """
-
-    name: str
-    source_key: str
-    kernels: tuple[Kernel, ...]
-    median_s: float
-    count: int
-    quantiles_s: tuple[float, ...]
-
-    @property
-    def repeat_error(self) -> float:
-        """Sigma of the lognormal with the sample's median and mean (see `measured.repeat_errors`)."""
-        mean_over_median = sum(self.quantiles_s) / len(self.quantiles_s) / self.median_s
-        return sqrt(2.0 * log(mean_over_median)) if mean_over_median > 1.0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A published relation: value[n] at points given by columns (one or two axes)."""
-
-    unit: str
-    source: SourceGroup
-    columns: dict[str, np.ndarray]
-    value: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """How much slower a compute op is while this communication runs (`compute` >= 1), and the communication (`own`).
-
-    size_bytes: messages at which both were measured, rising; compute_at, own_at: what they were there. Empty where one
-    number stands for all.
-    """
-
-    compute: float
-    own: float
-    source: SourceGroup
-    size_bytes: tuple[float, ...] = ()
-    compute_at: tuple[float, ...] = ()
-    own_at: tuple[float, ...] = ()
-
-    def at(self, size_bytes: int) -> tuple[float, float]:
-        """(compute, own) beside a message of this size: between two sizes by the log, beyond them as at the last."""
-        if not self.size_bytes:
-            return self.compute, self.own
-        place, sizes = log(max(size_bytes, 1)), np.log(self.size_bytes)
-        return float(np.interp(place, sizes, self.compute_at)), float(np.interp(place, sizes, self.own_at))
-
-    @property
-    def worst(self) -> tuple[float, float]:
-        """(compute, own), the greatest at any size."""
-        return max((self.compute, *self.compute_at)), max((self.own, *self.own_at))
-
-
-@dataclass(frozen=True, slots=True)
-class FitError:
-    """Standard deviation of log(true / predicted) on held-out points: `error` inside the table, `outside_error` beyond.
-
-    figures: the held-out errors as printed (mean absolute percent and the like), by name.
-    """
-
-    error: float
-    outside_error: float
-    points: int
-    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -300,7 +170,7 @@ def _build(record: dict) -> Profile:
         defaults=dict(record["defaults"]),
         sources=sources,
         kernels={(table.op, table.dtype): table for table in tables},
-        collectives={(curve.op, curve.tier, curve.group_size): curve for curve in curves},
+        collectives={curve.key: curve for curve in curves},
         curves={name: _curve(row, sources) for name, row in record["curves"].items()},
         constants={
             name: Constant(**{**row, "fitted_on": tuple(row.get("fitted_on", ()))})
@@ -349,9 +219,12 @@ def _collective(row: dict, sources: dict[str, SourceGroup]) -> CollectiveCurve:
     if algorithm not in (RING_CURVE, SWITCH_CURVE):
         raise ValueError(f"{row['op']} over {row['group_size']} went by {algorithm!r}")
     count = np.array(row["count"], dtype=np.float64) if "count" in row else None
+    ranks, nodes = row["group_size"], row.get("nodes", 1)
+    if (row["tier"] == INTER_NODE) != (nodes > 1) or ranks % nodes:
+        raise ValueError(f"{row['op']} over {ranks} lies on {nodes} nodes, {row['tier']}")
     return CollectiveCurve(
-        row["op"], row["group_size"], row["tier"], sources[row["source"]], size, median, quantiles, algorithm, count
-    )  # fmt: skip
+        row["op"], ranks, row["tier"], sources[row["source"]], size, median, quantiles, algorithm, count, nodes
+    )
 
 
 def _piece(row: dict) -> MeasuredPiece:

@@ -6,7 +6,8 @@ from functools import cached_property
 
 from simulator.cluster import GroupSpan
 from simulator.costs.node_curves import NodeCurves
-from simulator.costs.profile import INTRA_NODE, RING_CURVE, CollectiveCurve, Profile
+from simulator.costs.profile import Profile
+from simulator.costs.profile_entries import INTRA_NODE, RING_CURVE, CollectiveCurve
 
 
 class Tiers:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulator.costs.node_curves import NodeCurves
-from simulator.costs.profile import CollectiveCurve, SourceGroup
+from simulator.costs.profile_entries import CollectiveCurve, SourceGroup
 
 SIZES = np.array([1e3, 1e4, 1e5, 1e6])
 

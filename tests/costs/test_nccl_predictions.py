@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibration.published import crossval, fits
-from simulator.costs.profile import INTRA_NODE
+from simulator.costs.profile_entries import INTRA_NODE
 from simulator.units import format_bytes
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from simulator.costs.pricer import Pricer, straggler_pace
-from simulator.costs.profile import Constant
+from simulator.costs.profile_entries import Constant
 from simulator.kinds import DATA, TENSOR
 from simulator.model.work import Kernel
 from simulator.registry import topology
