@@ -61,7 +61,27 @@ class Regions:
 
 
 @dataclass(frozen=True, slots=True)
-class BalancedPairs(Compressor):
+class PickedPairs(Compressor):
+    """What `picks` picks, summed by `ranks` ranks: called as it is called, remembering what it remembers."""
+
+    picks: TopK
+    ranks: int
+
+    @property
+    def name(self) -> str:
+        return self.picks.name
+
+    @property
+    def regions(self) -> Regions:
+        """One for each rank, where each is sent pairs of its own."""
+        return Regions(self.picks, self.ranks)
+
+    def remembered(self, count: int) -> int:
+        return self.picks.remembered(count)
+
+
+@dataclass(frozen=True, slots=True)
+class BalancedPairs(PickedPairs):
     """A balanced sparse all-reduce.
 
     Every rank picks k' = density n / P entries (1 at least) of each region and sends them to the region's owner (an
@@ -75,24 +95,11 @@ class BalancedPairs(Compressor):
     rank's residual: what was applied and what is remembered are all gradients.
     """
 
-    picks: TopK
-    ranks: int
     collectives: ClassVar[tuple[str, ...]] = ("all_to_all", "all_gather")
-
-    @property
-    def name(self) -> str:
-        return self.picks.name
-
-    @property
-    def regions(self) -> Regions:
-        return Regions(self.picks, self.ranks)
 
     def kept(self, count: int) -> int:
         """k': entries of each region that are sent."""
         return self.regions.kept(count)
-
-    def remembered(self, count: int) -> int:
-        return self.picks.remembered(count)
 
     def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.model.work import Kernel
-from simulator.policies.balanced import Regions
+from simulator.policies.balanced import PickedPairs
 from simulator.policies.casts import Cast
-from simulator.policies.compressor import Compressor, Phase, Shapes, State, add_residual, elements, memory_kernel
-from simulator.policies.random_k import PLACE_BYTES, RandomK, places
-from simulator.policies.sparse import INDEX_BYTES, PAIR_BYTES, TopK, clear_kernel, pairs_of
+from simulator.policies.compressor import Compressor, Phase, Shapes, State, elements, memory_kernel
+from simulator.policies.random_k import RandomK, places
+from simulator.policies.sparse import INDEX_BYTES, PAIR_BYTES, pairs_of
 from simulator.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -52,24 +52,11 @@ class CastToOwners(Compressor):
 
 
 @dataclass(frozen=True, slots=True)
-class PairsToOwners(Compressor):
+class PairsToOwners(PickedPairs):
     """The same number of pairs of every part goes to its owner (`sparse: balanced`); owners add up."""
 
-    picks: TopK
-    ranks: int
     to_owners: ClassVar[bool] = True
     collectives: ClassVar[tuple[str, ...]] = ("all_to_all",)
-
-    @property
-    def name(self) -> str:
-        return self.picks.name
-
-    @property
-    def regions(self) -> Regions:
-        return Regions(self.picks, self.ranks)
-
-    def remembered(self, count: int) -> int:
-        return self.picks.remembered(count)
 
     def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
@@ -94,20 +81,11 @@ class PairsToOwners(Compressor):
 
 
 @dataclass(frozen=True, slots=True)
-class GatheredPairsToOwners(Compressor):
+class GatheredPairsToOwners(PickedPairs):
     """Pairs of the whole bucket are gathered by all (`sparse: allgather`); each adds up those of its own part."""
 
-    picks: TopK
-    ranks: int
     to_owners: ClassVar[bool] = True
     collectives: ClassVar[tuple[str, ...]] = ("all_gather",)
-
-    @property
-    def name(self) -> str:
-        return self.picks.name
-
-    def remembered(self, count: int) -> int:
-        return self.picks.remembered(count)
 
     def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
         return self.picks.phases(shapes, reduce_dtype)
@@ -151,15 +129,8 @@ class RandomKToOwners(Compressor):
     def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
         kept = self.kept(count)
-        feedback = self.random.error_feedback
-        encode = [add_residual(count, size)] if feedback else []
-        encode += [
-            memory_kernel("random_places", kept, PLACE_BYTES),  # writes
-            memory_kernel("scatter_add", self.ranks * kept, INDEX_BYTES + 2 * size),  # reads place and entry, writes
-        ]
-        if feedback:
-            encode += [memory_kernel("copy", count, 2 * size), clear_kernel(self.ranks * kept, size)]
-        return (Phase("reduce_scatter", self.ranks * kept * size, tuple(encode)),)
+        sent = self.ranks * kept
+        return (Phase("reduce_scatter", sent * size, self.random.encode(count, size, drawn=kept, sent=sent)),)
 
     def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]

@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.model.work import Kernel
-from simulator.policies.compressor import (
-    Compressor,
-    Phase,
-    Shapes,
-    State,
-    add_residual,
-    elements,
-    memory_kernel,
-)
-from simulator.policies.sparse import INDEX_BYTES, TopK, clear_kernel
+from simulator.policies.compressor import Compressor, Phase, Shapes, State, add_residual, elements, memory_kernel
+from simulator.policies.sparse import INDEX_BYTES, TopK, clear_kernel, number_of
 from simulator.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -40,19 +32,23 @@ class RandomK(Compressor):
 
     def kept(self, count: int) -> int:
         """k of `count` entries."""
-        return max(1, round(self.density * count))
+        return number_of(self.density, count)
 
     def phases(self, shapes: Shapes, reduce_dtype: str) -> tuple[Phase, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]
         kept = self.kept(count)
-        encode = [add_residual(count, size)] if self.error_feedback else []
-        encode += [
-            memory_kernel("random_places", kept, PLACE_BYTES),  # writes
-            memory_kernel("scatter_add", kept, INDEX_BYTES + 2 * size),  # gathers: reads place and entry, writes
-        ]
-        if self.error_feedback:
-            encode += [memory_kernel("copy", count, 2 * size), clear_kernel(kept, size)]
-        return (Phase("all_reduce", kept * size, tuple(encode)),)
+        return (Phase("all_reduce", kept * size, self.encode(count, size, drawn=kept, sent=kept)),)
+
+    def encode(self, count: int, size: int, drawn: int, sent: int) -> tuple[Kernel, ...]:
+        """Kernels that draw so many places and gather so many of `count` entries from there."""
+        gathered = (
+            memory_kernel("random_places", drawn, PLACE_BYTES),  # writes
+            memory_kernel("scatter_add", sent, INDEX_BYTES + 2 * size),  # reads place and entry, writes
+        )
+        if not self.error_feedback:
+            return gathered
+        kept_back = memory_kernel("copy", count, 2 * size), clear_kernel(sent, size)
+        return (add_residual(count, size), *gathered, *kept_back)
 
     def decode(self, shapes: Shapes, reduce_dtype: str, ranks: int) -> tuple[Kernel, ...]:
         count, size = elements(shapes), DTYPE_BYTES[reduce_dtype]

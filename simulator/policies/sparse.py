@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from simulator.model.work import Kernel
-from simulator.policies.compressor import (
-    Compressor,
-    Phase,
-    Shapes,
-    State,
-    add_residual,
-    elements,
-    memory_kernel,
-)
+from simulator.policies.compressor import Compressor, Phase, Shapes, State, add_residual, elements, memory_kernel
 from simulator.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
