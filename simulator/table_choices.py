@@ -119,7 +119,7 @@ def _choice(scenario, rates: _Rates, table: Table, placed: TablePlacement) -> Ch
             rates.kernel_s(kernel_of(load)) for kernel_of in (found_of, repeated_of, summed_of)
         )
     asker = Cost(round(asker_s * PS_PER_S), held_by_all(scenario, load).total)
-    owner = Cost(round(owner_s * PS_PER_S), held_by_owner(scenario, load, sparse).total)
+    owner = Cost(round(owner_s * PS_PER_S), held_by_owner(scenario, busiest, sparse).total)
     if placed.kind in EVERYONES:
         everyone = Cost(asker.time_ps + owner.time_ps, asker.size_bytes + owner.size_bytes)
         return Choice(placed.kind, everywhere=everyone)

@@ -29,7 +29,7 @@ from simulator.executor.tables import SparseTables
 from simulator.executor.tensor_parallel import Tensor
 from simulator.memory import measure_memory
 from simulator.model import blocks
-from simulator.model.lookups import ids_per_sample
+from simulator.model.lookups import ids_per_sample, is_positional, own_ids, scored_rows
 from simulator.model.spec import Table
 from simulator.model.tables import busiest, updates_last
 from simulator.policies.compression import compressor_of
@@ -165,14 +165,17 @@ def random_inputs(rank: Rank) -> Inputs:
     rows = token[0] if token else model.table(model.head.table).rows if model.head.table else 2
     ids = torch.randint(rows, (whole,), device=rank.device)
     weights = torch.full((whole,), 1.0 / whole, dtype=numerics.loss, device=rank.device)
-    vectors, scored = {}, None
+    vectors, scored, at = {}, None, {}
     for table in blocks.sparse_tables(model):
         rows = rank.positions if table.pooling == "none" else rank.env.batch
+        if table.pooling == "none" and not is_positional(table):
+            rows = presented_ids(rank.scenario, table) - scored_rows(model, table) * rank.positions
+            at[table.name] = torch.arange(rows, device=rank.device) % rank.positions
         vectors[table.name] = random_tensor(rank, rows, table.dim).requires_grad_()
         if model.head.kind in ("sampled_softmax", "binary") and model.head.table == table.name:
             scored = random_tensor(rank, rank.positions, 1 + model.head.negatives, table.dim).requires_grad_()
     labels = ids.clone() if rows > 2 else ids % 2
-    return Inputs(ids, labels, weights, vectors, scored)
+    return Inputs(ids, labels, weights, vectors, scored, rows=at)
 
 
 def random_tensor(rank: Rank, *shape: int) -> torch.Tensor:
@@ -272,11 +275,7 @@ def _tables(rank: Rank, which: str) -> PieceJob:
     group = StubGroup("table", layout.data * layout.context * layout.tensor, busiest(scenario))
     context, tensor = StubGroup("context", layout.context), StubGroup("tensor", layout.tensor)
     tables = SparseTables(scenario, TableGroups(group, alone, alone, context, tensor), rank.device, False)
-    shares = layout.context * (layout.tensor if scenario.plan.sequence_parallel else 1)
-    whole = {
-        table.name: rank.env.batch * ids_per_sample(scenario.model, table) // (shares if table.pooling == "none" else 1)
-        for table in blocks.sparse_tables(scenario.model)
-    }
+    whole = {table.name: presented_ids(scenario, table) for table in blocks.sparse_tables(scenario.model)}
     drawn = {name: _ids_of(tables.shards[name].table, count, rank) for name, count in whole.items()}
     microbatches = scenario.microbatches
     evict = Eviction(rank, STATE_SHARE)
@@ -293,6 +292,15 @@ def _tables(rank: Rank, which: str) -> PieceJob:
             yield 2, _without_grad(tables.update)
 
     return PieceJob(rounds)
+
+
+def presented_ids(scenario, table: Table) -> int:
+    """Ids of a table that a rank is given: of its positions, or of all samples where they are pooled; it asks for its
+    share of those that its tensor group has in common."""
+    plan = scenario.plan
+    if table.pooling != "none":
+        return plan.microbatch * ids_per_sample(scenario.model, table)
+    return own_ids(scenario, table) * (1 if plan.sequence_parallel else plan.tensor)
 
 
 def _ids_of(table: Table, count: int, rank: Rank) -> Iterator[torch.Tensor]:

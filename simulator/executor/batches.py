@@ -16,7 +16,7 @@ import numpy as np
 from simulator.model.blocks import sparse_tables
 from simulator.model.blocks.embedding import token_table
 from simulator.model.lookups import is_positional
-from simulator.model.spec import Table, UniformIds, ZipfIds
+from simulator.model.spec import ModelSpec, Table, UniformIds, ZipfIds
 
 TOKEN_IDS = ZipfIds(kind="zipf", alpha=1.05)
 """Assumed for tokens, which have no `ids` of their own: the exponent that `model/spec.py` gives tables by default."""
@@ -88,31 +88,43 @@ def _global_batch(scenario, step: int):
     if token := token_table(model):
         drawn[TOKENS] = draw_ids(generator, TOKEN_IDS, token[0], (samples, seq + 1))
     for table in sparse_tables(model):
-        asked = seq + 1 if is_positional(model, table) else table.lookups_per_sample
+        asked = seq + 1 if is_positional(table) else table.lookups_per_sample
         drawn[table.name] = draw_ids(generator, table.ids, table.rows, (samples, asked))
-    of_samples = {table.name for table in model.tables if not is_positional(model, table)}
+    of_samples = {table.name for table in model.tables if not is_positional(table)}
     ids = {name: array if name in of_samples else array[:, :-1] for name, array in drawn.items()}
+    followed = {name: array[:, 1:] for name, array in drawn.items() if name not in of_samples}
     weights, scored = np.ones((samples, seq)), None
     if scenario.samples_differ:
         weights[:] = np.arange(seq) < np.array(scenario.lengths(step))[:, None]
     head = model.head
     if head.kind in ("lm", "full_softmax"):
         named = TOKENS if TOKENS in drawn else head.table
-        labels = drawn[named][:, 1:]
+        labels = _following(generator, model, named, followed, (samples, seq))
         if not model.trunk.causal:
             masked = generator.random((samples, seq)) < MASKED_SHARE
             masked[:, 0] = True  # every sample has something to learn
-            labels, weights = ids[named], weights * masked
-            ids[named] = np.where(masked, 0, ids[named])
+            weights = weights * masked
+            if named not in of_samples:
+                labels, ids[named] = ids[named], np.where(masked, 0, ids[named])
     elif head.table is not None:
         table: Table = model.table(head.table)
-        labels = drawn[head.table][:, 1:]
+        labels = _following(generator, model, head.table, followed, (samples, seq))
         negatives = draw_ids(generator, UniformIds(), table.rows, (samples, seq, head.negatives))
         scored = np.concatenate([labels[:, :, None], negatives], axis=2)
     else:
         labels = (generator.random((samples, seq)) < 0.5).astype(np.int64)
     numbers = _numbers(generator, (samples, model.dense.features)) if model.is_dlrm else None
     return ids, labels, weights, scored, numbers
+
+
+def _following(
+    generator: np.random.Generator, model: ModelSpec, named: str, followed: dict[str, np.ndarray], shape: tuple
+) -> np.ndarray:  # fmt: skip
+    """What a model predicts at each position: the next one's id. Of a table whose ids stand for no history, some id."""
+    if named in followed:
+        return followed[named]
+    table = model.table(named)
+    return draw_ids(generator, table.ids, table.rows, shape)
 
 
 def _numbers(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

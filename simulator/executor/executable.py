@@ -11,8 +11,6 @@ from simulator.executor.compiled import check_compiles
 from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
 from simulator.model import tables
-from simulator.model.blocks import sparse_tables
-from simulator.model.lookups import is_positional
 from simulator.program.lowering import cut_of
 from simulator.stage_balance import adapts
 from simulator.units import GIB
@@ -50,23 +48,6 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
         raise NotSupportedYet(
             f"{scenario.optimizer} cannot be executed yet; use {', '.join(OPTIMIZERS)}", key="optimizer"
         )
-    for table in sparse_tables(scenario.model):
-        key = f"model.tables.{table.name}"
-        if table.pooling != "none" or is_positional(scenario.model, table):
-            continue
-        each, plan, seq = table.lookups_per_sample, scenario.plan, scenario.model.trunk.seq
-        if each > seq or scenario.model.head.table == table.name:
-            raise ScenarioError(
-                f"{each} lookups a sample have no place among its {seq} positions, or stand for none that a head "
-                "scores; leave it out, which is one for each position",
-                key=f"{key}.lookups_per_sample",
-            )
-        if plan.context > 1 or (plan.sequence_parallel and plan.tensor > 1):
-            raise NotSupportedYet(
-                f"{each} lookups a sample stand at its first positions, which cannot be executed beside context or "
-                "sequence_parallel yet; use pooling sum, or neither",
-                key=f"{key}.lookups_per_sample",
-            )
 
 
 def check_stragglers(scenario, backend: str) -> None:

@@ -1,7 +1,7 @@
 """Forgetting: results that are cheap to make are made again when backward asks for them (recompute: selective_op).
 
 Autograd saves what an op's backward reads. Inside `unit()` whatever came from `again(make, *inputs)` is saved as its
-recipe, and everything else as it is. A recipe's inputs are saved by somebody else, or are recipes' inputs in turn.
+recipe, and everything else as it is. So are a recipe's inputs: what itself came from `again` is not kept for another.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Forgetting:
         """make(*inputs). Its result must be a tensor of its own, not a view of an input."""
         out = make(*inputs)
         if self._made is not None:
-            inputs = tuple(one.detach() for one in inputs)
-            self._made.append((out, lambda: make(*inputs)))
+            packed = tuple(self._pack(one.detach()) for one in inputs)
+            self._made.append((out, lambda: make(*map(_unpack, packed))))
         return out
 
     @contextmanager

@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from simulator.executor.batches import TOKENS, Batch, Microbatch
 from simulator.executor.blocks import Env, Inputs
-from simulator.executor.blocks.samples import env_of, real_rows, rows_of
+from simulator.executor.blocks.samples import env_of, real_rows, rows_of, rows_of_ids
 from simulator.executor.cuda_streams import CudaStreams
 from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
@@ -26,6 +26,7 @@ from simulator.executor.spans import Recorder, Span
 from simulator.executor.stages import Stages, Step
 from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
+from simulator.model.blocks import Cut, sparse_tables
 from simulator.model.lengths import Samples, cuts_of
 from simulator.model.lookups import is_positional
 from simulator.policies.balancer import POLICY, balancer_of
@@ -73,7 +74,7 @@ class Interpreter:
         self.steps_run = 0
         self.balancer, self.decisions = balancer_of(scenario) if balances(scenario) else None, decisions
         model = scenario.model
-        self.of_samples = frozenset(table.name for table in model.tables if not is_positional(model, table))
+        self.of_samples = frozenset(table.name for table in model.tables if not is_positional(table))
         self.shufflers = groups[(shuffle_stream(self.plan),) * 2]
         self.loaded: Loaded | None = None
         self.lengths: tuple[int, ...] = ()
@@ -187,31 +188,41 @@ class Interpreter:
         return size, size
 
     def _inputs(self, number: int, microbatch: Microbatch, samples: Samples | None, total_weight: float) -> Inputs:
-        env, real = self.env, None
+        env, cut, real = self.env, self.cuts(samples), None
         if samples is not None:
-            cut = self.cuts(samples)
             env = env_of(env, cut, samples.lengths)
             real = real_rows(env, cut, self.device)
         rows = partial(self._rows, env)
-        fixed = self.of_samples
-        flat = {name: self._bags(array) if name in fixed else rows(array) for name, array in microbatch.ids.items()}
-        if self.tables is not None:
-            asked = {name: ids for name, ids in flat.items() if name != TOKENS}
-            if microbatch.scored is not None:
-                table = self.scenario.model.head.table
-                asked[table] = torch.cat([asked[table][:, None], rows(microbatch.scored)], dim=1)
-            own = env.tensor.own_rows
-            asked = {name: ids if name in fixed else own(ids) for name, ids in asked.items()}
-            if real is not None:  # padding is not looked up
-                asked = {name: ids if name in fixed else ids[real] for name, ids in asked.items()}
-            self.tables.present(number, {name: ids.reshape(-1) for name, ids in asked.items()})
+        flat = {name: rows(array) for name, array in microbatch.ids.items() if name not in self.of_samples}
         weights = rows(microbatch.weights).to(self.env.numerics.loss) / total_weight
         inputs = Inputs(flat.get(TOKENS, flat.get(self._token_table())), rows(microbatch.labels), weights)
         if samples is not None:
             inputs.env, inputs.real = env, real
+        if self.tables is not None:
+            self._ask_tables(number, microbatch, flat, env, cut, inputs)
         if microbatch.numbers is not None:
             inputs.numbers = torch.as_tensor(microbatch.numbers).to(self.device, self.env.numerics.activations)
         return inputs
+
+    def _ask_tables(self, number: int, microbatch: Microbatch, flat: dict, env: Env, cut: Cut, inputs: Inputs) -> None:
+        """Presents the ids of this rank's positions, and the rows that are scored there behind those of their table;
+        padding is not looked up. flat: ids by position."""
+
+        def own(rows: torch.Tensor) -> torch.Tensor:
+            rows = env.tensor.own_rows(rows)
+            return rows if inputs.real is None else rows[inputs.real]
+
+        asked = {name: own(ids) for name, ids in flat.items() if name != TOKENS}
+        for name in self.of_samples & microbatch.ids.keys():
+            table, bags = self.scenario.model.table(name), self._bags(microbatch.ids[name])
+            if table.pooling == "none":
+                places, inputs.rows[name] = rows_of_ids(env, cut, table.lookups_per_sample, self.device)
+                bags = bags[places]
+            asked[name] = bags
+        if microbatch.scored is not None:
+            name = self.scenario.model.head.table
+            asked[name] = torch.cat([asked[name], own(self._rows(env, microbatch.scored)).reshape(-1)])
+        self.tables.present(number, {table.name: asked[table.name] for table in sparse_tables(self.scenario.model)})
 
     def _token_table(self) -> str | None:
         return self.scenario.model.head.table

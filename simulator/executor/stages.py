@@ -76,7 +76,7 @@ class Stages:
         self.plan, self.layout, self.units = scenario.plan, scenario.layout, blocks.units(scenario.model)
         self.enters = blocks.vectors_enter(scenario.model)
         model = scenario.model
-        self.positional = {table.name for table in model.tables if is_positional(model, table)}
+        self.positional = {table.name for table in model.tables if is_positional(table)}
         self.scored = {model.head.table} if samples_rows(model) else set()
         self.num_stages = num_stages(self.plan)
         self.hidden = model.trunk.hidden
@@ -212,18 +212,22 @@ class Stages:
     def _take_vectors(self, microbatch: int, inputs: Inputs) -> None:
         if self.tables is None:
             return
-        negatives = self.scenario.model.head.negatives
         for name, vectors in self.tables.vectors(microbatch).items():
             if name in self.scored:
-                grouped = vectors.view(-1, 2 + negatives, vectors.shape[1])
-                vectors, scored = grouped[:, 0], grouped[:, 1:]
-                scored = self._at_rows(scored, inputs)
+                scored = 1 + self.scenario.model.head.negatives
+                vectors, rows = vectors.split(self._inputs_of(name, len(vectors), inputs, scored))
+                rows = self._at_rows(rows.view(-1, scored, rows.shape[1]), inputs)
                 if self.carries:
-                    self.step.mail["rows", "F", 0, microbatch] = scored.flatten(1)
+                    self.step.mail["rows", "F", 0, microbatch] = rows.flatten(1)
                 else:
-                    inputs.scored = scored.requires_grad_()
+                    inputs.scored = rows.requires_grad_()
             at_rows = self._at_rows(vectors, inputs) if name in self.positional else vectors.detach().clone()
             inputs.vectors[name] = at_rows.requires_grad_()
+
+    def _inputs_of(self, name: str, count: int, inputs: Inputs, scored: int) -> list[int]:
+        """Of a table's vectors: those that enter the trunk, and those that are scored, so many at each position."""
+        first = count // (1 + scored) if name in self.positional else len(inputs.rows[name])
+        return [first, count - first]
 
     def _give_vectors(self, microbatch: int, inputs: Inputs) -> None:
         if self.tables is None:
@@ -231,13 +235,12 @@ class Stages:
         gradients = {}
         for name, vectors in inputs.vectors.items():
             gradient = vectors.grad
+            if inputs.real is not None and name in self.positional:
+                gradient = gradient[inputs.real]
             if name in self.scored:
                 rows = self.step.mail.pop(("rows", "B", 0, microbatch)) if self.carries else inputs.scored.grad
-                rows = rows.view(len(gradient), -1, gradient.shape[1]).to(gradient.dtype)
-                gradient = torch.cat([gradient[:, None], rows], dim=1)
-                gradient = (gradient if inputs.real is None else gradient[inputs.real]).flatten(0, 1)
-            elif inputs.real is not None and name in self.positional:
-                gradient = gradient[inputs.real]
+                rows = rows if inputs.real is None else rows[inputs.real]
+                gradient = torch.cat([gradient, rows.reshape(-1, gradient.shape[1]).to(gradient.dtype)])
             gradients[name] = gradient
         inputs.vectors, inputs.scored = {}, None
         self.tables.accept_gradients(microbatch, gradients)

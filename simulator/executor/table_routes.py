@@ -183,7 +183,8 @@ def _joined(rows: torch.Tensor, pieces: int) -> torch.Tensor:
 def _parted(vectors: torch.Tensor, pieces: int) -> torch.Tensor:
     if pieces == 1:
         return vectors
-    return vectors.view(len(vectors), pieces, -1).transpose(0, 1).reshape(pieces * len(vectors), -1)
+    columns = vectors.shape[1] // pieces
+    return vectors.view(-1, pieces, columns).transpose(0, 1).reshape(-1, columns)
 
 
 def _own_bags(shard: Shard, ids: torch.Tensor) -> torch.Tensor | None:

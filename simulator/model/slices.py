@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.model.blocks.cut import Cut
+if TYPE_CHECKING:
+    from simulator.model.blocks.cut import Cut
 
 Run = tuple[int, int]
 """(first, count) of positions of one sample that follow each other."""
@@ -45,24 +47,53 @@ def packed_runs(cut: Cut, rank: int, *, causal: bool) -> tuple[tuple[Run, ...], 
     return tuple(found)
 
 
-def real_rows(cut: Cut, lengths: Sequence[int], rank: int, *, causal: bool) -> np.ndarray:
-    """bool[rows of a rank]: which are no padding. lengths: of the samples; cut: of them as they are laid out."""
+def places_of_rows(cut: Cut, rank: int, *, causal: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(sample, position in it) of every row of a rank; what fills packed rows up is of sample -1. cut: of the
+    microbatch as it is laid out. Unpacked, position p of sample b is row p * batch + b."""
     if cut.lengths:
         *runs, filler = packed_runs(cut, rank, causal=causal)
-        parts = [_places(own) < length for own, length in zip(runs, lengths, strict=True)]
-        return np.concatenate([*parts, np.zeros(sum(count for _, count in filler), bool)])
+        own = [_places(sample) for sample in runs]
+        empty = np.full(sum(count for _, count in filler), -1)
+        samples = np.repeat(np.arange(len(own)), [len(places) for places in own])
+        return np.concatenate([samples, empty]), np.concatenate([*own, empty])
     places = _places(runs_of_slice(cut.seq // cut.context, rank, cut.context, zigzag=cut.is_ring and causal))
-    return (places[:, None] < np.array(lengths)).reshape(-1)  # position p of sample b is row p * batch + b
+    return np.tile(np.arange(cut.batch), len(places)), np.repeat(places, cut.batch)
+
+
+def real_rows(cut: Cut, lengths: Sequence[int], rank: int, *, causal: bool) -> np.ndarray:
+    """bool[rows of a rank]: which are no padding. lengths: of the samples."""
+    samples, places = places_of_rows(cut, rank, causal=causal)
+    return (samples >= 0) & (places < np.array(lengths)[samples])
+
+
+def ids_at_rows(cut: Cut, lengths: Sequence[int], each: int | None, rank: int, *, causal: bool) -> np.ndarray:
+    """int[rows of a rank]: how many of a sample's `each` ids (None: one for each position) stand there. The k-th one
+    stands at position k modulo the sample's length: in front of it, or several at each position."""
+    if each is None:
+        return real_rows(cut, lengths, rank, causal=causal).astype(np.int64)
+    samples, places = places_of_rows(cut, rank, causal=causal)
+    own = np.array(lengths)[samples]
+    return np.where((samples >= 0) & (places < own), each // own + (places < each % own), 0)
+
+
+def shares_of(rows: np.ndarray, cut: Cut) -> np.ndarray:
+    """[tensor ranks, their rows] of a context rank's: all of them where the sequence is whole."""
+    return rows.reshape(cut.tensor if cut.sequence_parallel else 1, -1)
 
 
 @lru_cache(maxsize=4096)
-def most_real_rows(cut: Cut, lengths: tuple[int, ...], *, causal: bool) -> int:
-    """Of the ranks of a context group, the most that one has; under sequence parallelism, of their tensor ranks too."""
-    shards = cut.tensor if cut.sequence_parallel else 1
-    counts = [
-        real_rows(cut, lengths, rank, causal=causal).reshape(shards, -1).sum(1).max() for rank in range(cut.context)
-    ]
-    return int(max(counts))
+def ids_by_slice(
+    cut: Cut, lengths: tuple[int, ...], each: int | None, scored: int = 0, *, causal: bool
+) -> tuple[int, ...]:  # fmt: skip
+    """Ids at the rows of every context rank (under sequence parallelism, of each of its tensor ranks): of each sample
+    as for `ids_at_rows`, and `scored` more at each position that is no padding."""
+    found: list[int] = []
+    for rank in range(cut.context):
+        ids = ids_at_rows(cut, lengths, each, rank, causal=causal)
+        if scored:
+            ids = ids + scored * real_rows(cut, lengths, rank, causal=causal)
+        found += shares_of(ids, cut).sum(1).tolist()
+    return tuple(found)
 
 
 def _places(runs: Sequence[Run]) -> np.ndarray:

@@ -135,7 +135,7 @@ class Table(Value):
     """A sparse embedding table of `rows` x `dim`.
 
     lookups_per_sample: ids each sample looks up; None with pooling none means one for each position of the sample, a
-        number with pooling none that the vectors stand at its first positions.
+        number with pooling none that the k-th vector stands at position k modulo the sample's length.
     pooling: none keeps a vector for each id; sum and mean make one vector of a sample's ids.
     cache_fraction: with placement host, the share of rows (the most frequent ones) kept in device memory; None is 0.
     """

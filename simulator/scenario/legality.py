@@ -7,7 +7,6 @@ from math import gcd, prod
 from simulator.cluster import Cluster
 from simulator.costs.algorithm_rules import check_algorithm, switches_of
 from simulator.errors import ScenarioError
-from simulator.model.blocks import sparse_tables
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
@@ -23,6 +22,7 @@ from simulator.scenario.divisions import (
 )
 from simulator.scenario.dlrm_rules import check_dlrm
 from simulator.scenario.schema import Software
+from simulator.scenario.table_rules import check_tables
 
 DEGREES = ("tensor", "context", "data", "pipeline")
 
@@ -307,37 +307,3 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
             span = cluster.span(layout.group(kind, layout.rank(pipeline_rank)))
             for op in own:
                 check_algorithm(op, algorithm, span, switches_of(cluster))
-
-
-def check_tables(model: ModelSpec, plan: Plan) -> None:
-    """A sharding names tables that are there."""
-    head = model.head
-    if head.table is not None and model.table(head.table).pooling != "none":
-        raise ScenarioError(
-            f"{head.table} pools the ids of a sample by {model.table(head.table).pooling}, and a {head.kind} head "
-            "scores its rows one by one; use pooling none for it, or another table",
-            key="model.head.table",
-        )
-    sparse = sparse_tables(model)
-    if plan.embedding_dedup and sparse and all(table.pooling != "none" for table in sparse):
-        raise ScenarioError(
-            "true makes ids distinct whose vectors come back one by one, and every table pools (TorchRec's bags have "
-            "no such option); use --set plan.embedding_dedup=false",
-            key="plan.embedding_dedup",
-        )
-    if plan.embedding_fused_optimizer and plan.microbatches > 1 and sparse:
-        raise ScenarioError(
-            f"true updates rows as soon as a microbatch has gradients for them, and {plan.microbatches} microbatches "
-            f"are summed first; use --set plan.embedding_fused_optimizer=false, or --set "
-            f"plan.microbatch={plan.microbatch * plan.microbatches}",
-            key="plan.embedding_fused_optimizer",
-        )
-    if isinstance(plan.embedding_sharding, str):
-        return
-    names = [table.name for table in model.tables]
-    for name, _ in plan.embedding_sharding:
-        if name not in names:
-            raise ScenarioError(
-                f"the model has no table {name!r}; its tables are {', '.join(names) or 'none'}",
-                key="plan.embedding_sharding",
-            )

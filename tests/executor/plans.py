@@ -10,6 +10,7 @@ from host_plans import HOST_PLANS
 from length_plans import LENGTH_PLANS
 from lora_plans import LORA_PLANS
 from replica_plans import REPLICA_PLANS
+from sample_id_plans import SAMPLE_ID_PLANS
 from sharded_compression_plans import SHARDED_COMPRESSED
 from table_plans import TABLE_PLANS
 
@@ -134,6 +135,7 @@ PLANS = {
         *REPLICA_PLANS[2],
         *SHARDED_COMPRESSED[2],
         *DLRM_PLANS[2],
+        *SAMPLE_ID_PLANS[2],
     ],
     3: [
         ("gpt", {"pipeline": 3, "schedule": "interleaved_1f1b", "virtual_stages": 2, "microbatch": 1,
@@ -195,6 +197,7 @@ PLANS = {
         *REPLICA_PLANS[4],
         *SHARDED_COMPRESSED[4],
         *DLRM_PLANS[4],
+        *SAMPLE_ID_PLANS[4],
     ],
     8: [
         *((model, {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": sequence,
@@ -213,6 +216,7 @@ PLANS = {
         *REPLICA_PLANS[8],
         *SHARDED_COMPRESSED[8],
         *DLRM_PLANS[8],
+        *SAMPLE_ID_PLANS[8],
     ],
 }  # fmt: skip
 

@@ -75,8 +75,9 @@ def embedded(model, weights, ids, tables) -> torch.Tensor:
         name = model.head.table if name == "tokens" else name  # a tied item table is the token embedding
         if f"embedding.{name}.weight" in weights:
             vectors = F.linear(vectors, weights[f"embedding.{name}.weight"], weights[f"embedding.{name}.bias"])
-        if pooling == "none" and vectors.shape[1] < model.trunk.seq:
-            vectors = F.pad(vectors, (0, 0, 0, model.trunk.seq - vectors.shape[1]))  # a few, at the first positions
+        if pooling == "none" and name in tables:  # the k-th at position k, or beginning anew behind the last one
+            places, seq = torch.arange(vectors.shape[1]), model.trunk.seq
+            vectors = vectors.new_zeros((len(vectors), seq, vectors.shape[2])).index_add(1, places % seq, vectors)
         total = total + vectors
     if "embedding.positions.weight" in weights:
         total = total + weights["embedding.positions.weight"]

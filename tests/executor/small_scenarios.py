@@ -45,6 +45,9 @@ MODELS = {
                               {"name": "user", "rows": 19, "dim": 16, "optimizer": "sgd", "lookups_per_sample": 1},
                               {"name": "shops", "rows": 11, "dim": 8, "optimizer": "sgd", "lookups_per_sample": 3}],
                    "dense": {"top": [12, 3]}},
+    "hstu_crowded": {"trunk": {"block": "hstu", "layers": 2, "hidden": 16, "heads": 4, "head_dim": 6, "seq": 8},
+                     "tables": [{"name": "item", "rows": 53, "dim": 8, "optimizer": "sgd", "lookups_per_sample": 11}],
+                     "head": {"kind": "sampled_softmax", "table": "item", "negatives": 3}},
     **DLRMS,
 }  # fmt: skip
 

@@ -13,7 +13,6 @@ from small_scenarios import scenario
 
 from simulator import simulate
 from simulator.errors import ScenarioError
-from simulator.executor.executable import check_executable
 from simulator.executor.execution import execute
 from simulator.executor.job import own_program
 from simulator.executor.launcher import launch
@@ -76,13 +75,3 @@ def test_execute_replays_and_refuses_what_was_decided_for_another_scenario():
         execute(stated, decisions=wrong, steps=1)
     with pytest.raises(ScenarioError, match="the policy stage, which this scenario does not use"):
         execute(stated, decisions=(Decision(0, "stage", (), (), 0.0),), steps=1)
-
-
-@pytest.mark.parametrize("sets, keys, why", [
-    (("model.tables.2.lookups_per_sample=9",), {"data": 2}, "9 lookups a sample have no place among its 8 positions"),
-    ((), {"context": 2}, "1 lookups a sample stand at its first positions, which cannot be executed beside context"),
-    ((), {"tensor": 2, "sequence_parallel": True}, "use pooling sum, or neither"),
-])  # fmt: skip
-def test_vectors_without_a_position_are_refused(sets, keys, why):
-    with pytest.raises(ScenarioError, match=why):
-        check_executable(scenario("hstu_users", **keys, sets=sets), None, "gloo")

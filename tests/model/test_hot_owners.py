@@ -69,6 +69,38 @@ def test_the_exchange_is_as_long_as_the_busiest_owner():
     assert perf[0] == max(perf) > 1.4 * np.mean(perf) and asked[0] == max(asked)
 
 
+def test_memory_is_the_fullest_owners_own():
+    """Rows and gradients lie evenly; ids and vectors of the exchange are those of whoever owns the first row."""
+    even, hot = scenario("model.tables.0.ids={kind: uniform}"), scenario()
+    (table,), (placed,) = hot.model.tables, placements(hot)
+    own = 8 * 512
+    exchanged = {name: tables.held(one).buffers - own * (8 + 4 * 128) for name, one in (("even", even), ("hot", hot))}
+    assert exchanged["even"] == own * (8 + 4 * 128)  # a rank asks for as many as it is asked for
+    drawn = drawn_by_member(hot, table, placed, times=40).max()
+    assert exchanged["hot"] == pytest.approx(drawn * (8 + 4 * 128), rel=0.02)
+    assert tables.held(hot).stored == tables.held(even).stored
+    shown = simulate(hot)
+    more = shown.memory.tightest.peak - simulate(even).memory.tightest.peak
+    assert more == pytest.approx(exchanged["hot"] - exchanged["even"] - _waiting(even) + _waiting(hot), rel=1e-9)
+
+
+def _waiting(stated) -> int:
+    return tables.held(stated).waiting
+
+
+def test_distinct_rows_lie_evenly_however_hot_a_row_is():
+    """So row gradients and updates are those of a mean owner, to one row."""
+    stated = scenario(rows=5_000, alpha=1.3)
+    (table,), (placed,), (load,) = stated.model.tables, placements(stated), tables.parts(stated)
+    generator = np.random.Generator(np.random.Philox(key=[7, 0]))
+    counts = np.zeros(RANKS)
+    for _ in range(200):
+        rows = np.unique(draw_ids(generator, table.ids, table.rows, (RANKS * 8 * 512,)))
+        counts += np.bincount((rows + placed.turn) % placed.rows_over, minlength=RANKS)
+    assert np.ptp(counts / 200) < 3
+    np.testing.assert_allclose(counts / 200, load.unique(1), atol=2)
+
+
 def test_tables_have_their_first_rows_with_different_owners():
     """Eight tables on eight ranks: each has one of the hot rows, so that all are about as busy."""
     stated = scenario(count=RANKS)

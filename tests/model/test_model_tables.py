@@ -58,6 +58,26 @@ def test_row_wise_sends_every_id_and_gets_every_vector():
     assert (found.ids, found.vectors, found.gather, found.dense_gradients) == (800 * 8, 800 * 64 * 4, 0, 0)
 
 
+def test_ids_of_which_a_sample_has_a_few_are_asked_for_by_the_ranks_of_its_first_positions():
+    """Three ids in front of each of 8 samples of 100: all are on the first context rank, under sequence parallelism on
+    the first tensor rank; otherwise tensor ranks share them. Owners look up as many, whoever asks."""
+    few = [item(lookups_per_sample=3)]
+    for keys, ids in ({}, 24), ({"context": 2}, 24), ({"tensor": 2}, 12), ({"tensor": 2, "context": 2}, 12):
+        ranks = 4 * keys.get("tensor", 1) * keys.get("context", 1)
+        (part,) = tables.parts(scenario(few, **keys))
+        assert part.own_ids == part.own_vectors == ids, keys
+        assert part.mean_read == -(-4 * 24 // ranks), keys
+    assert tables.traffic(scenario(few, tensor=2)).gather == 24 * 64 * 4
+    sharded = scenario(few, tensor=2, sequence_parallel=True)
+    assert (tables.parts(sharded)[0].own_by, tables.traffic(sharded).gather) == ((24, 0), 0)
+
+
+def test_the_busiest_asker_is_one_rank_whatever_each_table_asks_of_it():
+    """Of 100 positions a causal ring of two gives rank 0 chunks 0 and 3: it has 1 of 1 id and 25 of 60, rank 1 35."""
+    found = tables.traffic(scenario([item(lookups_per_sample=1), item(name="b", lookups_per_sample=60)], context=2))
+    assert found.vectors == 8 * 35 * 64 * 4
+
+
 def test_each_rank_looks_up_its_slice_and_tensor_ranks_gather():
     # tensor 2: each rank takes half of the 800 positions; the gathered result is all of them again
     found = tables.traffic(scenario([item()], tensor=2))

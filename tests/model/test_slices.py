@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.model.blocks import Cut
 from simulator.model.lengths import laid_out
-from simulator.model.slices import most_real_rows, packed_runs, real_rows, runs_of_slice
+from simulator.model.slices import ids_at_rows, ids_by_slice, packed_runs, places_of_rows, real_rows, runs_of_slice
 
 SEQ = 64
 some_lengths = st.lists(st.integers(1, SEQ), min_size=1, max_size=6)
@@ -64,7 +64,7 @@ def test_real_positions_are_the_samples_and_the_busiest_rank_has_most(lengths, c
         assert len(rows) == cut.tokens
         counts.append(int(np.split(rows, shards)[shard].sum()))
     assert sum(counts) == sum(lengths)
-    assert max(counts) == most_real_rows(cut, tuple(lengths), causal=True)
+    assert tuple(counts) == ids_by_slice(cut, tuple(lengths), None, causal=True)
 
 
 def test_who_has_the_padding_asks_for_less():
@@ -72,7 +72,7 @@ def test_who_has_the_padding_asks_for_less():
     cut = laid([1], context=2)
     assert cut.lengths == (4,)
     assert [real_rows(cut, [1], rank, causal=True).tolist() for rank in (0, 1)] == [[True, False], [False, False]]
-    assert most_real_rows(cut, (1,), causal=True) == 1
+    assert ids_by_slice(cut, (1,), None, causal=True) == (1, 0)
 
 
 @pytest.mark.parametrize("context, filled", [(2, 12), (4, 16)])
@@ -81,3 +81,30 @@ def test_by_heads_only_the_whole_pack_is_filled_up(context, filled):
     assert cut.lengths == (5, 6) and cut.tokens * context == filled
     ring = laid([5, 6], context=context, tensor=2, sequence_parallel=True)
     assert ring.lengths == {2: (8, 8), 4: (8, 8)}[context]
+
+
+@given(some_lengths, st.integers(1, 12), st.sampled_from([1, 2, 4]), st.sampled_from(["ring", "all_to_all"]),
+       st.sampled_from(["packed", "padded"]))  # fmt: skip
+def test_each_id_of_a_sample_stands_at_one_position_and_positions_have_as_many_as_others(
+    lengths, each, context, kind, layout
+):
+    """Fewer ids than positions stand in front; of more, no position has two more than another."""
+    cut = laid(lengths, layout, context=context, context_kind=kind)
+    found = [np.zeros(length, int) for length in lengths]
+    for rank in range(context):
+        counts = ids_at_rows(cut, lengths, each, rank, causal=True)
+        samples, places = places_of_rows(cut, rank, causal=True)
+        for sample, place, count in zip(samples, places, counts, strict=True):
+            if count:
+                found[sample][place] += count
+    for length, own in zip(lengths, found, strict=True):
+        assert own.sum() == each and own.max() - own.min() <= 1
+        assert (np.diff(own) <= 0).all() and length == len(own)
+
+
+def test_ids_of_a_few_in_front_are_the_first_ranks_and_scored_rows_everybodys():
+    """Chunks 0 and 3 of a causal ring of two are rank 0's; in SP its first positions are its first tensor rank's."""
+    cut = Cut(1, 8, context=2, tensor=2, sequence_parallel=True)
+    assert ids_by_slice(cut, (8,), 3, causal=True) == (2, 0, 1, 0)
+    assert ids_by_slice(cut, (8,), 3, 10, causal=True) == (22, 20, 21, 20)
+    assert ids_by_slice(cut, (8,), 11, causal=True) == (4, 2, 3, 2)

@@ -15,6 +15,7 @@ from simulator.executor.tensor_parallel import Tensor
 from simulator.executor.weights import initial
 from simulator.model import blocks
 from simulator.model.blocks import Unit
+from simulator.model.lookups import is_positional
 from simulator.model.spec import ModelSpec
 
 
@@ -41,7 +42,9 @@ class Alone:
         ids = torch.zeros(positions, dtype=torch.int64)
         inputs = Inputs(ids, ids, torch.ones(positions))
         for table in blocks.sparse_tables(model):
-            rows = positions if table.pooling == "none" else batch  # one vector for each sample
+            rows = positions if is_positional(table) else batch * (table.lookups_per_sample or 1)
+            rows = batch if table.pooling != "none" else rows  # one vector for each sample
+            inputs.rows[table.name] = torch.arange(rows)
             inputs.vectors[table.name] = torch.zeros(rows, table.dim).requires_grad_()
         if head.kind in ("sampled_softmax", "binary") and head.table is not None:
             width = model.table(head.table).dim

@@ -67,6 +67,9 @@ PLANS = [
             {"context": 4, "rank": 3},
             {"context": 2, "context_kind": "all_to_all"},
             {"context": 2, "recompute": "full"},
+            {"context": 2, "recompute": "selective_op"},
+            {"context": 2, "context_kind": "all_to_all", "recompute": "selective_op"},
+            {"recompute": "selective_op"},
             {"context": 2, "sets": PACKED},
         )
     ),

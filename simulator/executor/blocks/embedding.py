@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from simulator.executor.blocks.env import Env, Inputs
-from simulator.executor.blocks.samples import first_rows, sample_of_rows
+from simulator.executor.blocks.samples import sample_of_rows
 from simulator.executor.blocks.transformer import norm
 from simulator.executor.tensor_parallel import OwnRows, ReduceRows, whole_linear
 from simulator.model.blocks.embedding import LEARNED_POSITIONS, token_table
@@ -24,8 +24,8 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
         table = model.table(name)
         if table.pooling != "none":  # a sample's vector, at each of its positions
             vector = _at_positions(env, vector)
-        elif not is_positional(model, table):
-            vector = _in_front(env, vector, table.lookups_per_sample)
+        elif not is_positional(table):
+            vector = _at_their_rows(env, vector, inputs.rows[name])
         total = vector if total is None else total + vector
     if model.trunk.block in LEARNED_POSITIONS:
         positions = torch.cat([weights["embedding.positions.weight"].to(dtype)[at : at + n] for at, n in env.spans])
@@ -44,11 +44,11 @@ def _at_positions(env: Env, vectors: torch.Tensor) -> torch.Tensor:
     return vectors.repeat(env.seq // shares, 1)
 
 
-def _in_front(env: Env, vectors: torch.Tensor, each: int) -> torch.Tensor:
-    """[samples * each, width] -> [rows, width]: those of a sample at its first positions, as NVIDIA/recsys-examples
-    puts contextual features in front of a history; a shorter sample has no place for the last ones."""
-    places, rows = first_rows(env, each, vectors.device)
-    return vectors.new_zeros((env.batch * env.seq, vectors.shape[1])).index_add(0, rows, vectors[places])
+def _at_their_rows(env: Env, vectors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """[ids, width] -> [own rows, width]: those of a sample at its first positions, as NVIDIA/recsys-examples puts
+    contextual features in front of a history; what stands at one position adds up."""
+    count = env.batch * env.seq // (env.tensor.size if env.tensor.shards_sequence else 1)
+    return vectors.new_zeros((count, vectors.shape[1])).index_add(0, rows, vectors)
 
 
 def _tokens(env: Env, weights, inputs: Inputs) -> torch.Tensor:

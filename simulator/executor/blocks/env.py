@@ -66,7 +66,8 @@ class Inputs:
     vectors: looked-up rows of each sparse table, this rank's positions, or one for each sample; scored: rows that the
     head scores, [own positions, 1 + negatives, dim], the positive first. Both are leaves: their gradients go back to
     the tables. numbers: [samples, features] of a DLRM. env, real: of a microbatch whose samples differ in length, what
-    it is computed with, and which of the rows that vectors belong to are no padding (None: all).
+    it is computed with, and which of the rows that vectors belong to are no padding (None: all). rows: of tables that
+    are asked for a number of ids a sample, the row of each vector.
     """
 
     ids: torch.Tensor | None
@@ -77,3 +78,4 @@ class Inputs:
     numbers: torch.Tensor | None = None
     env: Env | None = None
     real: torch.Tensor | None = None
+    rows: dict[str, torch.Tensor] = field(default_factory=dict)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 import numpy as np
 import torch
@@ -47,9 +46,9 @@ def real_rows(env: Env, cut: Cut, device: torch.device) -> torch.Tensor | None:
     """int64: the rows that are no padding, of those that this rank's vectors belong to; None where all are. cut: of the
     microbatch."""
     rank, causal = env.context.group.index, bool(env.model.trunk.causal)
-    real, tensor = slices.real_rows(cut, env.lengths, rank, causal=causal), env.tensor
-    if tensor.shards_sequence:
-        real = np.split(real, tensor.size)[tensor.group.index]
+    real = slices.real_rows(cut, env.lengths, rank, causal=causal)
+    if env.tensor.shards_sequence:
+        real = slices.shares_of(real, cut)[env.tensor.group.index]
     return None if real.all() else torch.from_numpy(real.nonzero()[0]).to(device)
 
 
@@ -60,18 +59,21 @@ def sample_of_rows(env: Env, device: torch.device) -> torch.Tensor:
     return found.masked_fill(found == len(env.lengths), 0)
 
 
-def first_rows(env: Env, each: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(which of [samples * each], their rows): the first positions of every sample that is whole here."""
-    count = len(env.lengths) if env.pack else env.batch
-    lengths = env.lengths or (env.seq,) * count
-    pairs = [(sample, place) for sample, length in enumerate(lengths) for place in range(min(each, length))]
-    if env.pack:
-        starts = list(accumulate(env.pack.lengths, initial=0))
-        rows = [starts[sample] + place for sample, place in pairs]
-    else:
-        rows = [place * env.batch + sample for sample, place in pairs]
-    places = [sample * each + place for sample, place in pairs]
-    return torch.tensor(places, device=device), torch.tensor(rows, device=device)
+def rows_of_ids(env: Env, cut: Cut, each: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(which of [samples * each], the rows that they stand at): the ids of a rank's own positions, of a table that is
+    asked for `each` ids a sample. cut: of the microbatch."""
+    rank, causal = env.context.group.index, bool(env.model.trunk.causal)
+    lengths = np.array(env.lengths or (env.model.trunk.seq,) * env.batch)
+    samples, places = slices.places_of_rows(cut, rank, causal=causal)
+    counts = slices.ids_at_rows(cut, lengths, each, rank, causal=causal)
+    if env.tensor.shards_sequence:
+        samples, places, counts = (
+            slices.shares_of(one, cut)[env.tensor.group.index] for one in (samples, places, counts)
+        )
+    rows = [np.nonzero(counts > turn)[0] for turn in range(counts.max(initial=0))]
+    ids = [samples[own] * each + places[own] + turn * lengths[samples[own]] for turn, own in enumerate(rows)]
+    none = np.zeros(0, np.int64)
+    return tuple(torch.from_numpy(np.concatenate([none, *found])).to(device) for found in (ids, rows))
 
 
 def by_sample(env: Env, whole: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

@@ -88,7 +88,7 @@ def working_bytes(model: ModelSpec, cut: Cut) -> int:
 
 
 def _casts(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
-    return tuple(step for table in model.tables for step in embedding.cast(table, cut))
+    return tuple(step for table in model.tables for step in embedding.cast(model, table, cut))
 
 
 def _cat_working(model: ModelSpec) -> int:

@@ -7,11 +7,14 @@ a gradient in every row at every step, so it is trained as a token embedding; ot
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simulator.model.blocks.adapter import WHOLE, Training
 from simulator.model.blocks.attention import DROPOUT_MASK_BYTES
 from simulator.model.blocks.cut import Cut, Parameter
 from simulator.model.blocks.head import is_tied
 from simulator.model.blocks.kernels import accumulate, gemm, memory_bound, tensor_collective, weight_gradient
+from simulator.model.slices import ids_by_slice
 from simulator.model.spec import ModelSpec, Table, Trunk
 from simulator.model.work import Step
 from simulator.units import DTYPE_BYTES
@@ -75,9 +78,9 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
         op = "reduce_scatter" if _scattered(model, cut) else "all_reduce"
         steps += tensor_collective(op, width * size, cut)
     for table in sparse_tables(model):
-        steps += cast(table, cut)
+        steps += cast(model, table, cut)
     for table in _projected(model):
-        steps.append(gemm(_vectors(table, cut), trunk.hidden, table.dim, cut))
+        steps.append(gemm(_vectors(model, table, cut), trunk.hidden, table.dim, cut))
     for _ in _pooled(model):  # a sample's vector is added at each of its positions: reads the sum, writes it
         steps.append(memory_bound("elementwise", elements, 2 * size, cut))
     if trunk.block in LEARNED_POSITIONS:  # reads both summands, writes the sum
@@ -108,9 +111,9 @@ def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Ste
     if cut.sequence_parallel and token:  # the embedding's shards hold rows, not positions
         steps += tensor_collective("all_gather", cut.tokens * token[1] * size, cut)
     for table in sparse_tables(model):
-        steps += cast(table, cut)
+        steps += cast(model, table, cut)
     for table in _projected(model):
-        rows = _vectors(table, cut)
+        rows = _vectors(model, table, cut)
         steps.append(gemm(rows, table.dim, trunk.hidden, cut))
         if not trained.frozen:
             steps += weight_gradient(trunk.hidden, table.dim, rows, cut)
@@ -137,16 +140,16 @@ def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
         return kept
     if token_table(model):
         kept += cut.tokens * ID_BYTES
-    return kept + sum(_vectors(table, cut) * table.dim * cut.bytes for table in _projected(model))
+    return kept + sum(_vectors(model, table, cut) * table.dim * cut.bytes for table in _projected(model))
 
 
 def weight_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """The vectors that projections read, and the gradient of their sum. Rows and positions are done with in I."""
     if trained.frozen:
         return 0
-    held = sum(_vectors(table, cut) * table.dim for table in _projected(model))
+    held = sum(_vectors(model, table, cut) * table.dim for table in _projected(model))
     return cut.bytes * (
-        held + max((_vectors(table, cut) for table in _projected(model)), default=0) * model.trunk.hidden
+        held + max((_vectors(model, table, cut) for table in _projected(model)), default=0) * model.trunk.hidden
     )
 
 
@@ -160,24 +163,28 @@ def _pooled(model: ModelSpec) -> tuple[Table, ...]:
     return tuple(table for table in sparse_tables(model) if table.pooling != "none")
 
 
-def _vectors(table: Table, cut: Cut) -> int:
-    """Vectors of one microbatch that enter the trunk from this table; 1/tensor of them under sequence parallelism. Of a
-    table that pools, every rank has those of all samples."""
+def _vectors(model: ModelSpec, table: Table, cut: Cut) -> int:
+    """Vectors of one microbatch that enter the trunk from this table, on the rank that has most; of its tensor group
+    under sequence parallelism too. Of a table that pools, every rank has those of all samples."""
     if table.pooling != "none":
         return cut.batch
     if table.lookups_per_sample is None:
         return cut.shard_tokens
-    vectors = -(-cut.batch * table.lookups_per_sample // cut.context)
-    return cut.share(vectors) if cut.sequence_parallel else vectors
+    if cut.context == 1 and not (cut.sequence_parallel and cut.tensor > 1):
+        return cut.batch * table.lookups_per_sample
+    alike = 1 if cut.lengths else cut.batch  # samples, of which one is looked at
+    one = cut if cut.lengths else replace(cut, batch=1)
+    lengths = cut.lengths or (cut.seq,)
+    return alike * max(ids_by_slice(one, lengths, table.lookups_per_sample, causal=bool(model.trunk.causal)))
 
 
-def cast(table: Table, cut: Cut) -> tuple[Step, ...]:
+def cast(model: ModelSpec, table: Table, cut: Cut) -> tuple[Step, ...]:
     """Looked-up vectors become activations, or their gradients back: reads one dtype, writes the other."""
     arrives = DTYPE_BYTES[cut.vectors or table.dtype]
     if arrives == cut.bytes:
         return ()
     each = arrives + cut.bytes
-    return (memory_bound("cast", _vectors(table, cut) * table.dim, each, cut),)
+    return (memory_bound("cast", _vectors(model, table, cut) * table.dim, each, cut),)
 
 
 def _scattered(model: ModelSpec, cut: Cut) -> bool:

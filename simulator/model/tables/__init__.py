@@ -7,10 +7,9 @@
     find_distinct, repeat_vectors, sum_gradients    of who asks for each id only once
     held(scenario)          memory of the fullest member
 
-All numbers are those of the busiest rank where tables have few owners, and of the mean owner where rows are dealt out
-(that hot rows load some owners more is not modelled). Vectors travel in the table's dtype (TorchRec without quantized
-communication). Each table's kernels are priced apart, though FBGEMM batches tables: as many bytes in fewer launches.
-Permutations after the exchanges are not modelled.
+All numbers are those of the busiest rank: the one that has most tables, or of dealt rows the most frequent ones.
+Vectors travel in the table's dtype (TorchRec without quantized communication). Each table's kernels are priced apart,
+though FBGEMM batches tables: as many bytes in fewer launches. Permutations after the exchanges are not modelled.
 """
 
 from __future__ import annotations

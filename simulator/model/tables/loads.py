@@ -1,8 +1,8 @@
 """Load: one table's work on a rank that owns a part of it, and which rank has most of it.
 
 Owners of dealt rows are asked for about as much each, but for the few that hold the most frequent rows of a Zipf
-distribution: these are told apart (`hottest`), all others are alike. Bytes of memory are those of the mean owner
-(`parts`).
+distribution: these are told apart (`hottest`), all others are alike. Distinct rows need not be: of rows dealt out in
+order of their frequency no owner has more than one above another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from typing import TypeVar
 from simulator.model import ids as id_model
 from simulator.model.blocks.embedding import sparse_tables
 from simulator.model.lengths import Samples
-from simulator.model.lookups import group_size, ids_per_sample, mean_ids, own_ids, own_vectors, samples_rows
+from simulator.model.lookups import (
+    group_size,
+    ids_by_rank,
+    ids_per_sample,
+    mean_ids,
+    own_vectors,
+    samples_rows,
+)
 from simulator.model.placements import TablePlacement, placements
 from simulator.model.spec import ModelSpec, Table, UniformIds
 from simulator.units import DTYPE_BYTES
@@ -41,18 +48,19 @@ piece of its columns where these are cut (TorchRec's `get_optimizer_rowwise_shar
 class Load:
     """One table's work on one of its owners, in one microbatch.
 
-    own_ids, own_vectors: of the slice that every rank asks for. sent: ids of it that leave for the owners: all, or the
-    distinct ones (expected). read: rows that the owner looks up, for itself and others. made: vectors that it makes of
-    them: as many, or one (sum) for each sample where the table pools. rows: rows that it holds. draws: ids, over all
-    ranks it serves, that fall on those of its piece's owners. mean_read: rows that a mean owner looks up. vectors: the
-    dtype in which they leave, where it is not the table's. even: the share of its lookups that are drawn evenly.
+    own_by: ids of the slice that each rank asks for which shares a data rank's samples; of equal ones not all are told.
+    own_vectors: that come back for them at most. sent_by: ids that leave for the owners: all, or the distinct ones
+    (expected). read: rows that the owner looks up, for itself and others. made: vectors that it makes of them: as many,
+    or one (sum) for each sample where the table pools. rows: rows that it holds. draws: ids, over all ranks it serves,
+    that fall on those of its piece's owners. mean_read: rows that a mean owner looks up. vectors: the dtype in which
+    they leave, where it is not the table's. even: the share of its lookups that are drawn evenly.
     """
 
     table: Table
     placed: TablePlacement
-    own_ids: int
+    own_by: tuple[int, ...]
     own_vectors: int
-    sent: int
+    sent_by: tuple[int, ...]
     read: int
     made: int
     rows: int
@@ -60,6 +68,16 @@ class Load:
     mean_read: int
     vectors: str | None = None
     even: float = 0.0
+
+    @property
+    def own_ids(self) -> int:
+        """The most that a rank asks for."""
+        return max(self.own_by)
+
+    @property
+    def sent(self) -> int:
+        """The most that leave a rank."""
+        return max(self.sent_by)
 
     @property
     def sharding(self) -> str:
@@ -127,8 +145,20 @@ class Load:
 
     @property
     def came(self) -> int:
-        """Vectors that come back to a rank."""
+        """The most vectors that come back to a rank."""
         return self.sent if self.table.pooling == "none" else self.own_vectors
+
+    def sent_of(self, rank: int) -> int:
+        """Ids that leave one of the ranks that share a data rank's samples."""
+        return self.sent_by[rank % len(self.sent_by)]
+
+    def came_to(self, rank: int) -> int:
+        """Vectors that come back to it."""
+        return self.sent_of(rank) if self.table.pooling == "none" else self.own_vectors
+
+    def own_of(self, rank: int) -> int:
+        """Vectors that it has then: one for each id, or for each sample."""
+        return self.own_by[rank % len(self.own_by)] if self.table.pooling == "none" else self.own_vectors
 
     @property
     def idle(self) -> Load:
@@ -160,16 +190,19 @@ def parts(scenario, samples: Samples | None = None) -> tuple[Load, ...]:
 
 def part_of(scenario, table: Table, placed: TablePlacement, samples: Samples | None = None) -> Load:
     """What a table asks of one of its owners where it is placed like this."""
-    ids, vectors = own_ids(scenario, table, samples), own_vectors(scenario, table, samples)
+    vectors = own_vectors(scenario, table, samples)
     met, group = mean_ids(scenario, table, samples), group_size(scenario)
     served, over = (1, 1) if placed.kind == "data_parallel" else (group, placed.rows_over)
-    sent, served_each = ids, met
+    sent = own = ids_by_rank(scenario, table, samples)
+    served_each = met
     if is_deduplicated(scenario.plan, table, placed) and group > 1:
-        sent, served_each = (_distinct(table, count) for count in (ids, met))
-    read = ids if served == 1 else -(-served * served_each // over)
+        sent = tuple(_distinct(table, count) for count in sent)
+        # of ranks that ask for more or less than others, fewer are distinct than of equal ones
+        served_each = -(-sum(sent) // len(sent)) if samples is None else _distinct(table, met)
+    read = max(own) if served == 1 else -(-served * served_each // over)
     made = read if table.pooling == "none" else served * vectors
     rows, dtype = -(-table.rows // over), scenario.precision.vectors
-    return Load(table, placed, ids, vectors, sent, read, made, rows, served * met, read, dtype,
+    return Load(table, placed, own, vectors, sent, read, made, rows, served * met, read, dtype,
                 _even_share(scenario.model, table))  # fmt: skip
 
 
@@ -205,7 +238,7 @@ def _even_share(model: ModelSpec, table: Table) -> float:
 
 
 def _distinct(table: Table, ids: int) -> int:
-    return max(1, round(id_model.expected_unique(table.ids, table.rows, ids)))
+    return max(1, round(id_model.expected_unique(table.ids, table.rows, ids))) if ids else 0
 
 
 def is_deduplicated(plan, table: Table, placed: TablePlacement) -> bool:

@@ -9,7 +9,7 @@ from simulator.model import bottom_mlp
 from simulator.model.lengths import Samples, over_the_step
 from simulator.model.lookups import group_size
 from simulator.model.tables.kernels import is_fused
-from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, fullest, holds, parts
+from simulator.model.tables.loads import GRADIENT_BYTES, ID_BYTES, Load, holds, loads_of, most_asked
 from simulator.model.tables.traffic import ACROSS_NODES, way_of
 
 
@@ -31,7 +31,7 @@ def held(scenario, samples: Sequence[Samples] = (), *, sparse: bool = False) -> 
     """What the member holds that holds most, the lowest on ties. samples: of every microbatch, where lengths differ;
     buffers are those of the largest. sparse: gradients are torch's sparse tensors."""
     step = over_the_step(samples)
-    member, _ = fullest(scenario, lambda load: held_by_owner(scenario, load, sparse).total, step)
+    member, _ = most_asked(scenario, lambda load: held_by_owner(scenario, load, sparse).total, step)
     exchanged = [_on(scenario, member, one, sparse) for one in samples or (None,)]
     return _on(scenario, member, step, sparse)._replace(buffers=max(one.buffers for one in exchanged))
 
@@ -75,7 +75,7 @@ def held_by_all(scenario, load: Load) -> Held:
 def _on(scenario, member: int, samples: Samples | None, sparse: bool) -> Held:
     """All tables on one member; beside them the vectors of a bottom MLP that is on one rank, sent and received."""
     found = [Held(buffers=(group_size(scenario) + 1) * bottom_mlp.vector_bytes(scenario))]
-    for load in parts(scenario, samples):
+    for load in loads_of(scenario, member, samples):
         found.append(held_by_all(scenario, load))
         if holds(load.placed, member):
             found.append(held_by_owner(scenario, load, sparse))

@@ -17,7 +17,7 @@ exchange lasts as long as its busiest rank sends or receives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from simulator.model import bottom_mlp
@@ -86,11 +86,14 @@ def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
     node = _through_nodes(scenario, samples) if any(map(across, shares)) else {}
     return Traffic(
         ids=max(
-            ID_BYTES * sum(load.sent * load.placed.pieces for load in moving),
+            _most_asked_for(moving, lambda load, rank: ID_BYTES * load.sent_of(rank) * load.placed.pieces),
             most_asked(scenario, lambda load: ID_BYTES * load.read if load.placed.owners else 0, samples)[1],
         ),
         vectors=max(
-            sum(load.came * load.vector_bytes for load in shares if direct(load)) + bottom,
+            bottom
+            + _most_asked_for(
+                [load for load in shares if direct(load)], lambda load, rank: load.came_to(rank) * load.vector_bytes
+            ),
             most_asked(scenario, direct, samples)[1],
             group * bottom + sum(map(direct, loads_of(scenario, bottom_mlp.MEMBER, samples))) if bottom else 0,
         ),
@@ -102,11 +105,19 @@ def traffic(scenario, samples: Samples | None = None) -> Traffic | None:
     )
 
 
+def _most_asked_for(loads: Sequence[Load], size: Callable[[Load, int], int]) -> int:
+    """Bytes of the rank that asks for most, of those that share a data rank's samples. size: of a table and a rank."""
+    ranks = max((len(load.sent_by) for load in loads), default=0)
+    return max((sum(size(load, rank) for load in loads) for rank in range(ranks)), default=0)
+
+
 def _shared_out(plan, shares: tuple[Load, ...]) -> dict[str, int]:
     """Messages among the ranks that share the samples of a data rank."""
-    size = {load: plan.tensor * load.own_vectors * load.vector_bytes for load in shares}
-    bags = sum(size[load] for load in shares if load.table.pooling != "none")
-    gathered = bags if plan.sequence_parallel else sum(size.values())
+    pooled = [load for load in shares if load.table.pooling != "none"]
+    bags, gathered = (
+        plan.tensor * _most_asked_for(some, lambda load, rank: load.own_of(rank) * load.vector_bytes)
+        for some in (pooled, pooled if plan.sequence_parallel else shares)
+    )
     return {
         "gather": gathered if plan.tensor > 1 else 0,
         "gather_context": plan.context * bags if plan.context > 1 else 0,
