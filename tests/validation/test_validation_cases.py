@@ -19,8 +19,8 @@ CASES = [case for source in SOURCES for case in load_cases(source)]
 ROWS = {
     "sc21_table1": 5, "sc21_table2": 3, "korthikanti_table5": 4, "korthikanti_table4": 4, "vtrain_multi": 73,
     "dgxc_h100": 16, "zero_bubble": 24, "sc21_zero3": 3, "mosaic_a100": 82, "mosaic_h100": 27, "torchtitan_h100": 4,
-    "recsys_dlrm": 12,
-    "bert_large_dp": 10, "megascale": 4, "hstu_h100": 1, "hstu_kernels": 6, "megatron_core_h100": 4,
+    "recsys_dlrm": 20,
+    "bert_large_dp": 10, "megascale": 4, "hstu_h100": 1, "hstu_kernels": 12, "megatron_core_h100": 4,
     "llama3": 1,
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ REACHED_PERCENT = {
     "bert_large_dp": 0.98,
     "megascale": 3.79,
     "megatron_core_h100": 2.80,
-    "hstu_h100": 1.45,
+    "hstu_h100": 2.23,
     "recsys_dlrm": 7.36,
 }
 """Mean absolute error of the validation rows, %."""
@@ -44,9 +44,12 @@ QUICK_REACHED_PERCENT = {
     ("torchtitan_h100", "Llama3-8B on 128 H100"): 1.85,
     ("torchtitan_h100", "Llama3-8B on 128 H100 compiled"): 4.06,
     ("bert_large_dp", "BERT-Large fp16 on 256 A100"): 2.22,
-    ("hstu_h100", "HSTU on 16 H100"): 1.45,
+    ("hstu_h100", "HSTU on 16 H100"): 2.23,
     ("hstu_kernels", "all GEMMs"): 15.5,
     ("hstu_kernels", "elementwise"): 13.4,
+    ("hstu_kernels", "all GEMMs, run again"): 15.5,
+    ("hstu_kernels", "attention, run again"): 10.9,
+    ("hstu_kernels", "elementwise, run again"): 5.0,
     ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 TF32"): 2.71,
     ("recsys_dlrm", "PyTorch DLRM, large, 8 A100 yes"): 8.6,
 }
@@ -114,6 +117,6 @@ def test_the_growth_from_64_to_2048_gpus_has_the_right_sign_within_a_factor_of_t
 
 
 def test_kernels_of_a_step_by_family_are_within_a_fifth():
-    """GEMMs, elementwise kernels and attention; embedding, whose time is DynamicEmb's hash tables, is not."""
+    """GEMMs, elementwise kernels and attention in both runs, embedding in one: on it they differ fivefold."""
     errors = {row.name: abs(row.error_percent) for row in validate("hstu_kernels").rows}
     assert {name for name, error in errors.items() if error > 20} == {"embedding"}
