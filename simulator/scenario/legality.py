@@ -5,12 +5,10 @@ from __future__ import annotations
 from math import gcd, prod
 
 from simulator.cluster import Cluster
-from simulator.costs.algorithm_rules import check_algorithm, switches_of
 from simulator.errors import ScenarioError
 from simulator.model.spec import ModelSpec
 from simulator.model.stacks import STACKS
 from simulator.plans import Plan
-from simulator.policies.compression import collectives_of, methods_of
 from simulator.scenario.adapters import check_adapter
 from simulator.scenario.divisions import (
     check_context,
@@ -21,6 +19,7 @@ from simulator.scenario.divisions import (
     neighbours,
 )
 from simulator.scenario.dlrm_rules import check_dlrm
+from simulator.scenario.gradient_rules import SPLITS_BACKWARD, check_gradients
 from simulator.scenario.schema import Software
 from simulator.scenario.table_rules import check_tables
 
@@ -28,9 +27,6 @@ DEGREES = ("tensor", "context", "data", "pipeline")
 
 V_CHUNKS = 2
 """Model chunks on each rank of a V: one on the way out, one on the way back."""
-
-SPLITS_BACKWARD = "zb_"
-"""How the names of the schedules begin that run the backward pass in halves."""
 
 MAX_GPUS = 2**24
 MAX_LAYERS = 10_000
@@ -53,8 +49,7 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_tensor(model, plan)
     check_context(model, plan)
     check_groups(plan, cluster)
-    check_gradients(plan)
-    check_aggregation(plan, cluster)
+    check_gradients(plan, cluster)
     check_tables(model, plan)
 
 
@@ -216,94 +211,3 @@ def check_schedule(plan: Plan) -> None:
             f"the nearest global_batch that work are {neighbours(plan.global_batch, step)}",
             key="plan.global_batch",
         )
-
-
-def check_gradients(plan: Plan) -> None:
-    """Compression and shard groups need gradients that are reduced."""
-    replicas = plan.data * plan.context
-    if plan.compression.method != "none" and replicas == 1:
-        raise ScenarioError(
-            f"{plan.compression.method} has no gradient reduction to compress, since data * context is 1; "
-            "use --set plan.compression.method=none or a larger data",
-            key="plan.compression.method",
-        )
-    if plan.aggregation.order == "priority" and plan.shards > 1:
-        raise ScenarioError(
-            f"priority is an order of all-reduces (P3, ByteScheduler, BytePS), and zero {plan.zero} reduces to owners, "
-            "whose parameters are gathered again; use --set plan.aggregation.order=backward or --set plan.zero=0",
-            key="plan.aggregation.order",
-        )
-    if plan.compression.method != "none" and 1 < plan.shards < replicas:
-        raise ScenarioError(
-            f"{plan.compression.method} is not defined where zero shards over {plan.shards} of {replicas} replicas and "
-            "copies add up behind it (PyTorch's communication hooks refuse hybrid sharding too); use "
-            "--set plan.shard_group=null, or none with precision.reduce bf16",
-            key="plan.compression.method",
-        )
-    inside = plan.compression.inside
-    if inside is not None and (plan.shards == 1 or replicas % inside):
-        fits = (
-            f"--set plan.compression.inside={gcd(inside, replicas)}" if plan.shards > 1 else "--set plan.zero=1 or more"
-        )
-        what = (
-            f"does not divide data * context = {replicas}" if plan.shards > 1 else "is a hop to owners, and zero is 0"
-        )
-        raise ScenarioError(f"{inside} {what}; use {fits}, or leave it out", key="plan.compression.inside")
-    if plan.scatters_each and plan.microbatches > 1 and "dgc" in methods_of(plan):
-        raise ScenarioError(
-            f"dgc accumulates momentum once a step, and zero {plan.zero} reduces each of {plan.microbatches} "
-            f"microbatches by itself; use --set plan.zero=1, or --set plan.microbatch="
-            f"{plan.microbatch * plan.microbatches}",
-            key="plan.compression.method",
-        )
-    if plan.shard_group is not None and replicas % plan.shard_group:
-        raise ScenarioError(
-            f"{plan.shard_group} does not divide data * context = {replicas}; use "
-            f"{gcd(plan.shard_group, replicas)} or leave it out",
-            key="plan.shard_group",
-        )
-    if plan.shard_group == 1 and plan.zero and replicas > 1:
-        raise ScenarioError(
-            f"1 shards nothing, and zero is {plan.zero}; use --set plan.zero=0 or a shard_group of 2 to {replicas}",
-            key="plan.shard_group",
-        )
-    if plan.scatters_each and plan.schedule.startswith(SPLITS_BACKWARD):
-        raise ScenarioError(
-            f"{plan.schedule} splits the backward pass, and zero {plan.zero} without a pipeline reduces each block's "
-            "gradients right behind it; use --set plan.schedule=1f1b",
-            key="plan.schedule",
-        )
-    turns = plan.schedule == "gpipe" or plan.virtual_stages > 1  # a backward pass does not follow its forward
-    if plan.gathers_blocks and plan.pipeline == 1 and plan.microbatches > 1 and turns:
-        raise ScenarioError(
-            f"{plan.schedule} runs other forward passes before a microbatch's backward, and zero 3 without a pipeline "
-            "keeps the last block from the one to the other (FSDP knows no such order); use --set plan.schedule=1f1b",
-            key="plan.schedule",
-        )
-    if plan.pipeline > 1 and plan.zero == 2 and replicas > 1:
-        raise ScenarioError(
-            f"2 scatters gradients behind every microbatch, which its own software, DeepSpeed, refuses with a pipeline "
-            f"(pipeline {plan.pipeline}); use --set plan.zero=1, or --set plan.zero=3 "
-            "--set plan.reshard_after_forward=false",
-            key="plan.zero",
-        )
-    if plan.pipeline > 1 and plan.gathers_blocks and plan.reshard_after_forward:
-        raise ScenarioError(
-            f"true would gather every block again for each microbatch of pipeline {plan.pipeline}; FSDP keeps "
-            "gathered parameters there: use --set plan.reshard_after_forward=false, or --set plan.zero=1",
-            key="plan.reshard_after_forward",
-        )
-
-
-def check_aggregation(plan: Plan, cluster: Cluster) -> None:
-    """The algorithm that is named can run every collective of the gradients, on every group of them."""
-    algorithm, layout = plan.aggregation.algorithm, plan.layout
-    if algorithm == "auto" or layout.data * layout.context == 1:
-        return
-    ops = (*collectives_of(plan), "all_gather") if plan.zero else collectives_of(plan)
-    groups = {"shard": ops, "replica": ("all_reduce",)} if layout.shard else {"data": ops}
-    for pipeline_rank in range(layout.pipeline):
-        for kind, own in groups.items():
-            span = cluster.span(layout.group(kind, layout.rank(pipeline_rank)))
-            for op in own:
-                check_algorithm(op, algorithm, span, switches_of(cluster))
