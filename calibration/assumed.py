@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulator.cluster import NodeType
 from simulator.costs.datasheet import datasheet_profile
 from simulator.costs.profile import SCHEMA_VERSION, sealed
+from simulator.costs.profile_entries import INTRA_NODE
 from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
 
 SOURCE = "datasheet"
@@ -37,7 +38,7 @@ def fill(record: dict, node: NodeType) -> None:
                  "columns": {axis: values.tolist() for axis, values in table.columns.items()},
                  "median_ns": (table.median_s * 1e9).tolist()}
             )  # fmt: skip
-    curves = {row["op"] for row in record["collectives"]}
+    curves = {row["op"] for row in record["collectives"] if row["tier"] == INTRA_NODE}
     for (op, tier, ranks), curve in base.collectives.items():
         if op not in curves:
             record["collectives"].append(

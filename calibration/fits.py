@@ -13,10 +13,11 @@ import numpy as np
 
 from simulator.cluster import Cluster
 from simulator.costs import measured, pieces
+from simulator.costs.between_nodes import TIMED
 from simulator.costs.kernels import KernelCosts
 from simulator.costs.node_curves import NodeCurves
 from simulator.costs.profile import MACHINE, Profile
-from simulator.costs.profile_entries import CollectiveCurve, KernelTable, MeasuredPiece
+from simulator.costs.profile_entries import INTRA_NODE, CollectiveCurve, KernelTable, MeasuredPiece
 from simulator.errors import ProfileError
 
 LARGEST_SHARE = 1 / 6
@@ -35,8 +36,8 @@ def fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
     for (op, dtype), table in profile.kernels.items():
         if table.source.kind == "measured" and not op.endswith(measured.ALONE):
             found[measured.op_class(op, dtype)] = kernel_fit(profile, table)
-    ops = dict.fromkeys(op for (op, _, _), curve in profile.collectives.items() if curve.source.kind == "measured")
-    return found | _curve_fits(profile, ops) | _piece_fits(profile, cluster)
+    timed = [curve for curve in profile.collectives.values() if curve.source.kind == "measured"]
+    return found | _curve_fits(profile, timed) | _piece_fits(profile, cluster)
 
 
 def of_machine(sentinel_ns: list[int]) -> dict[str, dict]:
@@ -53,15 +54,17 @@ def imported(profile: Profile, citations: set[str]) -> dict[str, dict]:
     """The same of what was imported alone. citations: of the sources that imports have written."""
     tables = {key: table for key, table in profile.kernels.items() if key[0].endswith(measured.IMPORTED)}
     found = {measured.op_class(*key): kernel_fit(profile, table) for key, table in tables.items()}
-    curves = {op: curve for (op, _, _), curve in profile.collectives.items() if curve.source.citation in citations}
-    return found | _curve_fits(profile, curves)
+    timed = [curve for curve in profile.collectives.values() if curve.source.citation in citations]
+    return found | _curve_fits(profile, timed)
 
 
-def _curve_fits(profile: Profile, ops: Iterable[str]) -> dict[str, dict]:
+def _curve_fits(profile: Profile, timed: Iterable[CollectiveCurve]) -> dict[str, dict]:
+    """timed: what was timed anew; all curves of its op and tier are judged with it."""
     found = {}
-    for op in ops:
-        curves = [curve for (name, _, _), curve in profile.collectives.items() if name == op]
-        found["transfer.intra_node" if op == "send" else f"collective.intra_node.{op}"] = _collective_fit(op, curves)
+    for op, tier in dict.fromkeys((curve.op, curve.tier) for curve in timed):
+        curves = [curve for curve in profile.collectives.values() if (curve.op, curve.tier) == (op, tier)]
+        op_class = f"transfer.{tier}" if op == "send" else f"collective.{tier}.{op}"
+        found[op_class if tier == INTRA_NODE else f"{TIMED}{op_class}"] = _collective_fit(op, curves)
     return found
 
 
@@ -137,7 +140,7 @@ def _collective_fit(op: str, curves: list[CollectiveCurve]) -> dict:
             between.append(held - np.interp(size[1:-1:2], size[::2], time[::2])[: len(held)])
     inside = np.concatenate(between) if between else np.empty(0)
     outside = np.empty(0)
-    if len(curves) > 1 and op != "send":
+    if len(curves) > 1 and op != "send" and curves[0].tier == INTRA_NODE:
         *smaller, target = sorted(curves, key=lambda one: one.group_size)
         model = NodeCurves(op, smaller)
         predicted = [model.time_s(target.group_size, size)[0] for size in target.size_bytes.tolist()]

@@ -104,6 +104,8 @@ def _lines(entries: Entries, origin: Origin) -> list[str]:
     for (op, ranks, _), times in entries.collectives.items():
         found.setdefault(f"{op} over {ranks}", []).append(len(times))
     ran = f", {entries.device}" if entries.device else ""
+    for (op, ranks, nodes, _), times in entries.between.items():
+        found.setdefault(f"{op} over {ranks} on {nodes} nodes", []).append(len(times))
     lines = [f"{origin.file} ({origin.kind}{ran}), sha256 {origin.checksum[:12]}"]
     lines += [f"{'imported':<30} {'points':>6} {'repeats':>8}"]
     lines += [f"{name:<30} {len(counts):>6} {sum(counts):>8}" for name, counts in found.items()]

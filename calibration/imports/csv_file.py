@@ -6,8 +6,9 @@
     layernorm,bf16,8388608,,33554432,21.4                   elements; bytes: what the kernel reads and writes
     all_reduce,,,8,1048576,41.0                             ranks of one node; bytes of the whole tensor
 
-Every other kernel is told by its elements and bytes. Rows that say the same are repeats of one point. Lines that begin
-with # are comments.
+A further column `nodes` says over how many of them the ranks of a row are dealt evenly; empty: they share one. Every
+other kernel is told by its elements and bytes. Rows that say the same are repeats of one point. Lines that begin with #
+are comments.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from simulator.costs import measured
 from simulator.units import DTYPE_BYTES
 
 COLUMNS = ("op", "dtype", "shape", "ranks", "bytes", "time_us")
+NODES = "nodes"
 NS_PER_US = 1000.0
 
 
@@ -28,7 +30,7 @@ def read(path: str, text: str) -> Entries:
     if not lines:
         raise refusal(path, None, f"is empty; its first line is {','.join(COLUMNS)}")
     header = [name.strip() for name in lines[0][1].split(",")]
-    unknown = [name for name in header if name not in COLUMNS]
+    unknown = [name for name in header if name not in (*COLUMNS, NODES)]
     if unknown or not {"op", "time_us"} <= set(header):
         raise refusal(path, lines[0][0], f"the first line names the columns {', '.join(COLUMNS)}, not {lines[0][1]!r}")
     entries = Entries()
@@ -48,7 +50,10 @@ def _add(entries: Entries, path: str, number: int, row: dict[str, str]) -> None:
         ranks, size = (_positive(path, number, row, name, int) for name in ("ranks", "bytes"))
         if ranks < 2:
             raise refusal(path, number, "a group has two ranks or more")
-        entries.add_collective(op, ranks, size, ns)
+        nodes = _positive(path, number, row, NODES, int) if row.get(NODES) else 1
+        if ranks % nodes:
+            raise refusal(path, number, f"{ranks} ranks do not lie evenly on {nodes} nodes")
+        entries.add_collective(op, ranks, size, ns, nodes)
     elif op in KERNEL_OPS:
         dtype = row.get("dtype", "")
         if dtype not in DTYPE_BYTES:

@@ -9,7 +9,7 @@ from calibration import fits
 from calibration.imports.entries import Entries
 from simulator.costs import measured
 from simulator.costs.profile import profile_from_record, sealed
-from simulator.costs.profile_entries import INTRA_NODE, RING_CURVE
+from simulator.costs.profile_entries import INTER_NODE, INTRA_NODE, RING_CURVE
 
 PREFIX = "imported "
 """Of the keys of sources that imports have written."""
@@ -50,6 +50,11 @@ def merged(record: dict, entries: Entries, origin: Origin) -> dict:
         curves.setdefault((op, ranks), {})[size] = times
     for (op, ranks), sizes in curves.items():
         _put_curve(found, op, ranks, sizes, origin.key)
+    between: dict[tuple[str, int, int], dict[int, list[float]]] = {}
+    for (op, ranks, nodes, size), times in entries.between.items():
+        between.setdefault((op, ranks, nodes), {})[size] = times
+    for (op, ranks, nodes), sizes in between.items():
+        _put_curve_between(found, op, ranks, nodes, sizes, origin.key)
     return _refitted(found)
 
 
@@ -59,10 +64,10 @@ def carried(record: dict, before: dict) -> dict:
     if not sources:
         return record
     found = {**record, "sources": {**record["sources"], **sources}}
-    for part, names in (("kernels", ("op", "dtype")), ("collectives", ("op", "group_size"))):
+    for part, names in (("kernels", ("op", "dtype")), ("collectives", ("op", "group_size", "nodes"))):
         kept = [row for row in before[part] if row["source"] in sources]
-        places = {tuple(row[name] for name in names) for row in kept}
-        found[part] = [row for row in record[part] if tuple(row[name] for name in names) not in places] + kept
+        places = {tuple(row.get(name) for name in names) for row in kept}
+        found[part] = [row for row in record[part] if tuple(row.get(name) for name in names) not in places] + kept
     return _refitted(found)
 
 
@@ -109,6 +114,20 @@ def _put_curve(record: dict, op: str, ranks: int, sizes: dict[int, list[float]],
         {"op": op, "group_size": ranks, "tier": INTRA_NODE, "source": source, "size_bytes": sorted(sizes),
          "median_ns": [median(sizes[size]) for size in sorted(sizes)],
          "count": [len(sizes[size]) for size in sorted(sizes)], "algorithm": algorithm}
+    )  # fmt: skip
+
+
+def _put_curve_between(
+    record: dict, op: str, ranks: int, nodes: int, sizes: dict[int, list[float]], source: str
+) -> None:  # fmt: skip
+    """In place of the profile's curve of a group that lies as this one."""
+    own = {"op": op, "group_size": ranks, "tier": INTER_NODE, "nodes": nodes}
+    for row in [row for row in record["collectives"] if own.items() <= row.items()]:
+        record["collectives"].remove(row)
+    record["collectives"].append(
+        {**own, "source": source, "size_bytes": sorted(sizes),
+         "median_ns": [median(sizes[size]) for size in sorted(sizes)],
+         "count": [len(sizes[size]) for size in sorted(sizes)]}
     )  # fmt: skip
 
 

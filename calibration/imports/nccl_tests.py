@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import PurePath
 
 from calibration.imports.entries import Entries, refusal
-from simulator.errors import NotSupportedYet
 
 OPS = {
     "all_reduce": "all_reduce", "all_gather": "all_gather", "reduce_scatter": "reduce_scatter",
@@ -29,8 +29,8 @@ Places = list[tuple[int, str, str]]
 
 
 def read(path: str, text: str) -> Entries:
-    """The collectives of a log. Raises ScenarioError with the line for one that cannot be read, NotSupportedYet for
-    one over several nodes."""
+    """The collectives of a log, inside a node or over several. Raises ScenarioError with the line for one that
+    cannot be read."""
     return _read_json(path, text) if text.lstrip().startswith("{") else _read_columns(path, text)
 
 
@@ -52,7 +52,7 @@ def _read_columns(path: str, text: str) -> Entries:
         elif words and words[0].isdigit() and header:
             op = op or _op(path, None, PurePath(path).name)
             row = dict(_columns(path, number, header, words))
-            _add_row(entries, path, number, op, _group(entries, path, places), row)
+            _add_row(entries, path, number, op, *_group(entries, path, places), row)
     if not entries:
         raise refusal(path, None, "has no row of times; give what an nccl-tests program printed, its # lines included")
     return entries
@@ -65,25 +65,26 @@ def _columns(path: str, number: int, header: list[str], words: list[str]):
     yield from reversed(list(zip(header, words, strict=False)))
 
 
-def _add_row(entries: Entries, path: str, number: int, op: str, ranks: int, row: dict[str, str]) -> None:
+def _add_row(entries: Entries, path: str, number: int, op: str, ranks: int, nodes: int, row: dict[str, str]) -> None:
     try:
         size, time_us = int(row["size"]), float(row["time"])
     except KeyError as error:
         raise refusal(path, number, f"the header has no column {error}; it is no table of nccl-tests") from None
     except ValueError as error:
         raise refusal(path, number, f"{error}; a row holds a size in bytes and a time in us") from None
-    _add(entries, path, number, op, ranks, size, time_us, row.get("#wrong", "0"))
+    _add(entries, path, number, op, ranks, nodes, size, time_us, row.get("#wrong", "0"))
 
 
 def _add(
-    entries: Entries, path: str, number: int | None, op: str, ranks: int, size: int, time_us: float, wrong: str
-) -> None:
+    entries: Entries, path: str, number: int | None, op: str, ranks: int, nodes: int, size: int, time_us: float,
+    wrong: str,
+) -> None:  # fmt: skip
     if wrong.replace(".", "", 1).isdigit() and float(wrong) > 0:
         raise refusal(path, number, f"{wrong} values came out wrong; a faulty run is not imported")
     if not 0 < time_us < float("inf"):
         raise refusal(path, number, f"{time_us:g} us is not a time; remove the row")
     if size > 0:
-        entries.add_collective(op, ranks, size, time_us * NS_PER_US)
+        entries.add_collective(op, ranks, size, time_us * NS_PER_US, nodes)
 
 
 def _read_json(path: str, text: str) -> Entries:
@@ -94,10 +95,11 @@ def _read_json(path: str, text: str) -> Entries:
     entries = Entries()
     try:
         devices = [(one["group"], one["hostname"], one["device_info"]) for one in record["config"]["devices"]]
-        op, ranks = _op(path, None, str(record["args"][0])), _group(entries, path, devices)
+        op, (ranks, nodes) = _op(path, None, str(record["args"][0])), _group(entries, path, devices)
         for row in record["results"]:
             body = row.get("out_of_place") or row["in_place"]
-            _add(entries, path, None, op, ranks, int(row["size"]), float(body["time"]), str(body.get("nwrong") or 0))
+            wrong = str(body.get("nwrong") or 0)
+            _add(entries, path, None, op, ranks, nodes, int(row["size"]), float(body["time"]), wrong)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise refusal(
             path, None, f"is not the JSON of nccl-tests' -J ({type(error).__name__} {error}); give that file"
@@ -117,18 +119,15 @@ def _op(path: str, number: int | None, text: str) -> str:
     return OPS[found[1]]
 
 
-def _group(entries: Entries, path: str, places: Places) -> int:
-    """Ranks of one group. Raises where they are not on one node."""
+def _group(entries: Entries, path: str, places: Places) -> tuple[int, int]:
+    """(ranks of one group, nodes they lie on). Raises where some node holds more of them than another."""
     if not places:
         raise refusal(path, None, "does not list its ranks; keep the lines that begin with '#  Rank'")
-    hosts = {host for group, host, _ in places if group == places[0][0]}
-    if len(hosts) > 1:
-        raise NotSupportedYet(
-            f"{path}: ranks on {len(hosts)} nodes; imports are not supported yet beyond one node: collectives between "
-            "nodes are priced from the links of the cluster", key="--import",
-        )  # fmt: skip
+    hosts = Counter(host for group, host, _ in places if group == places[0][0])
     entries.device = places[0][2]
-    ranks = sum(group == places[0][0] for group, _, _ in places)
+    ranks = hosts.total()
+    if len(set(hosts.values())) > 1:
+        raise refusal(path, None, f"its {ranks} ranks do not lie evenly on {len(hosts)} nodes; time as many on each")
     if ranks < 2:
         raise refusal(path, None, "times one rank alone, which sends nothing; run it over two GPUs or more")
-    return ranks
+    return ranks, len(hosts)

@@ -1,7 +1,8 @@
 """Collective -> time of one group on one cluster, alone on its links, and what it puts on them.
 
 Inside a node: the profile's measured curves (`node_curves.py`), as the library chose its algorithm; a plan that names
-one gets its own form. Between nodes, and in switches: `ways.py`; auto takes the fastest of what NCCL's tuner would.
+one gets its own form. Between nodes, and in switches: `ways.py`; auto takes the fastest of what NCCL's tuner would, or
+what was timed there (`between_nodes.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from simulator.cluster import GroupSpan
 from simulator.costs.algorithm_rules import NO_SWITCHES, REDUCING, Switches, check_algorithm
 from simulator.costs.algorithms import RING, point_to_point, ring_steps, tree_depth
+from simulator.costs.between_nodes import BetweenNodes
 from simulator.costs.kernels import KernelTime
 from simulator.costs.node_curves import SEND
 from simulator.costs.profile import Profile
@@ -49,6 +51,7 @@ class CollectiveCosts:
         self.profile, self.switches = profile, switches
         self.tiers = Tiers(profile)
         self.ways = Ways(self.tiers, switches, held_hop_s)
+        self.between = BetweenNodes(profile)
 
     def collective(self, op: str, size_bytes: float, span: GroupSpan, algorithm: str = "auto") -> CollectiveTime:
         """The time of one collective of `size_bytes` over a group, nothing else running on its links.
@@ -63,9 +66,14 @@ class CollectiveCosts:
         if op == "sendrecv" and (span.nodes > 1 or op not in self.tiers.chosen):
             return self._sendrecv(size_bytes, span)
         if span.nodes > 1:
+            op_class = f"collective.inter_node.{op}"
+            if algorithm == "auto":
+                way, time = self.between.time(
+                    op, op_class, size_bytes, span, lambda own: min(self.ways.between(op, size_bytes, own, algorithm))
+                )
+                return self._taken(way, time, size_bytes, span)
             way = min(self.ways.between(op, size_bytes, span, algorithm))
-            return self._taken(way, KernelTime(way.seconds, "extrapolated", f"collective.inter_node.{op}"), size_bytes,
-                               span)  # fmt: skip
+            return self._taken(way, KernelTime(way.seconds, "extrapolated", op_class), size_bytes, span)
         if algorithm == "auto" or op not in REDUCING:
             return self._chosen(op, size_bytes, span)
         return self._named(op, size_bytes, span, algorithm)
@@ -80,10 +88,10 @@ class CollectiveCosts:
             return CollectiveTime(KernelTime(0.0, "interpolated", "transfer.intra_node"), 0.0, NOTHING)
         volume = pair_traffic(span)
         if span.nodes > 1:
-            latency_s = self.ways.base_s + self.ways.transfer_hop_s + span.inter_latency_s
-            seconds = point_to_point(size_bytes, self.tiers.nic_rate(span), latency_s)
-            time = KernelTime(seconds, "extrapolated", "transfer.inter_node")
-            return self._taken(Way(seconds, latency_s, volume), time, size_bytes, span)
+            way, time = self.between.time(
+                SEND, "transfer.inter_node", size_bytes, span, lambda own: self._posted(size_bytes, own)
+            )
+            return self._taken(way, time, size_bytes, span)
         slower_s = self.tiers.slower_s(span)
         sends = SEND in self.tiers.chosen and not slower_s
         curves = self.tiers.chosen[SEND if sends else "all_to_all"]
@@ -92,6 +100,11 @@ class CollectiveCosts:
         repeat_error = curves.repeat_error(2, size_bytes) if sends else 0.0
         time = KernelTime(seconds, source, "transfer.intra_node", repeat_error)
         return self._delayed(self._taken(Way(seconds, curves.startup_s(2), volume), time, size_bytes, span), 1, span)
+
+    def _posted(self, size_bytes: float, span: GroupSpan) -> Way:
+        """One message between nodes, as nobody has timed it."""
+        latency_s = self.ways.base_s + self.ways.transfer_hop_s + span.inter_latency_s
+        return Way(point_to_point(size_bytes, self.tiers.nic_rate(span), latency_s), latency_s, pair_traffic(span))
 
     def _sendrecv(self, size_bytes: float, span: GroupSpan) -> CollectiveTime:
         """A message from every member to the next, where it was not measured: as long as one transfer, which leaves a

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from calibration.imports import csv_file, nccl_tests
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 
 TEXT = """\
 # Collective test starting: {test}_perf
@@ -75,9 +75,16 @@ def test_a_log_that_is_wrong_is_refused_with_its_line(old, new, message):
         nccl_tests.read("run.log", text().replace(old, new))
 
 
-def test_groups_over_nodes_are_not_imported_yet():
-    with pytest.raises(NotSupportedYet, match="ranks on 2 nodes"):
-        nccl_tests.read("run.log", text(hosts=2))
+def test_groups_over_nodes_say_on_how_many_they_lay():
+    found = nccl_tests.read("run.log", text(hosts=2))
+    assert found.between == {("all_reduce", 8, 2, 1024): [12500.0], ("all_reduce", 8, 2, 1048576): [41200.0]}
+    assert not found.collectives
+    with pytest.raises(ScenarioError, match="8 ranks do not lie evenly on 3 nodes"):
+        nccl_tests.read("run.log", text(hosts=3))
+    rows = csv_file.read("t.csv", "op,ranks,bytes,nodes,time_us\nall_reduce,8,1024,2,12.5\nsend,2,1024,,9\n")
+    assert rows.between == {("all_reduce", 8, 2, 1024): [12500.0]} and rows.collectives == {("send", 2, 1024): [9000.0]}
+    with pytest.raises(ScenarioError, match="line 2: 8 ranks do not lie evenly on 3 nodes"):
+        csv_file.read("t.csv", "op,ranks,bytes,nodes,time_us\nall_reduce,8,1024,3,12.5\n")
 
 
 def report(**changed) -> str:
