@@ -19,7 +19,8 @@ from simulator.model import blocks
 from simulator.model.blocks import Cut
 from simulator.model.stacks import CURRENT, software_stack
 from simulator.model.work import Collective, Kernel, Step
-from simulator.program.lowering import cut_of, lower
+from simulator.program.cuts import cut_of
+from simulator.program.lowering import lower
 from simulator.program.program import RankProgram
 
 DEFAULTS = {"stack": CURRENT.name, "attention": "flash"}

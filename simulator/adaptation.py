@@ -19,7 +19,7 @@ from simulator.policies.compression import compressor_of
 from simulator.policies.decisions import Decision
 from simulator.policies.stage_balancer import Messages, MoveCost, Observation
 from simulator.policies.stage_partition import Partition
-from simulator.program.lowering import local_numel
+from simulator.program.parameters import local_numel
 from simulator.program.placement import stage_layers
 from simulator.road import Prices, Road
 from simulator.scenario.faults import slow_ranks

@@ -22,8 +22,9 @@ from simulator.model.blocks import Cut
 from simulator.model.lookups import shares_bags
 from simulator.model.stacks import newest, software_stack
 from simulator.policies.compression import collectives_of
+from simulator.program.cuts import cut_of
 from simulator.program.fold import Folding, fold
-from simulator.program.lowering import cut_of, lower
+from simulator.program.lowering import lower
 from simulator.program.standing import patterns_of
 from simulator.timeline import Timeline
 

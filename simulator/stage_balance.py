@@ -16,7 +16,8 @@ from simulator.memory import measure_memory
 from simulator.policies.decisions import Decision, in_force
 from simulator.policies.stage_balancer import ADAPTIVE, MoveCost, StageBalancer
 from simulator.policies.stage_partition import Partition, StageWork, by_rank, filling, predicted_gain
-from simulator.program.lowering import cut_of, lower
+from simulator.program.cuts import cut_of
+from simulator.program.lowering import lower
 from simulator.program.placement import holder, num_stages, stage_paces, work_of
 
 STATIC = "static"

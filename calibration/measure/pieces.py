@@ -33,7 +33,8 @@ from simulator.model.lookups import ids_per_sample, is_positional, own_ids, scor
 from simulator.model.spec import Table
 from simulator.model.tables import busiest, updates_last
 from simulator.policies.compression import compressor_of
-from simulator.program.lowering import codec_shapes, lower
+from simulator.program.lowering import lower
+from simulator.program.parameters import codec_shapes
 from simulator.scenario.loader import scenario_from
 
 Stage = tuple[int, Callable[[], object]]

@@ -193,14 +193,14 @@ class Cluster:
         return replace(self, links=tuple(slow.values()))
 
     def graph(self) -> networkx.DiGraph:
-        """Every device, switch, NIC port and link (`network/routes.py`); built on each call: ask only if needed."""
-        from simulator.network.routes import cluster_graph
+        """Every device, switch, NIC port and link (`routes.py`); built on each call: ask only if needed."""
+        from simulator.cluster.routes import cluster_graph
 
         return cluster_graph(self)
 
     def route(self, source: int, target: int) -> tuple[Link, ...]:
         """The links a message takes from one rank to another, in order; empty to itself."""
-        from simulator.network.routes import route
+        from simulator.cluster.routes import route
 
         return route(self, source, target)
 

@@ -267,7 +267,7 @@ class DenseParameters:
 
 
 def held_parameters(scenario, first: int, last: int) -> tuple[Held, ...]:
-    """What one rank holds of units [first, last], in the order of `program.lowering.local_shapes`."""
+    """What one rank holds of units [first, last], in the order of `program.parameters.local_shapes`."""
     model, layout = scenario.model, scenario.layout
     units = blocks.units(model)
     tied = None if ends_meet(scenario.plan) else blocks.tied_parameter(model)

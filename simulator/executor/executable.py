@@ -11,7 +11,7 @@ from simulator.executor.compiled import check_compiles
 from simulator.executor.emulated import check_emulated
 from simulator.memory import measure_memory
 from simulator.model import tables
-from simulator.program.lowering import cut_of
+from simulator.program.cuts import cut_of
 from simulator.stage_balance import adapts
 from simulator.units import GIB
 

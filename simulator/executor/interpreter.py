@@ -34,10 +34,11 @@ from simulator.policies.compression import compressor_of
 from simulator.policies.compressor import Compressor
 from simulator.policies.decisions import Decision, in_force
 from simulator.program.actions import Action
+from simulator.program.cuts import cut_of
 from simulator.program.embedding import MESSAGES
 from simulator.program.held import NOTHING, touches
 from simulator.program.jagged import LENGTH_BYTES, balances, shuffle_stream
-from simulator.program.lowering import codec_shapes, cut_of
+from simulator.program.parameters import codec_shapes
 from simulator.program.placement import holder
 from simulator.program.program import Program
 

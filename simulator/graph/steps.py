@@ -18,8 +18,9 @@ from simulator.model.tables import bottom
 from simulator.model.work import Collective, Host, Step
 from simulator.policies.compression import compressor_of
 from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.cuts import handed_on_bytes
 from simulator.program.held import NOTHING, touches
-from simulator.program.lowering import codec_shapes, handed_on_bytes, local_shapes
+from simulator.program.parameters import codec_shapes, local_shapes
 from simulator.program.placement import holder, num_stages
 from simulator.program.program import RankProgram
 from simulator.units import DTYPE_BYTES
@@ -171,7 +172,7 @@ class StepSource:
         return self._pieces[key]
 
     def _arrives_scattered(self, action: Action) -> bool:
-        """True where this action's input came as 1/tensor shares (see `lowering.boundary_bytes`)."""
+        """True where this action's input came as 1/tensor shares (see `cuts.boundary_bytes`)."""
         plan = self.plan
         if plan.tensor == 1 or plan.sequence_parallel or action.verb == "W" or action.segment:
             return False

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from simulator.policies.compression import compressor_of
 from simulator.policies.compressor import Phase, elements
-from simulator.program.lowering import codec_shapes
+from simulator.program.parameters import codec_shapes
 from simulator.program.program import RankProgram
 from simulator.units import DTYPE_BYTES
 

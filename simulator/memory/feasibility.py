@@ -15,7 +15,8 @@ from simulator.memory import remedies
 from simulator.memory.peak import Memory, measure_memory
 from simulator.memory.remedies import Change
 from simulator.model.blocks import Cut
-from simulator.program.lowering import lower, recut
+from simulator.program.cuts import recut
+from simulator.program.lowering import lower
 from simulator.units import GIB
 
 ENOUGH = 4

@@ -18,7 +18,7 @@ from simulator.model.bottom_mlp import MEMBER, on_one_rank, reserves_member
 from simulator.model.tables import bottom
 from simulator.policies.compression import compressor_of, method_of
 from simulator.policies.compressor import elements
-from simulator.program.lowering import codec_shapes, local_shapes
+from simulator.program.parameters import codec_shapes, local_shapes
 from simulator.program.program import Program, RankProgram
 from simulator.units import DTYPE_BYTES, GIB
 

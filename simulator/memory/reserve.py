@@ -15,7 +15,7 @@ from simulator.memory.walk import Walk
 from simulator.model.blocks import Cut, head
 from simulator.program.actions import COMPUTE_VERBS, Action
 from simulator.program.held import NOTHING, Touch
-from simulator.program.lowering import local_shapes
+from simulator.program.parameters import local_shapes
 from simulator.program.program import RankProgram
 
 STEPS = 2

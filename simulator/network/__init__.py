@@ -21,7 +21,7 @@ _HOME = {
     "direct_all_to_all": "simulator.network.collective_rounds",
     "side_by_side": "simulator.network.collective_rounds",
     "bytes_on_links": "simulator.network.collective_rounds",
-    "cluster_graph": "simulator.network.routes",
+    "cluster_graph": "simulator.cluster.routes",
 }
 
 __all__ = [*_HOME]

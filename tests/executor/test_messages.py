@@ -9,7 +9,7 @@ from plans import PLANS
 from simulator.executor.job import own_program
 from simulator.graph.steps import StepSource
 from simulator.model.work import Collective
-from simulator.program.lowering import cut_of
+from simulator.program.cuts import cut_of
 
 
 def each_plan(ranks):

@@ -16,8 +16,9 @@ from simulator.engine.simpy_engine import run
 from simulator.graph.expand import expand
 from simulator.graph.steps import StepSource
 from simulator.metrics import breakdown_ns
+from simulator.program.cuts import cut_of
 from simulator.program.fold import Folding
-from simulator.program.lowering import cut_of, lower
+from simulator.program.lowering import lower
 from simulator.program.program import Program, check_program
 from simulator.road import run_alone
 from simulator.scenario.loader import scenario_from

@@ -6,7 +6,7 @@ from simulator.model import host
 from simulator.model.stacks import STACKS
 from simulator.model.tables import loads
 from simulator.model.work import Host
-from simulator.program.lowering import cut_of
+from simulator.program.cuts import cut_of
 from simulator.scenario.loader import scenario_from
 from simulator.validation.sources.recsys_dlrm import cases
 

@@ -11,7 +11,7 @@ from simulator.model.blocks import mlp
 from simulator.model.blocks.cut import Cut
 from simulator.model.stacks import STACKS
 from simulator.model.tables import lookup_backward, lookup_forward
-from simulator.program.lowering import cut_of
+from simulator.program.cuts import cut_of
 from simulator.scenario.loader import scenario_from
 from simulator.scenario.schema import Precision
 from simulator.validation.sources.recsys_dlrm import cases

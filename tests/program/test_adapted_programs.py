@@ -8,9 +8,11 @@ from road_scenarios import scenario
 from simulator.graph.steps import StepSource
 from simulator.memory import measure_memory
 from simulator.model import blocks
+from simulator.program.cuts import cut_of
 from simulator.program.data_parallel import make_buckets
 from simulator.program.held import touches
-from simulator.program.lowering import cut_of, local_numel, lower
+from simulator.program.lowering import lower
+from simulator.program.parameters import local_numel
 from simulator.program.program import Chunk, Program
 
 LORA = "model.adapter={kind: lora, rank: 8, targets: [q, v]}"

@@ -8,8 +8,10 @@ from simulator.layout import Layout
 from simulator.model import blocks
 from simulator.model.work import Collective
 from simulator.program.actions import Action
+from simulator.program.cuts import cut_of
 from simulator.program.data_parallel import make_buckets
-from simulator.program.lowering import cut_of, local_numel, lower
+from simulator.program.lowering import lower
+from simulator.program.parameters import local_numel
 from simulator.program.program import Chunk, Launch
 from simulator.program.transfers import add_transfers
 

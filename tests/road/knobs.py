@@ -6,7 +6,7 @@ import operator
 from dataclasses import dataclass
 
 from simulator.graph.steps import StepSource
-from simulator.program.lowering import cut_of
+from simulator.program.cuts import cut_of
 from simulator.simulation import Result
 
 

@@ -7,7 +7,8 @@ from road_scenarios import answer
 
 from simulator.memory.coded import coded_buckets
 from simulator.model.blocks import units
-from simulator.program.lowering import local_numel, lower
+from simulator.program.lowering import lower
+from simulator.program.parameters import local_numel
 
 METHOD = "plan.compression"
 TWO_NODES = ("cluster.nodes=2", "plan.tensor=1", "plan.global_batch=16", "plan.microbatch=1")

@@ -12,7 +12,8 @@ from simulator.memory import measure_memory
 from simulator.model import tables
 from simulator.model.placements import placements
 from simulator.model.tables import bottom
-from simulator.program.lowering import cut_of, lower
+from simulator.program.cuts import cut_of
+from simulator.program.lowering import lower
 from simulator.program.program import check_program
 from simulator.road import Road
 

@@ -18,7 +18,8 @@ from simulator.executor.numerics import Numerics
 from simulator.executor.weights import parts, shard, unshard
 from simulator.model import blocks
 from simulator.model.spec import ModelSpec
-from simulator.program.lowering import local_shapes, lower
+from simulator.program.lowering import lower
+from simulator.program.parameters import local_shapes
 from simulator.scenario.loader import scenario_from
 from simulator.scenario.presets import PRESETS, preset_model
 

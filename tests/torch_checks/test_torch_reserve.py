@@ -26,7 +26,8 @@ from simulator.executor.rank import _Runner
 from simulator.memory import at_rest
 from simulator.memory.allocator import CachingAllocator
 from simulator.memory.reserve import STEPS, replayed
-from simulator.program.lowering import cut_of, lower
+from simulator.program.cuts import cut_of
+from simulator.program.lowering import lower
 
 WIDE = ("model.trunk.hidden=512", "model.trunk.heads=8", "model.trunk.seq=256")
 """Activations of 4 MiB and more: of smaller ones, segments of 20 MiB decide, and a step of this size fills few."""

@@ -27,7 +27,9 @@ from simulator.executor.spans import Span
 from simulator.memory import RankMemory, measure_memory
 from simulator.model.blocks import sparse_tables
 from simulator.model.memory_rules import dense_bytes
-from simulator.program.lowering import cut_of, local_shapes, lower
+from simulator.program.cuts import cut_of
+from simulator.program.lowering import lower
+from simulator.program.parameters import local_shapes
 from simulator.units import MIB
 
 

@@ -1,6 +1,6 @@
 """The links of a cluster as a directed networkx graph, and the route between two ranks by rule.
 
-`cluster/wires.py` says what each link is; a test holds the rules to the graph. No route passes through a device: NCCL's
+`wires.py` says what each link is; a test holds the rules to the graph. No route passes through a device: NCCL's
 PXN, which hands a message to the device of the right rail, is not modelled.
 """
 
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.cluster import Cluster, Link, wires
+from simulator.cluster import wires
 from simulator.cluster.names import all_links
+from simulator.cluster.parts import Link
 
 if TYPE_CHECKING:
     import networkx
+
+    from simulator.cluster.cluster import Cluster
 
 
 def route(cluster: Cluster, source: int, target: int) -> tuple[Link, ...]:
