@@ -107,9 +107,11 @@ def _sent(cluster: Cluster, rank: int, peers: Sequence[int], name: str, where: s
 
 
 def _received(cluster: Cluster, rank: int, peers: Sequence[int], name: str, where: str) -> tuple[Way, ...]:
-    return _ways((cluster.receiver_links(peer, rank) for peer in peers), len(peers), name, f"{where} in")
+    routes = (cluster.receiver_links(peer, rank)[::-1] for peer in peers)
+    return _ways(routes, len(peers), name, f"{where} in")
 
 
 def _ways(routes: Iterable[tuple[str, ...]], count: int, name: str, place: str) -> tuple[Way, ...]:
+    """routes: from the rank outwards, so that links are numbered alike whichever peers come first."""
     crossed = Counter(link for route in routes for link in route)
     return tuple(((name, place, index), link, times / count) for index, (link, times) in enumerate(crossed.items()))

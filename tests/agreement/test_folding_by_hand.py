@@ -6,7 +6,8 @@ from test_folding_and_contraction import DENSE, agreeing
 from simulator.road import Road
 from simulator.scenario.loader import scenario_from
 
-LONG = {**DENSE, "trunk": {**DENSE["trunk"], "seq": 1024}}
+THREE_NODES = {"preset": "dgx_h100", "nodes": 3, "gpus_per_node": 4}
+LONG = {**DENSE, "trunk": {**DENSE["trunk"], "heads": 12, "hidden": 768, "seq": 1536}}
 
 
 def scenario(cluster, **plan):
@@ -20,11 +21,10 @@ RAILS = {"preset": "rail_optimized", "nodes": 2, "gpus_per_node": 2, "nodes_per_
 """A leaf is as narrow as one of its two ports. Exchanges of four ranks reach it only from one rail to the other."""
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_rails_that_mirror_each_other_carry_the_same(whole):
-    """Ranks 0 and 1 list their peers' links in another order, port before leaf and leaf before port."""
+def test_rails_that_mirror_each_other_carry_the_same():
+    """The first peer of rank 0 is on its own rail, that of rank 1 on the other."""
     road = Road(scenario(RAILS, context=4))
-    expanded = road.expanded(road.prices, whole=whole, contracted=False)
+    expanded = road.expanded(road.prices, whole=True, contracted=False)
     size = {use.link: use.size_bytes for use in expanded.link_use}
     for way in ("core>pod0/{}", "pod0/{}>core"):
         assert size[way.format("rail0")] == size[way.format("rail1")] > 0
@@ -33,7 +33,21 @@ def test_rails_that_mirror_each_other_carry_the_same(whole):
 
 def test_an_exchange_over_rails_folds_exactly():
     reference, folded, _ = agreeing(scenario(RAILS, context=4))
-    assert len(reference.ranks) == 4 and folded.multiplicity == (2, 2)
+    assert len(reference.ranks) == 4 and folded.multiplicity == (4,)
+
+
+@pytest.mark.parametrize("kind", ["ring", "all_to_all"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_two_ports_of_a_node_carry_what_four_of_the_other_do(whole, kind):
+    """Groups of six on nodes of four: four and two, two and four. A second microbatch tells context's bytes."""
+
+    def out_of(node, batch):
+        road = Road(scenario(THREE_NODES, context=6, data=2, context_kind=kind, global_batch=batch))
+        expanded = road.expanded(road.prices, whole=whole, contracted=False)
+        return {use.link: use.size_bytes for use in expanded.link_use}[f"node{node}/port0/out>fabric"]
+
+    once, twice = (out_of(node, 4) - out_of(node, 2) for node in (0, 1))
+    assert twice == pytest.approx(2 * once, rel=1e-6) and once > 0
 
 
 def test_who_shares_a_port_with_its_own_tensor_group_is_not_like_who_shares_it_with_others():
