@@ -27,6 +27,9 @@ from simulator.kinds import CONTEXT, DATA, EMBEDDING, PIPELINE, TENSOR
 ASSUMED = SourceGroup("assumed", "datasheet times assumed efficiencies")
 GEMM_EFFICIENCY = 0.6
 """Assumed: of the dense peak. Published tables reach 0.7 to 0.9 on large products, half of that on middling ones."""
+PLAIN_GEMM_EFFICIENCY = 0.9
+"""Assumed: of the fp32 peak, which is that of plain multiply-adds, fed far more easily than tensor cores. NVIDIA's DLRM
+in fp32 on a V100 (DeepLearningExamples, June 2021: 713,000 samples/s) does 0.65 of the peak, its other kernels in."""
 ATTENTION_EFFICIENCY = 0.4
 """Assumed: of the dense peak, for a fused kernel with a causal mask (0.3 to 0.6 published)."""
 MEMORY_EFFICIENCY = 0.75
@@ -92,20 +95,21 @@ def datasheet_profile(device: Device, fabric: NodeFabric) -> Profile:
     efficiency = {"gemm": GEMM_EFFICIENCY, "attention_forward": ATTENTION_EFFICIENCY}
     startup = constants["kernel_startup_s"].value
     one = np.ones(1)
+    fastest = max((peak for _, peak in device.peak_flops_per_s), default=device.sustained_flops_per_s or 1e12)
+    tables = {(op, "bf16"): 1.0 if sustained else efficiency[op] for op in TABLE_AXES}
+    tables["gemm", "fp32"] = 1.0 if sustained else PLAIN_GEMM_EFFICIENCY
     return Profile(
         name=f"datasheet of {device.name}",
         device=DeviceSheet(
             device.name, device.memory_bytes, device.memory_bandwidth_bytes_per_s, 0,
-            {"bf16": max((peak for _, peak in device.peak_flops_per_s), default=device.sustained_flops_per_s or 1e12)},
+            dict.fromkeys(("bf16", "fp32"), fastest),
             device.host_link_bytes_per_s, fabric.gpu_bytes_per_s,
         ),
         defaults={"attention": "flash"},
         sources={"datasheet": ASSUMED},
         kernels={
-            (op, "bf16"): KernelTable(
-                op, "bf16", ASSUMED, dict.fromkeys(axes, one), one * startup / (1.0 if sustained else efficiency[op])
-            )
-            for op, axes in TABLE_AXES.items()
+            (op, dtype): KernelTable(op, dtype, ASSUMED, dict.fromkeys(TABLE_AXES[op], one), one * startup / share)
+            for (op, dtype), share in tables.items()
         },
         collectives={
             (op, INTRA_NODE, ranks): _ring_curve(op, ranks, fabric, constants["nccl_base_s"].value)

@@ -10,9 +10,9 @@
 Member i of the table group is rank i: stage 0 comes first. Row r of a piece is with the (r + turn mod n)-th of its n
 owners, so that frequent rows spread (TorchRec deals out blocks of consecutive rows, and hashes ids so that they do);
 turns spread the tables' most frequent rows, each a hot spot that no dealing takes apart, over the owners.
-Where every kind is stated, tables are placed greedily: the table with the largest traffic first, each of its parts on
-the members that have least so far, the lowest member on ties. Where a kind is left open (auto), kinds and places are
-searched together (`table_choices.py`).
+Where every kind is stated, tables are placed greedily: the table with the largest traffic first, of equal ones the
+largest, each of its parts on the members that have least so far, on ties the one that holds least, then the lowest.
+Where a kind is left open (auto), kinds and places are searched together (`table_choices.py`).
 """
 
 from __future__ import annotations
@@ -85,14 +85,17 @@ def placements(scenario) -> tuple[TablePlacement, ...]:
 
         return planned(scenario).placements
     group = group_size(scenario)
-    loads, found = [0] * group, {}
+    loads, found = [(0, 0)] * group, {}
     if reserves_member(scenario):
-        loads[MEMBER] = 2**62  # a bottom MLP keeps it for itself
-    for table in sorted(sparse_tables(scenario.model), key=lambda table: (-_traffic(scenario, table), table.name)):
+        loads[MEMBER] = (2**62, 0)  # a bottom MLP keeps it for itself
+    sizes = {table: (_traffic(scenario, table), table.rows * table.dim) for table in sparse_tables(scenario.model)}
+    for table in sorted(sizes, key=lambda table: (-sizes[table][0], -sizes[table][1], table.name)):
         kind = scenario.plan.sharding_of(table.name)
         placed = _place(scenario, table, kind, loads)
         for member in placed.owners if kind not in ("row_wise", "data_parallel") else ():
-            loads[member] += _traffic(scenario, table) // len(placed.owners)
+            loads[member] = tuple(
+                had + size // len(placed.owners) for had, size in zip(loads[member], sizes[table], strict=True)
+            )
         found[table.name] = placed
     return turned(found[table.name] for table in sparse_tables(scenario.model))
 
@@ -140,7 +143,7 @@ def column_pieces(scenario, table: Table, most: int) -> int:
     return pieces
 
 
-def _place(scenario, table: Table, kind: str, loads: Sequence[int]) -> TablePlacement:
+def _place(scenario, table: Table, kind: str, loads: Sequence[tuple[int, ...]]) -> TablePlacement:
     group = len(loads)
     if kind == "data_parallel":
         return TablePlacement(table.name, kind, ())

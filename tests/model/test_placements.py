@@ -84,3 +84,23 @@ def test_uneven_nodes_are_refused_where_rows_stay_in_one():
     # stage 0 of 2 stages on 3 nodes of 4: 6 members, 4 and 2
     with pytest.raises(ScenarioError, match="hold 4, 2 of them"):
         placements(stated("table_row_wise", nodes=3, pipeline=2, global_batch=12))
+
+
+def test_of_tables_that_are_asked_for_alike_the_largest_are_held_apart():
+    rows = [{"rows": count, "dim": 64} for count in (100, 1000, 90, 900)]
+    found = placements(stated("table_wise", rows, nodes=1, gpus=2))
+    assert [place.owners for place in found] == [(1,), (0,), (0,), (1,)]
+
+
+def test_criteos_tables_fit_sixteen_gpus_of_32_gb():
+    """NVIDIA's DLRM ran there (DeepLearningExamples, 2021): no member holds much beside the 25 GB of the largest."""
+    scenario = scenario_from({
+        "schema_version": 1, "name": "dlrm", "model": {"preset": "dlrm_dot_criteo"}, "dtype": "fp16",
+        "cluster": {"preset": "dgx2_v100"},
+        "plan": {"microbatch": 4096, "global_batch": 65536, "embedding_sharding": "table_wise",
+                 "bottom_mlp": "one_rank"},
+    })  # fmt: skip
+    held = Counter()
+    for table, place in zip(scenario.model.tables, placements(scenario), strict=True):
+        held[place.owners[0]] += 4 * table.rows * table.dim
+    assert 0 not in held and max(held.values()) == max(4 * table.rows * table.dim for table in scenario.model.tables)
