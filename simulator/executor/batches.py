@@ -98,7 +98,7 @@ def _global_batch(scenario, step: int):
         weights[:] = np.arange(seq) < np.array(scenario.lengths(step))[:, None]
     head = model.head
     if head.kind in ("lm", "full_softmax"):
-        named = TOKENS if TOKENS in drawn else head.table
+        named = head.table if head.table in drawn else TOKENS
         labels = _following(generator, model, named, followed, (samples, seq))
         if not model.trunk.causal:
             masked = generator.random((samples, seq)) < MASKED_SHARE

@@ -9,6 +9,7 @@ import torch
 from simulator.executor import weights as starts
 from simulator.executor.flat import FlatBucket, Held, hold, let_go
 from simulator.executor.groups import Group
+from simulator.executor.lamb import Layers
 from simulator.executor.numerics import Numerics
 from simulator.executor.optimizers import update
 from simulator.model import blocks
@@ -68,6 +69,7 @@ class DenseParameters:
         self.optimizer, self.learning_rate = scenario.optimizer, learning_rate
         self.states: dict[str, dict[str, torch.Tensor]] = {name: {} for name in self.buckets}
         self._replicated: dict[str, torch.Tensor] = {}
+        self._found: dict[str, Layers] = {}
         for bucket in self.buckets.values():
             if self.gathers:
                 let_go(bucket.weights)
@@ -219,7 +221,8 @@ class DenseParameters:
         with torch.no_grad():
             for name, bucket in buckets.items():
                 master = self.masters[name]
-                update(self.optimizer, master, owned[name].to(master.dtype), self.states[name], self.learning_rate)
+                gradient = owned[name].to(master.dtype)
+                update(self.optimizer, master, gradient, self.states[name], self.learning_rate, self._layers(bucket))
                 if self.numerics.has_master and (self.gathers or not self.zero):
                     (bucket.own if self.gathers else bucket.weights)[: master.numel()].copy_(master)
                 if self.scatters:
@@ -238,6 +241,12 @@ class DenseParameters:
         self.tensor.all_reduce(message, self.numerics.gradient_bytes)
         for name, part in zip(owned, message.split([len(own) for own in values.values()]), strict=True):
             owned[name][places[name]] = part[: len(places[name])]
+
+    def _layers(self, bucket: FlatBucket) -> Layers | None:
+        """The parameters in what this replica owns of a bucket, for an optimizer that takes them apart."""
+        if self.optimizer == "lamb" and bucket.name not in self._found:
+            self._found[bucket.name] = Layers.of(bucket, self.shard if self.zero else None, self.tensor)
+        return self._found.get(bucket.name)
 
     def _replicated_places(self, bucket: FlatBucket) -> torch.Tensor:
         """Places, in what this replica owns of a bucket, of parameters that every tensor rank holds whole."""

@@ -20,7 +20,6 @@ PROCESS_BYTES = 350 * 2**20
 for CPUs, and 110 MiB assumed for what steps allocate and do not give back."""
 
 BACKENDS = ("gloo", "nccl")
-OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 
 
 def check_executable(scenario, ranks: int | None, backend: str) -> None:
@@ -37,16 +36,6 @@ def check_executable(scenario, ranks: int | None, backend: str) -> None:
         raise ScenarioError(
             "profiled layers are times without weights, so there is nothing to execute; use another block, or simulate",
             key="model.trunk.block",
-        )
-    precision = scenario.precision
-    stated = {"dtype": scenario.dtype, "precision.parameters": precision.parameters,
-              "precision.gradients": precision.gradients, "precision.reduce": precision.reduce}  # fmt: skip
-    for key, name in stated.items():
-        if name == "fp16" and backend == "gloo":
-            raise ScenarioError(f"{name} does not run on CPUs; use bf16 or fp32", key=key)
-    if scenario.optimizer not in OPTIMIZERS:
-        raise NotSupportedYet(
-            f"{scenario.optimizer} cannot be executed yet; use {', '.join(OPTIMIZERS)}", key="optimizer"
         )
 
 

@@ -9,19 +9,31 @@ from __future__ import annotations
 
 import torch
 
-LEARNING_RATES = {"adam": 1e-3, "adamw": 1e-3, "adagrad": 1e-2, "sgd": 1e-1}
+from simulator.executor import lamb
+from simulator.executor.lamb import Layers, State
+
+LEARNING_RATES = {"adam": 1e-3, "adamw": 1e-3, "adagrad": 1e-2, "lamb": 1e-2, "sgd": 1e-1}
 BETAS, ADAM_EPSILON, ADAGRAD_EPSILON = (0.9, 0.999), 1e-8, 1e-10
 WEIGHT_DECAY = 0.01
 """adamw's, decoupled (arXiv 1711.05101); torch's defaults throughout."""
 
-State = dict[str, torch.Tensor]
 
-
-def update(name: str, weights: torch.Tensor, gradient: torch.Tensor, state: State, rate: float | None) -> None:
-    """One step of optimizer `name` on a flat tensor. state: kept by the caller, empty at first."""
+def update(
+    name: str,
+    weights: torch.Tensor,
+    gradient: torch.Tensor,
+    state: State,
+    rate: float | None,
+    layers: Layers | None = None,
+) -> None:
+    """One step of optimizer `name` on a flat tensor. state: kept by the caller, empty at first. layers: the parameters
+    in it, for one that takes them apart."""
     rate = LEARNING_RATES[name] if rate is None else rate
     with torch.no_grad():
-        _UPDATES[name](weights, gradient, state, rate)
+        if name == "lamb":
+            lamb.update(weights, gradient, state, rate, layers)
+        else:
+            _UPDATES[name](weights, gradient, state, rate)
 
 
 def _sgd(weights, gradient, state: State, rate: float) -> None:

@@ -27,7 +27,7 @@ class Child:
     begin_ns: launched. end_ns: known to be over. waits: the times when the action stood still for
     it, the call that launched it included.
     priced: False for what the program has no word for (counts that go ahead of an exchange, gradients of replicated
-    parameters under sequence parallelism).
+    parameters under sequence parallelism, norms of LAMB's shards).
     """
 
     op: str

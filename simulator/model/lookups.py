@@ -66,11 +66,11 @@ def ids_by_rank(scenario, table: Table, samples: Samples | None = None) -> tuple
     uneven = each is not None or (samples is not None and (plan.context > 1 or layout != PACKED))
     if not (uneven and (plan.context > 1 or shards)) or (samples is not None and not samples.lengths):
         return (_evenly(scenario, table, positions),)
-    lengths = (model.trunk.seq,) if samples is None else samples.lengths
+    lengths = (model.trunk.seq,) if samples is None else samples.lengths  # all alike: one stands for them
     cut = Cut(len(lengths), model.trunk.seq, tensor=plan.tensor, context=plan.context,
               context_kind=plan.context_kind, sequence_parallel=plan.sequence_parallel)  # fmt: skip
     causal, alike = bool(model.trunk.causal), plan.microbatch if samples is None else 1
-    laid = cut if samples is None else laid_out(cut, lengths, layout, causal=causal)
+    laid = laid_out(cut, lengths, layout, causal=causal)
     found = ids_by_slice(laid, lengths, each, scored_rows(model, table), causal=causal)
     return tuple(-(-alike * count // (1 if shards else plan.tensor)) for count in found)
 

@@ -121,8 +121,9 @@ def check_order(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
         )
 
 
-def check_tensor(model: ModelSpec, plan: Plan) -> None:
-    """Whole heads and equal shares of the MLP on every tensor rank. A vocabulary is padded, as Megatron-LM does."""
+def check_tensor(model: ModelSpec, plan: Plan, *, pads: bool = False) -> None:
+    """Whole heads and equal shares of the MLP on every tensor rank. A vocabulary is padded, as Megatron-LM does. pads:
+    samples differ in length, and are filled up to what divides (`model/lengths.py`)."""
     trunk, tensor = model.trunk, plan.tensor
     if tensor == 1:
         return
@@ -140,7 +141,7 @@ def check_tensor(model: ModelSpec, plan: Plan) -> None:
             "--set plan.sequence_parallel=true or --set plan.overlap.tensor=false",
             key="plan.overlap.tensor",
         )
-    if plan.sequence_parallel and trunk.seq % (tensor * plan.context):
+    if plan.sequence_parallel and not pads and trunk.seq % (tensor * plan.context):
         raise ScenarioError(
             f"sequence_parallel splits seq {trunk.seq} over tensor {tensor} * context {plan.context} ranks, which do "
             f"not divide it; the nearest seq that work are {neighbours(trunk.seq, tensor * plan.context)}, or use "
@@ -165,13 +166,14 @@ def check_groups(plan: Plan, cluster: Cluster) -> None:
             )
 
 
-def check_context(model: ModelSpec, plan: Plan) -> None:
-    """Equal slices of the sequence (a causal ring: equal pairs of chunks); by heads, whole heads on every rank."""
+def check_context(model: ModelSpec, plan: Plan, *, pads: bool = False) -> None:
+    """Equal slices of the sequence (a causal ring: equal pairs of chunks), to which samples that differ in length are
+    filled up; by heads, whole heads on every rank."""
     trunk, context = model.trunk, plan.context
     if context == 1:
         return
     chunks = 2 * context if plan.context_kind == "ring" and trunk.causal else context
-    if trunk.seq % chunks:
+    if trunk.seq % chunks and not pads:
         raise ScenarioError(
             f"seq {trunk.seq} does not divide into the {chunks} equal chunks of context {context} "
             f"({plan.context_kind}); the nearest seq that work are {neighbours(trunk.seq, chunks)}",

@@ -34,8 +34,9 @@ MAX_PASSES = 1_000_000
 """Far above any run that exists, and what still ends within minutes: a typo must not keep a machine busy for a year."""
 
 
-def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
-    """Raises ScenarioError for the first thing in a resolved plan that cannot work on this model and cluster."""
+def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster, *, pads: bool = False) -> None:
+    """Raises ScenarioError for the first thing in a resolved plan that cannot work on this model and cluster. pads:
+    samples differ in length."""
     check_gpus(cluster)
     check_degrees(plan, cluster)
     check_profiled(model, plan)
@@ -46,8 +47,8 @@ def check_plan(model: ModelSpec, plan: Plan, cluster: Cluster) -> None:
     check_schedule(plan)
     check_layers(model, plan)
     check_replicas(model, plan)
-    check_tensor(model, plan)
-    check_context(model, plan)
+    check_tensor(model, plan, pads=pads)
+    check_context(model, plan, pads=pads)
     check_groups(plan, cluster)
     check_gradients(plan, cluster)
     check_tables(model, plan)

@@ -44,7 +44,7 @@ def resolve(stated: ScenarioFile, source: Source) -> Scenario:
     check_order(stated.model, plan, cluster)
     cluster = placed(cluster, plan.order)
     scenario = Scenario(resolved, cluster, source)
-    check_plan(scenario.model, plan, cluster)
+    check_plan(scenario.model, plan, cluster, pads=resolved.data.lengths.kind != "fixed")
     check_software(stated.software, plan)
     check_lengths(scenario.model, plan, resolved.data.lengths)
     straggling = slow_ranks(scenario)

@@ -20,6 +20,13 @@ def check_tables(model: ModelSpec, plan: Plan) -> None:
             "scores its rows one by one; use pooling none for it, or another table",
             key="model.head.table",
         )
+    if head.kind == "full_softmax" and head.tied and model.trunk.vocab:
+        raise ScenarioError(
+            f"true ties the output rows to {head.table} as the embedding that is trained with them, and the trunk has "
+            f"a vocabulary of {model.trunk.vocab} with an embedding of its own; use --set model.head.tied=false, or "
+            "--set model.trunk.vocab=0",
+            key="model.head.tied",
+        )
     sparse = sparse_tables(model)
     for place, table in enumerate(model.tables):
         if table not in sparse and table.lookups_per_sample not in (None, model.trunk.seq):

@@ -59,8 +59,9 @@ def test_compare_prints_one_object_and_writes_report_and_trace(file, tmp_path):
 @needs_torch
 def test_a_plan_that_does_not_run_is_refused_before_anything_is_simulated(file, monkeypatch):
     monkeypatch.setattr("simulator.simulation.simulate", lambda *args, **keys: pytest.fail("was simulated"))
-    with pytest.raises(ScenarioError, match="cannot be executed yet"):
-        compare(load_scenario(file, ("optimizer=lamb",)))
+    with pytest.raises(ScenarioError, match="times without weights, so there is nothing to execute"):
+        layer = "{forward_s: 0.001, backward_s: 0.002, parameters: 10, activation_bytes: 8}"
+        compare(load_scenario(file, (f"model={{trunk: {{block: profiled, layers: [{layer}]}}}}",)))
 
 
 def test_without_torch_compare_says_what_to_install(file, monkeypatch, capsys):

@@ -6,6 +6,12 @@ SMALL_BUCKETS = {"bucket_mib": 0.004}
 ZIPF = "data.lengths={kind: zipf, alpha: 1.1, max: 8, layout: %s}"
 PACKED, PADDED = ({"sets": (ZIPF % layout,)} for layout in ("packed", "padded"))
 
+FILLED = {
+    layout: {"sets": ("model.trunk.seq=7", (ZIPF % layout).replace("max: 8", "max: 7"))}
+    for layout in ("packed", "padded")
+}
+"""Longest samples that neither chunks of a ring nor tensor ranks divide: filled up."""
+
 BALANCED = {"balancer": {"kind": "length"}}
 
 LENGTH_PLANS = {
@@ -38,6 +44,13 @@ LENGTH_PLANS = {
           for model in ("hstu_pooled", "hstu_users") for how in (PACKED, PADDED)),
         ("hstu_users", {"data": 2, "embedding_sharding": "column_wise", "embedding_columns": 4}),
         ("hstu_users", {"tensor": 2, **PACKED}),
+        *((model, {"context": 2, "context_kind": kind, **FILLED[layout]})
+          for model, kind, layout in (("llama", "ring", "packed"), ("gpt", "ring", "padded"),
+                                      ("hstu", "ring", "padded"), ("bert", "ring", "packed"),
+                                      ("bert", "all_to_all", "padded"), ("sasrec_binary", "all_to_all", "packed"))),
+        *((model, {"tensor": 2, "sequence_parallel": True, **FILLED[layout]})
+          for model, layout in (("gpt", "padded"), ("sasrec", "padded"), ("hstu_users", "padded"),
+                                ("llama", "packed"))),
     ],
     4: [
         ("llama", {"tensor": 2, "pipeline": 2, "microbatch": 1, **PACKED}),
@@ -54,6 +67,9 @@ LENGTH_PLANS = {
         ("gpt", {"tensor": 2, "data": 2, "sequence_parallel": True, **BALANCED, **PADDED}),
         ("hstu_sampled", {"context": 2, "data": 2, **BALANCED, **PACKED}),
         ("bert", {"context": 2, "data": 2, "context_kind": "all_to_all", **BALANCED, **PADDED}),
+        ("gpt", {"context": 2, "tensor": 2, "sequence_parallel": True, **FILLED["padded"]}),
+        ("hstu_users", {"context": 2, "tensor": 2, "sequence_parallel": True, **FILLED["packed"]}),
+        ("gpt", {"context": 2, "pipeline": 2, "microbatch": 1, **FILLED["padded"]}),
     ],
     8: [
         ("hstu_sampled", {"context": 2, "tensor": 2, "data": 2, "sequence_parallel": True, **PACKED}),

@@ -7,6 +7,7 @@ from carried_plans import CARRIED_PLANS
 from context_plans import CONTEXT_PLANS
 from dlrm_plans import DLRM_PLANS
 from host_plans import HOST_PLANS
+from lamb_plans import LAMB_PLANS
 from length_plans import LENGTH_PLANS
 from lora_plans import LORA_PLANS
 from replica_plans import REPLICA_PLANS
@@ -136,6 +137,7 @@ PLANS = {
         *SHARDED_COMPRESSED[2],
         *DLRM_PLANS[2],
         *SAMPLE_ID_PLANS[2],
+        *LAMB_PLANS[2],
     ],
     3: [
         ("gpt", {"pipeline": 3, "schedule": "interleaved_1f1b", "virtual_stages": 2, "microbatch": 1,
@@ -198,6 +200,7 @@ PLANS = {
         *SHARDED_COMPRESSED[4],
         *DLRM_PLANS[4],
         *SAMPLE_ID_PLANS[4],
+        *LAMB_PLANS[4],
     ],
     8: [
         *((model, {"tensor": 2, "data": 2, "pipeline": 2, "microbatch": 1, "sequence_parallel": sequence,

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from small_scenarios import MODELS
 
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import ScenarioError
 from simulator.executor import execution
 from simulator.executor.executable import check_executable
 from simulator.executor.job import Job
@@ -129,16 +129,6 @@ def test_the_line_for_another_cluster_fits_too(tmp_path):
     sets = str(caught.value).split("use ")[1].split(", or")[0].split("--set ")[1:]
     lines = [line.strip().replace("'", "") for line in sets]
     check_executable(load_scenario(str(file), lines), 2, "gloo")
-
-
-@pytest.mark.parametrize(("model", "changes", "said"), [
-    ("llama", {"dtype": "fp16"}, "fp16 does not run on CPUs"),
-    ("llama", {"optimizer": "lamb"}, "lamb cannot be executed yet"),
-])  # fmt: skip
-def test_what_cannot_be_run_is_refused_before_a_process_starts(tmp_path, model, changes, said):
-    scenario = load_scenario(str(write(tmp_path, model, **changes)))
-    with pytest.raises((ScenarioError, NotSupportedYet), match=said):
-        check_executable(scenario, None, "gloo")
 
 
 def test_a_model_that_fills_the_machine_is_refused(tmp_path):

@@ -17,7 +17,11 @@ def each_plan(ranks):
 
 
 def check(ranks: int, number: int) -> None:
-    job, records = runs(ranks)[number]
+    check_run(*runs(ranks)[number])
+
+
+def check_run(job, records) -> None:
+    """Every message of every rank is the program's."""
     steps, gathered = StepSource(job.scenario, cut_of(job.scenario, job.attention)), {}
     for record in records:
         own = own_program(job.program, record.rank)

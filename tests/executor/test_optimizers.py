@@ -11,7 +11,7 @@ from simulator.executor.sparse_optimizers import SPARSE_UPDATES, new_state
 DENSE = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-@pytest.mark.parametrize("name", LEARNING_RATES)
+@pytest.mark.parametrize("name", DENSE)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_dense_updates_are_torchs(name, dtype):
     generator = torch.Generator().manual_seed(0)

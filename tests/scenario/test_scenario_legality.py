@@ -87,6 +87,8 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
          ["bag pools the ids of a sample by sum", "scores its rows one by one", "use pooling none"]),
         (HSTU, ["model.head={kind: full_softmax, table: item}", "model.tables.0.lookups_per_sample=7"],
          ["7 ids a sample of a table that is the output layer too", "use head.tied false"]),
+        (HSTU, ["model.head={kind: full_softmax, table: item}", "model.trunk.vocab=50"],
+         ["ties the output rows to item", "a vocabulary of 50", "model.head.tied=false", "model.trunk.vocab=0"]),
         (HSTU, ["plan.embedding_fused_optimizer=true", "plan.microbatch=16"],
          ["2 microbatches", "plan.embedding_fused_optimizer=false", "plan.microbatch=32"]),
         (TINY, ["cluster.nics_per_node=3"], ["3 NICs cannot be dealt evenly to 4 GPUs"]),

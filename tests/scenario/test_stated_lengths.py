@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scenario_texts import HSTU
 
+from simulator import simulate
 from simulator.datasets import movielens
 from simulator.datasets.histories import Histories
 
@@ -70,3 +71,15 @@ def test_equal_files_with_other_lengths_are_other_runs(load, tmp_path):
         (tmp_path / "lengths.txt").write_text(text)
         ids.add(run_id(load(HSTU, "data.lengths={kind: file, path: lengths.txt}"), "profile"))
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("sets", [
+    ("plan.context=2",), ("plan.context=2", "plan.context_kind=all_to_all"),
+    ("plan.tensor=2", "plan.sequence_parallel=true"),
+])  # fmt: skip
+def test_samples_that_differ_are_filled_up_where_equal_ones_must_divide(load, refused, sets):
+    """TransformerEngine fills packed samples up to chunks; Megatron-LM asserts that its one length divides."""
+    assert "the nearest seq that work are 4" in refused(HSTU, *sets)
+    for layout in ("packed", "padded"):
+        scenario = load(HSTU, f"data.lengths={{kind: zipf, alpha: 1.2, max: 4099, layout: {layout}}}", *sets)
+        assert simulate(scenario).timeline.step_ns > 0

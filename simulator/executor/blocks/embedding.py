@@ -28,12 +28,18 @@ def forward(env: Env, unit, weights, x, inputs: Inputs) -> torch.Tensor:
             vector = _at_their_rows(env, vector, inputs.rows[name])
         total = vector if total is None else total + vector
     if model.trunk.block in LEARNED_POSITIONS:
-        positions = torch.cat([weights["embedding.positions.weight"].to(dtype)[at : at + n] for at, n in env.spans])
+        positions = _positions(env, weights["embedding.positions.weight"].to(dtype))
         # row p * batch + b is this rank's position p
         total = total + env.tensor.own_rows(positions.repeat_interleave(env.batch, dim=0))
     if model.trunk.block == "bert":  # one segment: every position is of type 0
         total = norm(total + weights["embedding.types.weight"][0].to(dtype), weights, "embedding.norm")
     return total
+
+
+def _positions(env: Env, weight: torch.Tensor) -> torch.Tensor:
+    """[positions of this rank, width]; beyond the last one, where samples are filled up, zeros."""
+    found = [(weight[at : at + count], count) for at, count in env.spans]
+    return torch.cat([F.pad(own, (0, 0, 0, count - len(own))) if len(own) < count else own for own, count in found])
 
 
 def _at_positions(env: Env, vectors: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -31,6 +32,10 @@ def env_of(env: Env, cut: Cut, lengths: Sequence[int]) -> Env:
 
 def rows_of(env: Env, array: torch.Tensor) -> torch.Tensor:
     """[samples, positions, ...] -> [rows, ...]: position p of sample b is row p * batch + b, or packed."""
+    spans = chain(*env.pack.runs[: len(array)]) if env.pack else env.spans
+    last = max((at + count for at, count in spans), default=0)
+    if last > array.shape[1]:  # longer than any sample: filled up
+        array = torch.cat([array, array.new_zeros((len(array), last - array.shape[1], *array.shape[2:]))], dim=1)
     if env.pack:
         own = zip(array, env.pack.runs, strict=False)
         parts = [sample[at : at + count] for sample, runs in own for at, count in runs]
