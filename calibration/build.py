@@ -13,12 +13,14 @@ import numpy as np
 from calibration import assumed, checks, facts, fits, side_by_side
 from calibration.journal import ALONE, TOGETHER, Journal, Sampled, bin_means
 from calibration.machine import load, now
+from calibration.measure.groups import lie_of
 from calibration.pieces import DEFAULTS, Named
 from calibration.points import CHECK, COLLECTIVE, KERNEL, Point
 from simulator.cluster import Cluster
 from simulator.costs import measured
 from simulator.costs.datasheet import datasheet_profile
 from simulator.costs.profile import SCHEMA_VERSION, profile_from_record, sealed
+from simulator.costs.profile_entries import INTER_NODE, INTRA_NODE
 
 MEASURED = "measured"
 BANDWIDTH_OPS = ("copy", "elementwise")
@@ -106,14 +108,15 @@ def _kernels(points: dict[Point, Sampled], suffix: str) -> list[dict]:
 
 
 def _collectives(points: dict[Point, Sampled]) -> list[dict]:
-    curves: dict[tuple[str, int], list[tuple[Point, Sampled]]] = {}
+    curves: dict[tuple[str, int, int], list[tuple[Point, Sampled]]] = {}
     for point, sampled in points.items():
         if point.what == COLLECTIVE:
-            curves.setdefault((point.op, point.shape[0]), []).append((point, sampled))
+            curves.setdefault((point.op, *lie_of(point.shape)), []).append((point, sampled))
     found = []
-    for (op, ranks), rows in curves.items():
+    for (op, ranks, nodes), rows in curves.items():
         rows.sort(key=lambda row: row[0].shape[1])
-        found.append({"op": op, "group_size": ranks, "tier": "intra_node", "source": "together",
+        where = {"tier": INTRA_NODE} if nodes == 1 else {"tier": INTER_NODE, "nodes": nodes}
+        found.append({"op": op, "group_size": ranks, **where, "source": "together",
                       "size_bytes": [point.shape[1] for point, _ in rows],
                       **_statistics([sampled for _, sampled in rows], MESSAGES_TO_A_LEVEL)})  # fmt: skip
     return found

@@ -74,13 +74,16 @@ def calibrating(
     """A session to measure with, its processes running until it is left. Arguments and errors: `calibrate`."""
     device, gpus = _resolve(device)
     points, wanted = _points(device, gpus, missing, budget_s)
-    worlds = {one.shape[0] for one in points if isinstance(one, Point) and one.what == COLLECTIVE}
+    worlds = {one.shape[0] for one in points if isinstance(one, Point) and one.what == COLLECTIVE and not one.shape[2:]}
     ranks = computing_ranks() if device == "cpu" else gpus
-    world = launched.local_world() if launched.is_launched() else max(ranks, *worlds, 1)
+    per_node = launched.local_world() if launched.is_launched() else max(ranks, *worlds, 1)
+    world = launched.whole_world() if launched.is_launched() else per_node
     say(f"{world} measuring processes for {len(points)} points")
-    with (launched.LaunchedFleet if launched.is_launched() else Fleet)(world, device, share=ranks) as fleet:
+    kind = launched.LaunchedFleet if launched.is_launched() else Fleet
+    with kind(world, device, share=ranks, per_node=per_node) as fleet:
         cluster = _cluster(device, ranks)
-        facts = machine.describe(device, fleet.described, ranks)
+        facts = machine.describe(device, fleet.described, ranks) | ({"nodes": world // per_node} if world > per_node
+                                                                    else {})  # fmt: skip
         name = f"{cluster.node_type.device.name}_measured"
         out = f"{name}.json" if out is None else out
         journal = files.resume(out, facts)
@@ -146,7 +149,11 @@ def _points(
     pairs = [*grid.collective_points(worlds[:1], sizes), *beside]
     judged = [*checks.points(dtype, worlds[:1], sizes), *(facts.points() if device == "cuda" else ())]
     mixed = _interleaved(rest[1:], pairs, usual, judged)
-    points = [rest[0], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:], sizes)]
+    between = []
+    if launched.is_launched():
+        between = grid.between_points(launched.whole_world(), launched.local_world(), sizes)
+    mixed = _interleaved(mixed, between[1:])
+    points = [rest[0], *between[:1], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:], sizes)]
     return points, frozenset(one.key for one in (*jobs, *asked))
 
 

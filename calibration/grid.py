@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import product
 
+from calibration.measure.groups import lies
 from calibration.points import (
     COLLECTIVE,
     FORWARD,
@@ -56,6 +57,15 @@ def collective_points(worlds: tuple[int, ...], sizes: Sizes = CPU) -> list[Point
     for world, op in product(worlds, COLLECTIVE_OPS):
         if op != "send" or world == 2:
             found += [Point(COLLECTIVE, op, "fp32", (world, size)) for size in sizes.collective_bytes]
+    return found
+
+
+def between_points(world: int, per_node: int, sizes: Sizes = CPU) -> list[Point]:
+    """The same between nodes, (ranks, bytes, nodes), for every group that is made there; a send is a pair's."""
+    found = []
+    for (ranks, nodes), op in product([lie for lie in lies(world, per_node) if lie[1] > 1], COLLECTIVE_OPS):
+        if op != "send" or ranks == 2:
+            found += [Point(COLLECTIVE, op, "fp32", (ranks, size, nodes)) for size in sizes.collective_bytes]
     return found
 
 

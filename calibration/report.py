@@ -5,6 +5,7 @@ from __future__ import annotations
 from calibration import facts
 from calibration.side_by_side import MESSAGE
 from simulator.costs import measured
+from simulator.costs.between_nodes import TIMED
 from simulator.costs.kernels import EMBEDDING_EFFICIENCY, MEMORY_FAMILIES, PASSES
 from simulator.costs.pieces import LIKE
 from simulator.costs.profile import MACHINE
@@ -71,10 +72,12 @@ def _kernel_row(record: dict, row: dict) -> str:
 def _collective_rows(record: dict) -> list[str]:
     lines = []
     for row in _measured(record, "collectives"):
-        op_class = "transfer.intra_node" if row["op"] == "send" else f"collective.intra_node.{row['op']}"
-        fit = record["fits"].get(op_class, {}).get("figures", {})
+        nodes = row.get("nodes", 1)
+        op_class = f"transfer.{row['tier']}" if row["op"] == "send" else f"collective.{row['tier']}.{row['op']}"
+        fit = record["fits"].get(op_class if nodes == 1 else f"{TIMED}{op_class}", {}).get("figures", {})
         largest = fit.get("larger_group_median_abs_pct") if row["group_size"] > 2 else None
-        lines.append(_row(f"{row['op']} over {row['group_size']}", len(row["median_ns"]), sum(row["count"]),
+        name = f"{row['op']} over {row['group_size']}" + (f" on {nodes} nodes" if nodes > 1 else "")
+        lines.append(_row(name, len(row["median_ns"]), sum(row["count"]),
                           fit.get("between_sizes_median_abs_pct"), largest))  # fmt: skip
     return lines
 

@@ -171,7 +171,8 @@ class Session:
             elif what.what == COLLECTIVE or what.op in MESSAGES:
                 repeats = LARGE_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
                 spans = self.fleet.collective(what, repeats)
-                self.journal.add(what, TOGETHER, [[_transfer_ns(members), 0] for members in zip(*spans, strict=True)])
+                taken_ns = _transfer_ns if len(what.shape) == 2 else _shortest_ns
+                self.journal.add(what, TOGETHER, [[taken_ns(members), 0] for members in zip(*spans, strict=True)])
             else:
                 for samples in self.fleet.kernel(what, ranks, WINDOW_NS):
                     self.journal.add(what, visit.condition, samples)
@@ -204,6 +205,11 @@ class Session:
         line = (f"round {self.rounds + 1}: {place + 1} of {total} points, {self.journal.num_samples} samples, "
                 f"{spent_s:.0f} s spent, {left_s:.0f} s left")  # fmt: skip
         self.say(line, spent_s / (spent_s + left_s))
+
+
+def _shortest_ns(members: tuple[list[int], ...]) -> int:
+    """The same where members have clocks of their own: the last to come waits for nobody."""
+    return max(1, min(end - start for start, end in members))
 
 
 def _transfer_ns(members: tuple[list[int], ...]) -> int:

@@ -23,9 +23,10 @@ _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_t
 _reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
 
 
-def make_call(point: Point, group: Any, rank: int, device: str) -> Call:
+def make_call(point: Point, group: Any, device: str) -> Call:
     """A callable that takes this rank's part in one collective and returns when that is over. KeyError for an op."""
-    ranks, size_bytes = point.shape
+    ranks, size_bytes = point.shape[:2]
+    rank = dist.get_rank(group)
     dtype = TORCH_DTYPE[point.dtype]
     count = max(1, size_bytes // dtype.itemsize)
     share = max(1, count // ranks)
@@ -86,21 +87,23 @@ def _all_to_all_uneven(random, count, share, ranks, rank, group) -> Call:
 
 def _broadcast(random, count, share, ranks, rank, group) -> Call:
     tensor = random(count)
-    return lambda: dist.broadcast(tensor, 0, group=group, async_op=True).wait()
+    first = dist.get_global_rank(group, 0)
+    return lambda: dist.broadcast(tensor, first, group=group, async_op=True).wait()
 
 
 def _send(random, count, share, ranks, rank, group) -> Call:
     tensor = random(count)
     if rank == 0:
-        return lambda: dist.isend(tensor, 1, group=group).wait()
+        return lambda: dist.isend(tensor, dist.get_global_rank(group, 1), group=group).wait()
     if rank == 1:
-        return lambda: dist.irecv(tensor, 0, group=group).wait()
+        return lambda: dist.irecv(tensor, dist.get_global_rank(group, 0), group=group).wait()
     return lambda: None
 
 
 def _sendrecv(random, count, share, ranks, rank, group) -> Call:
     sent, arrives = random(count), random(count)
-    messages = [(dist.isend, sent, (rank + 1) % ranks), (dist.irecv, arrives, (rank - 1) % ranks)]
+    after, before = (dist.get_global_rank(group, (rank + step) % ranks) for step in (1, -1))
+    messages = [(dist.isend, sent, after), (dist.irecv, arrives, before)]
 
     def call() -> None:
         for work in dist.batch_isend_irecv([dist.P2POp(*message, group) for message in messages]):

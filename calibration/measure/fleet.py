@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from calibration.measure.groups import lie_of, members
 from calibration.measure.members import MeasuringFailed, Member, Process
 from calibration.pieces import Job
 from calibration.points import Point
@@ -20,11 +21,11 @@ ANSWER_TIMEOUT_S = 90
 class Fleet:
     """`world` processes of one rank each. Use as a context manager: they are gone when it is left, however it is.
 
-    share: how many of them share the cores when they compute at once.
+    share: how many of them share the cores when they compute at once. per_node: ranks of each node; None: all.
     """
 
-    def __init__(self, world: int, device: str = "cpu", *, share: int = 2):
-        self.world, self.device, self.share = world, device, share
+    def __init__(self, world: int, device: str = "cpu", *, share: int = 2, per_node: int | None = None):
+        self.world, self.device, self.share, self.per_node = world, device, share, per_node or world
         self._folder = tempfile.TemporaryDirectory(prefix="rehearse-calibrate-")
         self.members: list[Member] = []
         self.described: dict = {}
@@ -43,7 +44,7 @@ class Fleet:
         """Starts the members, in rank order."""
         store = str(folder / "store")
         for rank in range(self.world):
-            self.members.append(Process(rank, self.world, self.share, store, self.device, folder))
+            self.members.append(Process(rank, self.world, self.per_node, self.share, store, self.device, folder))
 
     def __exit__(self, *_: object) -> None:
         for member in self.members:
@@ -74,17 +75,20 @@ class Fleet:
         return [row for answer in self._ask(point.shape[0], command) for row in answer["copies"]]
 
     def collective(self, point: Point, repeats: int) -> list[list[list[int]]]:
-        """[start_ns, end_ns] of each repeat on each member, one clock for all; between two kernels where every member
-        has a core."""
-        between = point.shape[0] <= self.share
+        """[start_ns, end_ns] of each repeat on each member, by the clock of its node; between two kernels where every
+        member has a core."""
+        ranks, nodes = lie = lie_of(point.shape)
+        between = ranks // nodes <= self.share
         command = {"do": "collective", "point": json.loads(point.to_json()), "repeats": repeats, "between": between}
-        return [answer["spans"] for answer in self._ask(point.shape[0], command)]
+        return [answer["spans"] for answer in self._ask(members(lie, self.per_node), command)]
 
-    def _ask(self, ranks: int, command: dict) -> list[dict]:
+    def _ask(self, ranks: int | list[int], command: dict) -> list[dict]:
+        """The answers of these ranks, or of the first so many."""
         line = (json.dumps(command) + "\n").encode()
-        for member in self.members[:ranks]:
+        asked = [self.members[rank] for rank in (range(ranks) if isinstance(ranks, int) else ranks)]
+        for member in asked:
             member.send(line)
-        answers = [member.read(ANSWER_TIMEOUT_S) for member in self.members[:ranks]]
+        answers = [member.read(ANSWER_TIMEOUT_S) for member in asked]
         for answer in answers:
             if "error" in answer:
                 raise PointFailed(answer["error"])

@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 8 --no-python rehearse calibrate --device cuda
 
-Commands and answers go through torchrun's own store. The ranks of the first node are measured; between nodes the cost
-model reads no table of times, so processes of other nodes have nothing to do.
+Commands and answers go through torchrun's own store. Kernels, and collectives inside a node, are measured on the first
+node; those between nodes (`groups.lies`) on pairs of nodes and on all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from calibration.measure.fleet import ANSWER_TIMEOUT_S, START_TIMEOUT_S, Fleet
 from calibration.measure.members import MeasuringFailed, Process
+from simulator.errors import ScenarioError
 
 END = b"end"
 READY = -1
@@ -36,8 +37,19 @@ def own_rank() -> int:
 
 
 def local_world() -> int:
-    """Ranks of the first node, which are measured."""
+    """Ranks of each node."""
     return int(os.environ["LOCAL_WORLD_SIZE"])
+
+
+def whole_world() -> int:
+    """Ranks of all nodes. Raises ScenarioError where nodes do not hold as many each."""
+    world, own = int(os.environ.get("WORLD_SIZE", local_world())), local_world()
+    if world % own:
+        raise ScenarioError(
+            f"{world} processes do not lie evenly on nodes of {own}; start as many on each: --nproc-per-node {own}",
+            key="--device",
+        )
+    return world
 
 
 class LaunchedFleet(Fleet):
@@ -45,7 +57,7 @@ class LaunchedFleet(Fleet):
 
     def _start(self, folder: Path) -> None:
         self._store = _store()
-        self.members.append(Process(0, self.world, self.share, "env://", self.device, folder))
+        self.members.append(Process(0, self.world, self.per_node, self.share, "env://", self.device, folder))
         self.members += [Remote(rank, self._store) for rank in range(1, self.world)]
 
 
@@ -78,12 +90,10 @@ class Remote:
 
 def serve(device: str, share: int) -> None:
     """Runs this process's rank until the leader says that all is measured, or torchrun is gone."""
-    rank, world, parent = own_rank(), local_world(), os.getppid()
-    if rank >= world:
-        return
+    rank, world, parent = own_rank(), whole_world(), os.getppid()
     store, number = _store(), 0
     with tempfile.TemporaryDirectory(prefix="rehearse-calibrate-") as folder:
-        process = Process(rank, world, share, "env://", device, Path(folder))
+        process = Process(rank, world, local_world(), share, "env://", device, Path(folder))
         try:
             store.set(_answer(rank, READY), process.read_line(START_TIMEOUT_S))
             while True:

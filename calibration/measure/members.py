@@ -37,16 +37,22 @@ class Member(Protocol):
 class Process:
     """A measuring process on this machine, spoken to through pipes. folder: for what it says on stderr.
 
+    per_node: ranks of each node; where that is not all, processes find each other over whatever joins the nodes.
+
     store: where the ranks find each other, a file or `env://`.
     """
 
-    def __init__(self, rank: int, world: int, share: int, store: str, device: str, folder: Path):
+    def __init__(self, rank: int, world: int, per_node: int, share: int, store: str, device: str, folder: Path):
         self._rank, self._log, self._buffer = rank, folder / f"rank{rank}.log", b""
-        command = [sys.executable, "-m", "calibration.measure.worker", str(rank), str(world), str(share), store, device]
+        numbers = [str(number) for number in (rank, world, per_node, share)]
+        command = [sys.executable, "-m", "calibration.measure.worker", *numbers, store, device]
+        environment = rank_environment(share)
+        if world > per_node and "GLOO_SOCKET_IFNAME" not in os.environ:
+            del environment["GLOO_SOCKET_IFNAME"]  # loopback joins no nodes
         with open(self._log, "wb") as errors:
             # a session of its own: Ctrl-C is for the leader, who ends them in order
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                                            env=rank_environment(share), start_new_session=True)  # fmt: skip
+                                            env=environment, start_new_session=True)  # fmt: skip
 
     def send(self, line: bytes) -> None:
         try:

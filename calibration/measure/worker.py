@@ -1,4 +1,6 @@
-"""One measuring process: python -m calibration.measure.worker RANK WORLD SHARE STORE DEVICE. STORE: a file, or env://.
+"""One measuring process: python -m calibration.measure.worker RANK WORLD PER_NODE SHARE STORE DEVICE.
+
+STORE: a file, or env://. PER_NODE: ranks of each node.
 
 Reads one JSON command a line on stdin, answers one JSON line on stdout:
     {"do": "kernel", "point": {...}, "ranks": n, "window_ns": n}     -> {"samples": [[ns, lost], ...]}
@@ -19,6 +21,7 @@ import threading
 from collections import OrderedDict
 from datetime import timedelta
 
+from calibration.measure.groups import lie_of, lies, members
 from calibration.measure.held import held_bytes
 
 HEAP_BYTES = 384 * 2**20
@@ -29,13 +32,13 @@ CACHE_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}
 
 
 def main(arguments: list[str]) -> int:
-    rank, world, share = (int(word) for word in arguments[:3])
-    store, device = arguments[3:5]
+    rank, world, per_node, share = (int(word) for word in arguments[:4])
+    store, device = arguments[4:6]
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print does not belong among the answers
     commands: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(commands,), daemon=True).start()
-    worker = Worker(rank, world, store, device, rank < share)
+    worker = Worker(rank, world, per_node, store, device, rank < share)
     out.write(json.dumps({"ready": rank, **worker.describe()}) + "\n")
     while True:
         command = json.loads(commands.get())
@@ -58,7 +61,7 @@ class Worker:
     computes: it measures kernels too, not messages only.
     """
 
-    def __init__(self, rank: int, world: int, store: str, device: str, computes: bool):
+    def __init__(self, rank: int, world: int, per_node: int, store: str, device: str, computes: bool):
         import torch
         import torch.distributed as dist
 
@@ -72,15 +75,15 @@ class Worker:
         self._calls: OrderedDict[str, tuple[object, int]] = OrderedDict()
         self._groups = {}
         if device == "cuda":
-            torch.cuda.set_device(rank % max(1, torch.cuda.device_count()))
+            torch.cuda.set_device(rank % per_node % max(1, torch.cuda.device_count()))
         self._clock = make_clock(device)
         if world > 1:
             timeout = timedelta(seconds=60)
             backend = "nccl" if device == "cuda" else "gloo"
             where = store if "://" in store else f"file://{store}"
             dist.init_process_group(backend, init_method=where, rank=rank, world_size=world, timeout=timeout)
-            for size in range(2, world + 1):
-                self._groups[size] = dist.new_group(list(range(size)), timeout=timeout, backend=backend)
+            for lie in lies(world, per_node):
+                self._groups[lie] = dist.new_group(members(lie, per_node), timeout=timeout, backend=backend)
 
     def describe(self) -> dict:
         """What only torch can say about this machine."""
@@ -124,7 +127,7 @@ class Worker:
         key = f"{job['key']} meets" if meets else job["key"]
         warm = self._agree(key in self._calls, ranks)
         if meets:
-            group = MeetingGroup("tensor", range(ranks), self.rank, self._groups[ranks])
+            group = MeetingGroup("tensor", range(ranks), self.rank, self._groups[ranks, 1])
             made, group = self._cached(key, lambda: (pieces.make_job(job, self.device, group), group))
             group.meetings.clear()
         else:
@@ -142,21 +145,21 @@ class Worker:
     def _collective(self, point, repeats: int, between: bool) -> dict:
         from calibration.measure import collectives, kernels, overlap
 
-        ranks = point.shape[0]
-        group = self._groups[ranks]
-        call = self._cached(point.key, lambda: collectives.make_call(point, group, self.rank, self.device))
+        lie = lie_of(point.shape)
+        group = self._groups[lie]
+        call = self._cached(point.key, lambda: collectives.make_call(point, group, self.device))
         call()
         compute = None
         if between:
             beside = point.beside()
             compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
-        spans = overlap.take_spans(call, compute, lambda: self._barrier(ranks), self._clock.wait, repeats)
+        spans = overlap.take_spans(call, compute, lambda: self._barrier(*lie), self._clock.wait, repeats)
         return {"spans": spans}
 
     def _overlap(self, point, repeats: int) -> dict:
         from calibration.measure import collectives, kernels, overlap
 
-        group = self._groups[point.shape[0]]
+        group = self._groups[lie_of(point.shape)]
         begin = self._cached(point.key, lambda: collectives.make_begin(point, group, self.device))
         beside = point.beside()
         compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
@@ -190,10 +193,10 @@ class Worker:
         """Memory that inputs lie in: of the device, or of this process."""
         return self.torch.cuda.memory_allocated() if self.device == "cuda" else held_bytes()
 
-    def _barrier(self, ranks: int) -> None:
+    def _barrier(self, ranks: int, nodes: int = 1) -> None:
         import torch.distributed as dist
 
-        dist.barrier(group=self._groups[ranks])
+        dist.barrier(group=self._groups[ranks, nodes])
 
     def _agree(self, known: bool, ranks: int) -> bool:
         """Whether all ranks know it."""
@@ -202,7 +205,7 @@ class Worker:
         import torch.distributed as dist
 
         voices = self.torch.tensor([float(known)], device=self.device)
-        dist.all_reduce(voices, dist.ReduceOp.MIN, group=self._groups[ranks])
+        dist.all_reduce(voices, dist.ReduceOp.MIN, group=self._groups[ranks, 1])
         return bool(voices.item())
 
 
