@@ -31,7 +31,7 @@ from simulator.memory import measure_memory
 from simulator.model import blocks
 from simulator.model.lookups import ids_per_sample, is_positional, own_ids, scored_rows
 from simulator.model.spec import Table
-from simulator.model.tables import busiest, updates_last
+from simulator.model.tables import busiest, updates_rows_last
 from simulator.policies.compression import compressor_of
 from simulator.program.lowering import lower
 from simulator.program.parameters import codec_shapes
@@ -288,7 +288,7 @@ def _tables(rank: Rank, which: str) -> PieceJob:
             tables.exchange_ids(microbatch)
             yield 0, _without_grad(lambda microbatch=microbatch: tables.lookup(microbatch))
             yield 1, _without_grad(lambda microbatch=microbatch: tables.accumulate_gradients(microbatch))
-        if updates_last(scenario):
+        if updates_rows_last(scenario):
             evict()
             yield 2, _without_grad(tables.update)
 

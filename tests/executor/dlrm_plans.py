@@ -45,6 +45,8 @@ DLRM_PLANS = {
         ("dlrm_dot", {"data": 2, "embedding_sharding": "row_wise", "sets": ("precision.vectors=bf16",)}),
         ("dlrm_dot", {"data": 2, "bottom_mlp": "one_rank", "embedding_sharding": "table_wise"}),
         ("dlrm_cross", {"data": 2, "bottom_mlp": "one_rank", "microbatch": 1, "optimizer": "adam", **SMALL}),
+        ("dlrm_dot", {"data": 2, "bottom_mlp": "one_rank", "microbatch": 4, "embedding_fused_optimizer": True,
+                      "embedding_sharding": "table_wise"}),
         *(("dlrm_cross", {"data": 2, "bottom_mlp": "one_rank", "optimizer": "adam", "zero": zero, **SMALL_UNLESS[zero]})
           for zero in (1, 2, 3)),
     ],

@@ -19,7 +19,14 @@ from simulator.model.lookups import ids_per_sample
 from simulator.model.placements import placements
 from simulator.model.spec import ModelSpec
 from simulator.model.tables.distinct import find_distinct, repeat_vectors, sum_gradients
-from simulator.model.tables.kernels import is_fused, lookup_backward, lookup_forward, optimizer, updates_last
+from simulator.model.tables.kernels import (
+    is_fused,
+    lookup_backward,
+    lookup_forward,
+    optimizer,
+    updates_last,
+    updates_rows_last,
+)
 from simulator.model.tables.loads import (
     GRADIENT_BYTES,
     ID_BYTES,
@@ -43,7 +50,7 @@ __all__ = ["ACROSS_NODES", "DIRECT", "GRADIENT_BYTES", "ID_BYTES", "REDUCED", "S
            "Traffic", "busiest", "by_row", "find_distinct", "held", "holds", "hottest", "ids_per_sample",
            "is_deduplicated", "is_fused", "loads", "loads_of", "lookup_backward", "lookup_forward", "num_owners",
            "num_parameters", "of_owner", "on_host", "optimizer", "part_of", "parts", "placements", "repeat_vectors",
-           "sum_gradients", "traffic", "updates_last", "way_of"]  # fmt: skip
+           "sum_gradients", "traffic", "updates_last", "updates_rows_last", "way_of"]  # fmt: skip
 
 
 def num_parameters(model: ModelSpec) -> int:

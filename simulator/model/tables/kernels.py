@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simulator import kinds
+from simulator.model.bottom_mlp import on_one_rank
 from simulator.model.lengths import Samples
 from simulator.model.lookups import group_size
 from simulator.model.memory_rules import scales_loss
@@ -43,7 +44,12 @@ def gathers_rows(scenario, load: Load, sparse: bool) -> bool:
 
 
 def updates_last(scenario) -> bool:
-    """Whether some table is updated at the end of the step."""
+    """Whether some table is updated at the end of the step, or a bottom MLP that is on one rank among them."""
+    return on_one_rank(scenario) or updates_rows_last(scenario)
+
+
+def updates_rows_last(scenario) -> bool:
+    """Whether some table is."""
     return not all(is_fused(scenario, load) for load in parts(scenario))
 
 
