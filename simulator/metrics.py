@@ -117,11 +117,6 @@ def compute_ns(timeline: Timeline) -> np.ndarray:
     return _union_ns(ran.where(kernels), len(timeline.ranks))
 
 
-def exposed_ns(timeline: Timeline) -> np.ndarray:
-    """int64[r]: per rank, how long communication ran while no kernel did: what hiding it better could win at most."""
-    return busy_ns(timeline) - compute_ns(timeline)
-
-
 def utilization(timeline: Timeline) -> Utilization:
     """Busy and compute shares of the step, each real rank counted once. Both 0 for a step of no length."""
     count = np.array(timeline.multiplicity, dtype=np.int64)

@@ -133,12 +133,6 @@ def published(name: str) -> Path:
     return path
 
 
-def published_names(folder: str = "") -> tuple[str, ...]:
-    """The files in one folder of calibration/published, sorted."""
-    root = files("calibration.published").joinpath(*filter(None, folder.split("/")))
-    return tuple(sorted(path.name for path in root.iterdir() if path.is_file() and not path.name.endswith(".py")))
-
-
 def _profiles():
     return files("calibration.profiles").iterdir()
 

@@ -48,11 +48,6 @@ def tree_volume(ranks: int) -> float:
     return {1: 0.0, 2: 1.0}.get(ranks, 2.0)
 
 
-def tree_all_reduce(ranks: int, size_bytes: float, bytes_per_s: float, latency_s: float) -> float:
-    """A pipelined double binary tree: reduce up, broadcast down."""
-    return tree_volume(ranks) * size_bytes / bytes_per_s + 2 * tree_depth(ranks) * latency_s
-
-
 def point_to_point(size_bytes: float, bytes_per_s: float, latency_s: float) -> float:
     """One message."""
     return size_bytes / bytes_per_s + latency_s

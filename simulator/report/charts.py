@@ -17,8 +17,6 @@ GRID = "#DDDDDD"
 DARK = (BLACK, BLUE, VERMILION)
 """Fills on which text is white."""
 
-NOTE = {"showarrow": False, "bgcolor": "#FFFFFF", "borderpad": 1}
-
 
 @dataclass(frozen=True)
 class Series:

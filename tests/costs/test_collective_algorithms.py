@@ -42,15 +42,10 @@ def test_all_reduce_is_reduce_scatter_then_all_gather(ranks, size, rate, latency
     assert algorithms.ring_all_reduce(ranks, size, rate, latency) == pytest.approx(parts, rel=1e-12)
 
 
-@given(st.integers(3, 4096), SIZES, RATES, LATENCIES_NS)
-def test_tree_all_reduce_moves_two_messages_and_climbs_twice(ranks, size, rate, latency_ns):
-    depth = next(levels for levels in range(13) if 2**levels >= ranks)
-    exact = Fraction(2 * size, rate) + 2 * depth * Fraction(latency_ns, NS_PER_S)
-    assert close_in_ns(algorithms.tree_all_reduce(ranks, size, rate, latency_ns / NS_PER_S), exact)
-
-
-def test_two_ranks_exchange_halves_in_a_tree():
-    assert algorithms.tree_all_reduce(2, 10**9, 10**9, 0.0) == 1.0
+@given(RANKS)
+def test_a_tree_is_as_deep_as_its_ranks_halve_and_sends_the_message_up_once_and_down_twice_in_halves(ranks):
+    assert 2 ** (algorithms.tree_depth(ranks) - 1) < ranks <= 2 ** algorithms.tree_depth(ranks)
+    assert algorithms.tree_volume(ranks) == (1 if ranks == 2 else 2), "two ranks only exchange halves"
 
 
 def test_broadcast_pipelines_the_message_once():
@@ -58,9 +53,8 @@ def test_broadcast_pipelines_the_message_once():
 
 
 def test_ring_wins_on_volume_and_tree_on_latency():
-    many = 64
-    assert algorithms.tree_all_reduce(many, 8, 25e9, 5e-6) < algorithms.ring_all_reduce(many, 8, 25e9, 5e-6) / 10
-    assert algorithms.ring_all_reduce(many, 2**34, 25e9, 5e-6) < algorithms.tree_all_reduce(many, 2**34, 25e9, 5e-6)
+    assert 2 * algorithms.tree_depth(64) < algorithms.ring_steps("all_reduce", 64) / 10
+    assert algorithms.ring_volume("all_reduce", 64) < algorithms.tree_volume(64)
 
 
 def test_one_gibibyte_over_eight_ranks_at_50_gigabytes_takes_37_6_ms():
