@@ -187,10 +187,7 @@ def simulate(
     nothing is folded or contracted. watch: is shown each sample's timelines, step by step.
     Raises ScenarioError for an engine or a number of samples that cannot be used.
     """
-    if engine in NOT_BUILT:
-        raise NotSupportedYet(f"engine {engine} is not supported yet; use simpy or auto", key="--engine")
-    if engine not in ENGINES:
-        raise ScenarioError(f"unknown engine {engine!r}; one of simpy, compiled, auto, both", key="--engine")
+    check_engine(engine)
     if samples < 0:
         raise ScenarioError(f"{samples} is not a number of samples; give 0 or more", key="--samples")
     started = time.perf_counter()
@@ -253,6 +250,14 @@ def simulate(
         unmeasured=prices.unmeasured,
         wall_s=time.perf_counter() - started,  # last: metrics and the search for a remedy are part of it
     )
+
+
+def check_engine(engine: str) -> None:
+    """Raises ScenarioError for an engine that does not exist, NotSupportedYet for one that is not built."""
+    if engine in NOT_BUILT:
+        raise NotSupportedYet(f"engine {engine} is not supported yet; use {' or '.join(ENGINES)}", key="--engine")
+    if engine not in ENGINES:
+        raise ScenarioError(f"{engine!r} is not an engine; use {' or '.join(ENGINES)}", key="--engine")
 
 
 def memory_of(scenario) -> Memory:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from simulator.cli.output import Json, Progress, Sets, check_writable, explained, print_json, wants_traceback, whole
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.cli.output import (
+    OK,
+    Json,
+    Progress,
+    Sets,
+    check_writable,
+    explained,
+    print_json,
+    wants_traceback,
+    whole,
+)
+from simulator.errors import ScenarioError
 
 
 def simulate(
@@ -30,34 +42,29 @@ def simulate(
     ] = None,
 ) -> int:
     """Predict the training step of each scenario."""
-    check_writable(missing, "--missing")
-    if trace is not None and len(files) > 1:
-        raise ScenarioError(f"a trace shows one scenario, and {len(files)} files are given; give one", key="--trace")
-    if decisions is not None and len(files) > 1:
-        raise ScenarioError(
-            f"decisions are one scenario's, and {len(files)} files are given; give one", key="--decisions"
-        )
-    check_writable(decisions, "--decisions")
-    check_writable(report, "--report")
-    check_writable(trace, "--trace")
+    single = (
+        ("--trace", trace, "a trace shows one scenario"),
+        ("--decisions", decisions, "decisions are one scenario's"),
+    )
+    for option, path, why in single:
+        if path is not None and len(files) > 1:
+            raise ScenarioError(f"{why}, and {len(files)} files are given; give one", key=option)
+    written = {"--report": report, "--trace": trace, "--decisions": decisions, "--missing": missing}
+    for option, path in written.items():
+        check_writable(path, option)
+    from simulator.simulation import check_engine
+
     check_engine(engine)
-    results, code = [], 0
+    results, code = [], OK
     with Progress(len(files), quiet=as_json, of="simulate") as progress:
         for file in files:
             try:
-                result = _predict(file, sets or (), engine, samples)
+                result = predicted(file, sets or (), engine, samples)
                 printed: dict[str, Any] = result.to_dict() if as_json else {}
             except Exception as error:  # one bad file must not cost the others
                 if wants_traceback(error):
                     raise
-                kind, sentence, failed_code = explained(error)
-                code = max(code, failed_code)  # bad input (2) outranks a failure (1)
-                name = getattr(error, "name", None)
-                if as_json:
-                    named = name if isinstance(name, str) else file
-                    print_json({"name": named, "error": {"kind": kind, "message": sentence}})
-                else:
-                    print(f"rehearse: {sentence}", file=sys.stderr)
+                code = max(code, _say(error, file, as_json))  # bad input (2) outranks a failure (1)
                 progress.step(f"{file} failed")
                 continue
             results.append(result)
@@ -70,37 +77,44 @@ def simulate(
         from simulator.report.tables import print_to, simulation_table
 
         print_to(Console(), simulation_table(results))
-    if results and report is not None:
-        from simulator.report.html import write_report
-
-        write_report(results, report, command=("rehearse", *sys.argv[1:]))
-    if results and trace is not None:
-        from simulator.report.trace import write_trace
-
-        write_trace(results[0], trace)
-    if results and missing is not None:
-        rows = {json.dumps(row): None for result in results for row in result.unmeasured}
-        with open(missing, "w", encoding="utf-8") as file:
-            file.write("[\n" + ",\n".join(rows) + "\n]\n")
-    if results and decisions is not None:
-        from simulator.policies.decisions import decisions_text
-
-        with open(decisions, "w", encoding="utf-8") as file:
-            file.write(decisions_text(results[0].decisions))
+    if results:
+        _write(results, **{option.removeprefix("--"): path for option, path in written.items()})
     return code
 
 
-def check_engine(engine: str) -> None:
-    """Raises ScenarioError for an engine that does not exist, NotSupportedYet for one that is not built."""
-    from simulator.simulation import ENGINES, NOT_BUILT
+def _say(error: Exception, file: str, as_json: bool) -> int:
+    """Says what went wrong with a file, in its place among the answers; returns its exit code."""
+    kind, sentence, code = explained(error)
+    if as_json:
+        name = getattr(error, "name", None)
+        named = name if isinstance(name, str) else file
+        print_json({"name": named, "error": {"kind": kind, "message": sentence}})
+    else:
+        print(f"rehearse: {sentence}", file=sys.stderr)
+    return code
 
-    if engine in NOT_BUILT:
-        raise NotSupportedYet(f"engine {engine} is not supported yet; use {' or '.join(ENGINES)}", key="--engine")
-    if engine not in ENGINES:
-        raise ScenarioError(f"{engine!r} is not an engine; use {' or '.join(ENGINES)}", key="--engine")
+
+def _write(results: list[Any], report: str | None, trace: str | None, decisions: str | None, missing: str | None):
+    """Writes the files that were asked for. results: at least one."""
+    if report is not None:
+        from simulator.report.html import write_report
+
+        write_report(results, report, command=("rehearse", *sys.argv[1:]))
+    if trace is not None:
+        from simulator.report.trace import write_trace
+
+        write_trace(results[0], trace)
+    if decisions is not None:
+        from simulator.policies.decisions import decisions_text
+
+        Path(decisions).write_text(decisions_text(results[0].decisions), encoding="utf-8")
+    if missing is not None:
+        rows = dict.fromkeys(json.dumps(row) for result in results for row in result.unmeasured)
+        Path(missing).write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
 
 
-def _predict(file: str, sets: list[str] | tuple[()], engine: str, samples: int) -> Any:
+def predicted(file: str, sets: Sequence[str], engine: str = "auto", samples: int = 0) -> Any:
+    """The Result of a scenario file; an error names the file's line, a fault the scenario."""
     from simulator.scenario.loader import load_scenario
     from simulator.simulation import simulate as predict
 

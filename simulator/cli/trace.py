@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from simulator.cli.output import Sets, check_writable
+from simulator.cli.simulate import predicted
 from simulator.errors import NotSupportedYet, ScenarioError
 
 FORMATS = ("perfetto",)
@@ -27,9 +28,7 @@ def trace(
         raise ScenarioError(f"{format!r} is not a format; use perfetto", key="--format")
     check_writable(out, "--out")
     from simulator.report.trace import write_trace
-    from simulator.scenario.loader import load_scenario
-    from simulator.simulation import simulate
 
-    result = simulate(load_scenario(file, sets or ()))
+    result = predicted(file, sets or ())
     write_trace(result, out)
     print(f"{out}: {len(result.graph):,} ops; open it in ui.perfetto.dev", file=sys.stderr)
