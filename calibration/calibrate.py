@@ -80,12 +80,12 @@ def calibrating(
     world = launched.whole_world() if launched.is_launched() else per_node
     say(f"{world} measuring processes for {len(points)} points")
     kind = launched.LaunchedFleet if launched.is_launched() else Fleet
-    with kind(world, device, share=ranks, per_node=per_node) as fleet:
-        cluster = _cluster(device, ranks)
+    cluster = _cluster(device, ranks)
+    name = f"{cluster.node_type.device.name}_measured"
+    out = f"{name}.json" if out is None else out
+    with files.held(out), kind(world, device, share=ranks, per_node=per_node) as fleet:
         facts = machine.describe(device, fleet.described, ranks) | ({"nodes": world // per_node} if world > per_node
                                                                     else {})  # fmt: skip
-        name = f"{cluster.node_type.device.name}_measured"
-        out = f"{name}.json" if out is None else out
         journal = files.resume(out, facts)
         if journal.num_samples:
             say(f"going on with {journal.num_samples} samples of {out}")
@@ -143,8 +143,14 @@ def _points(
     alone = bool(missing) and all(path.endswith(".json") for path in missing)
     everything, count = merged([*kernels, *grid.kernel_points(dtype, sizes)]), len(merged(kernels))
     asked, rest = everything[:count], _spread(everything[count:])
+    if alone and not asked:
+        raise ScenarioError(
+            f"{', '.join(missing)} asks for nothing that can be measured here; the profile it was written with will do",
+            key="--missing",
+        )
     if alone:
-        return asked, frozenset(one.key for one in asked)
+        first = [] if any(one.what == KERNEL for one in asked) else rest[:1]  # no profile is without a kernel
+        return [*first, *asked], frozenset(one.key for one in asked)
     beside = side_by_side.points(device, worlds, ranks, dtype, sizes)
     pairs = [*grid.collective_points(worlds[:1], sizes), *beside]
     judged = [*checks.points(dtype, worlds[:1], sizes), *(facts.points() if device == "cuda" else ())]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from calibration.journal import Journal
 from simulator.costs.profile import load_profile
-from simulator.errors import ScenarioError
+from simulator.errors import ProfileError, ScenarioError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def write(record: dict, path: str | Path) -> None:
@@ -50,9 +59,12 @@ def resume(path: str | Path, machine: dict) -> Journal:
         torn.unlink(missing_ok=True)
     if not Path(path).exists():
         return Journal()
-    load_profile(path)  # says what is wrong with a damaged or foreign file
+    try:
+        load_profile(path)
+    except ProfileError as error:
+        raise ScenarioError(f"{error}; or give another --out, or remove the file", key="--out") from error
     record = json.loads(Path(path).read_text(encoding="utf-8"))
-    if "journal" not in record:
+    if "journal" not in record or "machine" not in record:
         raise ScenarioError(f"{path} was not written by calibrate; give another --out", key="--out")
     for key in ("processor", "cores", "torch", "device"):
         then, now = record["machine"].get(key), machine.get(key)
@@ -63,10 +75,33 @@ def resume(path: str | Path, machine: dict) -> Journal:
             )
     try:
         return Journal.from_record(record["journal"])
-    except ValueError as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ScenarioError(
             f"the samples of {path} are another version's ({error}); give another --out or remove the file", key="--out"
         ) from error
+
+
+@contextmanager
+def held(path: str | Path) -> Iterator[None]:
+    """One calibration at a time writes a profile: two would each throw away what the other has measured.
+
+    Raises ScenarioError where another process is at it. Whatever ends a process lets go.
+    """
+    if fcntl is None:
+        yield
+        return
+    name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:16]
+    with open(Path(tempfile.gettempdir()) / f"rehearse-calibrate-{os.getuid()}-{name}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ScenarioError(
+                f"another calibration is writing {path}; wait for it or give another --out", key="--out"
+            ) from error
+        try:
+            yield
+        finally:
+            Path(file.name).unlink(missing_ok=True)
 
 
 def carried_on(path: str | Path) -> dict | None:

@@ -70,8 +70,9 @@ def between_points(world: int, per_node: int, sizes: Sizes = CPU) -> list[Point]
 
 
 def _gemms(dtype: str, sizes: Sizes) -> list[Point]:
-    """Linear layers of every pair of neighbouring widths: forward, input gradient and weight gradient."""
-    found = []
+    """Linear layers of every pair of neighbouring widths: forward, input gradient and weight gradient. Before them
+    products that are hardly more than their dispatch."""
+    found = [Point(KERNEL, "gemm", dtype, (side,) * 3, (FORWARD, INPUT_GRADIENT)) for side in sizes.small_sides]
     for tokens, (out, into) in product(sizes.tokens, sizes.pairs):
         found += [
             Point(KERNEL, "gemm", dtype, (tokens, out, into), (FORWARD, INPUT_GRADIENT)),
@@ -83,8 +84,6 @@ def _gemms(dtype: str, sizes: Sizes) -> list[Point]:
             Point(KERNEL, "gemm", dtype, (tokens, sizes.item_width, items), (INPUT_GRADIENT,)),
             Point(KERNEL, "gemm", dtype, (items, sizes.item_width, tokens), (WEIGHT_GRADIENT,)),
         ]
-    for side in sizes.small_sides:  # hardly more than their dispatch
-        found.append(Point(KERNEL, "gemm", dtype, (side, side, side), (FORWARD, INPUT_GRADIENT)))
     for rows, columns in sizes.low_rank:  # PowerSGD's factors, rank 4
         found += [
             Point(KERNEL, "gemm", dtype, (rows, 4, columns), (INPUT_GRADIENT,)),

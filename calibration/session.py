@@ -15,7 +15,7 @@ from calibration.build import Context, build
 from calibration.checks import MESSAGES
 from calibration.imports.merging import carried
 from calibration.journal import ALONE, COMPUTE, TOGETHER, Journal
-from calibration.measure.fleet import Fleet, PointFailed
+from calibration.measure.fleet import Fleet, MeasuringFailed, PointFailed
 from calibration.pieces import Job
 from calibration.points import COLLECTIVE, KERNEL, OVERLAP, Point
 from calibration.side_by_side import MESSAGE
@@ -93,10 +93,12 @@ class Session:
                 break
             self._watch(now)
             self._measure(visit)
-            if now - self._flushed >= FLUSH_S:
+            if now - self._flushed >= FLUSH_S and self.has_measured:
                 self.flush()
                 self._report(place, total, now - began, end_s - now)
         self._complete()
+        if not self.has_measured:
+            raise MeasuringFailed(f"no kernel was measured in {end_s - began:.0f} s; give a longer --budget")
         return self.flush()
 
     def _complete(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import inf
 from typing import Annotated
 
 import typer
@@ -36,6 +37,8 @@ def calibrate(
     """Measure this machine and write a cost profile."""
     if not budget >= LEAST_BUDGET_S:
         raise ScenarioError(f"{budget:g} s is too short to measure anything; give 20 or more", key="--budget")
+    if budget == inf:
+        raise ScenarioError("a calibration ends; give it seconds, such as 600", key="--budget")
     check_writable(out, "--out")
     from simulator.registry import calibration
 

@@ -16,7 +16,7 @@ from calibration import files
 from calibration.build import build
 from calibration.points import FORWARD, KERNEL, WEIGHT_GRADIENT, Point, merged
 from calibration.scenarios import wanted_by
-from simulator.costs.profile import load_profile
+from simulator.costs.profile import load_profile, sealed
 from simulator.errors import ScenarioError
 
 WRITER = """
@@ -77,6 +77,35 @@ def test_a_profile_that_calibrate_did_not_write_is_refused(tmp_path):
     files.write(sealed(record), tmp_path / "p.json")
     with pytest.raises(ScenarioError, match="not written by calibrate"):
         files.resume(tmp_path / "p.json", context().machine)
+
+
+@pytest.mark.parametrize("journal_is", [None, [], {"format": 2}, {"format": 2, "sentinel_ns": [], "failed": {},
+                                                                    "samples": [], "pieces": {}}])  # fmt: skip
+def test_samples_that_are_no_samples_are_refused(tmp_path, journal_is):
+    path = tmp_path / "p.json"
+    record = {key: value for key, value in build(journal(), context()).items() if key != "checksum"}
+    files.write(sealed(record | {"journal": journal_is}), path)
+    with pytest.raises(ScenarioError, match="give another --out or remove the file"):
+        files.resume(path, record["machine"])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 9}', "\x00\x01"])
+def test_what_is_no_profile_is_not_written_over(tmp_path, text):
+    path = tmp_path / "p.json"
+    path.write_text(text)
+    with pytest.raises(ScenarioError, match="or give another --out, or remove the file"):
+        files.resume(path, {})
+    assert path.read_text() == text
+
+
+def test_two_calibrations_at_once_do_not_write_one_profile(tmp_path):
+    with files.held(tmp_path / "p.json"):
+        with files.held(tmp_path / "other.json"):
+            pass
+        with pytest.raises(ScenarioError, match="another calibration is writing"), files.held(tmp_path / "p.json"):
+            pass
+    with files.held(tmp_path / "p.json"):
+        pass
 
 
 def test_samples_of_another_version_are_refused(tmp_path):

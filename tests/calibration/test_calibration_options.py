@@ -118,6 +118,22 @@ def session(monkeypatch, tmp_path):
     return made, fleet, POINTS
 
 
+@pytest.mark.parametrize("text", ["[]", '[{"op": "all_reduce", "ranks": 64, "nodes": 8, "bytes": 1024}]'])
+def test_a_list_that_asks_for_nothing_is_refused(with_torch, tmp_path, text):
+    path = tmp_path / "m.json"
+    path.write_text(text)
+    with pytest.raises(ScenarioError, match="asks for nothing that can be measured here"):
+        room.calibrate("cpu", missing=[str(path)])
+
+
+def test_a_list_of_messages_alone_is_measured_behind_one_kernel(with_torch, tmp_path):
+    path = tmp_path / "m.json"
+    path.write_text('[{"op": "all_reduce", "ranks": 2, "bytes": 1024}]')
+    points, wanted = room._points("cpu", 0, [str(path)], 90.0)
+    assert [(point.what, point.op) for point in points] == [("kernel", "gemm"), ("collective", "all_reduce")]
+    assert wanted == {points[1].key}
+
+
 def test_rounds_turn_and_what_is_wanted_comes_twice(session):
     made, fleet, points = session
     made.run(1e12)
