@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import gcd
+from dataclasses import astuple
+from math import gcd, lcm
 
 from simulator.cluster import Cluster
 from simulator.costs.algorithm_rules import check_algorithm, switches_of
@@ -124,8 +125,17 @@ def check_aggregation(plan: Plan, cluster: Cluster) -> None:
         return
     ops = (*collectives_of(plan), "all_gather") if plan.zero else collectives_of(plan)
     groups = {"shard": ops, "replica": ("all_reduce",)} if layout.shard else {"data": ops}
-    for pipeline_rank in range(layout.pipeline):
-        for kind, own in groups.items():
-            span = cluster.span(layout.group(kind, layout.rank(pipeline_rank)))
-            for op in own:
+    stage_ranks = layout.ranks // layout.pipeline
+    in_order = not cluster.is_mixed and plan.order is None
+    node = cluster.node_type.gpus if in_order else cluster.gpus
+    repeats = lcm(node, layout.tensor * (layout.shard or 1))  # after so many ranks groups lie on nodes as before
+    for kind, own in groups.items():
+        spans = {
+            cluster.span(group)
+            for first in range(0, layout.ranks, stage_ranks)
+            for rank in range(first, first + min(repeats, stage_ranks))
+            if rank == (group := layout.group(kind, rank))[0]
+        }
+        for op in own:
+            for span in sorted(spans, key=astuple):
                 check_algorithm(op, algorithm, span, switches_of(cluster))

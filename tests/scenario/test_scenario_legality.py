@@ -50,6 +50,9 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
          ["reduce_scatter crosses 2 nodes", "--set plan.zero=0"]),
         (HSTU, ["plan.aggregation.algorithm=in_switch", "plan.compression.method=topk"],
          ["all_gather crosses 2 nodes", "without a sparse compressor"]),
+        (HSTU, ["plan.aggregation.algorithm=in_switch", "cluster.gpus_per_node=3", "cluster.nodes=2", "plan.zero=1",
+                "plan.shard_group=2", "plan.global_batch=384"],
+         ["none lies between the 2 ranks", "2 nodes, 1 on each"]),  # the second pair, though not the first
         (HSTU, ["plan.aggregation.algorithm=halving_doubling", "cluster.nodes=3", "plan.global_batch=768"],
          ["powers of two, and 24 reduce together", "use ring or hierarchical"]),
         (HSTU, ["plan.compression={method: int8, inside: 6}", "plan.zero=1"],
