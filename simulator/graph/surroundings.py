@@ -5,7 +5,7 @@ An op's demands are told by slot, not by link, so that a template serves every r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import ceil
@@ -118,16 +118,15 @@ class Surroundings:
 
     @cached_property
     def pace(self) -> tuple:
-        """What the collectives inside its compute actions ask of its links, and what those can do."""
-        used = {slot for own in self._inner_seats for slot, _, _ in own.ways}
-        return self._shapes, self._told(used)
+        """What may make it ready earlier or later than others: what its messages ask of links, and who else does."""
+        return self._shapes, self._told
 
     @cached_property
     def signature(self) -> tuple:
         """Equal signatures lay out steps alike, collectives included."""
         spans = tuple(self.span(kind) for kind in self._layout.inner_kinds)
         alike = sorted((str(slot), own.alike) for slot, own in self._links.items())
-        return spans, self._shapes, self._told(self._links), tuple(alike)
+        return spans, self._shapes, self._told, tuple(alike)
 
     @cached_property
     def _inner_seats(self) -> tuple[Seat, ...]:
@@ -139,14 +138,14 @@ class Surroundings:
     def _shapes(self) -> tuple:
         return tuple(own.shape for own in self._inner_seats)
 
-    def _told(self, slots: Collection[Slot]) -> tuple:
-        """The links in these slots without their names: equal where a piece that loads them takes as long alone."""
+    @cached_property
+    def _told(self) -> tuple:
+        """Its links without their names: equal where pieces that load them take as long alone."""
         places: dict[int, int] = {}
         found = []
-        for slot in sorted(slot for slot in slots if slot in self._links):
-            own = self._links[slot]
+        for slot, own in sorted(self._links.items()):
             place = places.setdefault(own.number, len(places))  # one link may be in several slots
-            found.append((slot, place, self.capacity(slot), own.together))
+            found.append((slot, place, self.capacity(slot), own.together, own.uses))
         return tuple(found)
 
     def _message(self, peer: int, sends: bool) -> tuple[Way, ...]:

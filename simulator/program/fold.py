@@ -35,11 +35,12 @@ class FoldedLink(NamedTuple):
 
 class UsedLink(NamedTuple):
     """A rank's link. number: place in `Folding.links`. alike, together: how many ranks of its class, and how many of
-    its tensor group, use that very link through the same slot (itself included)."""
+    its tensor group, use that very link through the same slot (itself included). uses: by whoever, in any slot."""
 
     number: int
     alike: int
     together: int
+    uses: int
 
 
 @dataclass(frozen=True)
@@ -172,5 +173,6 @@ def _fold_links(
         represented.add(own_class)
         for slot, link in slots.items():
             together = groups[link][slot, rank // program.layout.tensor]
-            link_of[rank, slot] = UsedLink(number_of[link], users[link][slot, own_class], together)
+            alike, uses = users[link][slot, own_class], users[link].total()
+            link_of[rank, slot] = UsedLink(number_of[link], alike, together, uses)
     return tuple(links), link_of

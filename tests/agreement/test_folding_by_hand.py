@@ -3,6 +3,7 @@
 import pytest
 from test_folding_and_contraction import DENSE, agreeing
 
+from simulator.metrics import utilization
 from simulator.road import Road
 from simulator.scenario.loader import scenario_from
 
@@ -58,3 +59,11 @@ def test_who_shares_a_port_with_its_own_tensor_group_is_not_like_who_shares_it_w
     plan = {"tensor": 2, "context": 2, "data": 2, "balancer": balancer, "partition": [8]}
     _, folded, _ = agreeing(scenario(two_on_a_port, **plan))
     assert folded.multiplicity == (4, 4)
+
+
+def test_members_that_are_handed_their_inputs_apart_do_not_contract():
+    """Messages to the next stage meet the ring of tensor ranks on a spine for two of four members, and not for two."""
+    spines = {"preset": "fat_tree", "nodes": 4, "gpus_per_node": 2, "nodes_per_leaf": 1, "spines": 3}
+    reference, folded, smallest = agreeing(scenario(spines, tensor=4, pipeline=2, overlap={"pipeline": False}))
+    assert utilization(smallest) == utilization(reference)
+    assert len(smallest) == len(folded) < len(reference)
