@@ -1,17 +1,13 @@
 """Why a plan does not fit in memory, and the smallest change that does.
 
-Smallest is the first that fits in the written order of `remedies.py`: one change, then two together, then more nodes,
-then tensor groups that leave their node.
+Smallest is the first that fits in the written order of `candidates.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import chain, combinations
-
 from simulator.errors import RehearseError
-from simulator.memory import remedies
+from simulator.memory.candidates import candidates
 from simulator.memory.peak import Memory, measure_memory
 from simulator.memory.remedies import Change
 from simulator.model.blocks import Cut
@@ -43,24 +39,17 @@ def shortage(scenario, memory: Memory, cut: Cut) -> str | None:
 
 
 def smallest_change(scenario, cut: Cut) -> Change | None:
-    """The first change, or pair of changes, under which every rank fits; None where none does."""
-    for change in candidates(scenario):
+    """The first of the candidates under which every rank fits; None where none does."""
+    enough: dict[Change, bool] = {}
+    for change, most in candidates(scenario):
+        if most != change:
+            if most not in enough:
+                enough[most] = fits(scenario, most, cut, short=True)
+            if not enough[most]:
+                continue
         if fits(scenario, change, cut, short=True) and fits(scenario, change, cut):
             return change
     return None
-
-
-def candidates(scenario) -> Iterator[Change]:
-    """Everything that is tried, in order."""
-    singles = list(remedies.changes(scenario))
-    pairs = (first + second for first, second in combinations(singles, 2) if _independent(first, second))
-    wide = (change for factor in remedies.FACTORS for change in remedies.wider(scenario, factor))
-    return chain(singles, pairs, remedies.more_nodes(scenario), wide)
-
-
-def _independent(first: Change, second: Change) -> bool:
-    keys = [line.split("=")[0] for line in first + second]
-    return len(set(keys)) == len(keys)
 
 
 def fits(scenario, change: Change, cut: Cut, short: bool = False) -> bool:

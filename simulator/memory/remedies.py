@@ -10,7 +10,8 @@
    gradients; tables in fp16, the largest first.
 7. The model over more ranks, fewer replicas: context, tensor, pipeline; twice, four and eight times as many.
 
-Then (`feasibility.py`) two of these together, more nodes, and tensor groups that leave their node.
+Then (`candidates.py`) two of these together, the most of several together, more nodes, and tensor groups that leave
+their node.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from simulator.model.spec import Table
 
 Change = tuple[str, ...]
 """`--set` lines that belong together."""
+
+MOST_MICROBATCHES = 4096
+"""Smaller kernels make more of them. Beyond this many, and four times what the plan has, no step is proposed: it would
+be bound by launches, and take minutes to try."""
 
 FACTORS = (2, 4, 8)
 NARROW = ("bf16", "fp16")
@@ -78,9 +83,10 @@ def _recomputation(scenario) -> Iterator[Change]:
 
 
 def _smaller_kernels(scenario) -> Iterator[Change]:
-    microbatch = scenario.plan.microbatch
-    while microbatch % 2 == 0:
-        microbatch //= 2
+    plan = scenario.plan
+    microbatch, microbatches = plan.microbatch, plan.microbatches
+    while microbatch % 2 == 0 and 2 * microbatches <= max(MOST_MICROBATCHES, 4 * plan.microbatches):
+        microbatch, microbatches = microbatch // 2, 2 * microbatches
         yield (f"plan.microbatch={microbatch}",)
 
 
@@ -95,6 +101,9 @@ def _fewer_bits(scenario) -> Iterator[Change]:
             yield (f"dtype={dtype}", f"precision.parameters={dtype}", *sums)
     elif scenario.dtype in NARROW and precision.gradients == "fp32":
         yield (f"precision.gradients={scenario.dtype}",)
+
+
+def _tables_of_fewer_bits(scenario) -> Iterator[Change]:
     lines: Change = ()
     for place in _by_stored(scenario, lambda table: table.dtype in ("fp32", "tf32")):
         lines += (f"model.tables.{place}.dtype=fp16",)
@@ -139,7 +148,13 @@ def _more_ranks_each(scenario) -> Iterator[Change]:
         yield (f"plan.pipeline={plan.pipeline * factor}", fewer)
 
 
-LEVERS = (_states, _schedules, _recomputation, _smaller_kernels, _tables_to_host, _fewer_bits, _more_ranks_each)
+STATES, MORE_RANKS = _states, _more_ranks_each
+LEVERS = (
+    STATES, _schedules, _recomputation, _smaller_kernels, _tables_to_host, _fewer_bits, _tables_of_fewer_bits,
+    MORE_RANKS,
+)  # fmt: skip
+GROWING = (_smaller_kernels, _tables_to_host, _tables_of_fewer_bits)
+"""Levers of which each change does all that the one before it does, and more."""
 
 
 def wider(scenario, factor: int) -> Iterator[Change]:

@@ -11,8 +11,9 @@ from road_scenarios import answer, scenario
 
 from simulator import scenario_from
 from simulator.errors import RehearseError
-from simulator.memory import remedies
-from simulator.memory.feasibility import candidates, smallest_change
+from simulator.memory import feasibility, remedies
+from simulator.memory.candidates import candidates
+from simulator.memory.feasibility import smallest_change
 from simulator.road import Prices
 from simulator.simulation import memory_of
 
@@ -67,7 +68,7 @@ def test_the_named_change_fits_and_none_before_it_does(shape, degrees):
     except RehearseError:
         assume(False)
     found = smallest_change(stated, Prices.of(stated).cut)
-    for change in candidates(stated):
+    for change, _ in candidates(stated):
         if change == found:
             assert fits(stated, change)
             return
@@ -153,3 +154,33 @@ def test_every_lever_is_in_the_written_order():
         "plan.context=2", "plan.context=2", "plan.tensor=4", "plan.pipeline=2",
         "plan.context=4", "plan.context=4", "plan.tensor=8", "plan.pipeline=4",
     ]  # fmt: skip
+
+
+def test_a_plan_that_needs_three_changes_is_told_of_them():
+    """13B in two stages on devices of 40 GB: 32 samples of 8,192 positions at once, and nothing run again."""
+    sets = ("cluster.preset=dgx_a100_40gb", "cluster.nodes=2", "plan.tensor=1", "plan.pipeline=2", "plan.data=8",
+            "plan.zero=1", "plan.schedule=zb_h1", "plan.recompute=none", "plan.microbatch=32", "plan.global_batch=2048",
+            "plan.sequence_parallel=false", "model.trunk.layers=16", "model.trunk.hidden=8192", "dtype=fp16",
+            "model.trunk.heads=64", "model.trunk.kv_heads=64", "model.trunk.seq=8192")  # fmt: skip
+    result = answer("llama", *sets)
+    remedy = re.findall(r"--set (\S+)", result.reason)
+    assert len(remedy) >= 3 and answer("llama", *sets, *remedy).feasible
+
+
+def test_levers_that_are_of_no_help_cost_a_trial_each(monkeypatch):
+    """26 tables, and nothing makes room: not a trial for each number of tables beside each other change."""
+    tried = []
+
+    def none_fits(scenario, change, cut, short=False):
+        tried.append(change)
+
+    monkeypatch.setattr(feasibility, "fits", none_fits)
+    stated = scenario("dlrm", "model={preset: dlrm_v2_mlperf}", "plan.microbatch=8192", "plan.global_batch=65536")
+    assert feasibility.smallest_change(stated, Prices.of(stated).cut) is None
+    assert len(tried) < len(list(candidates(stated))) / 4, len(tried)
+
+
+def test_no_step_of_a_hundred_thousand_microbatches_is_proposed():
+    stated = scenario("gpt", "plan.microbatch=65536", "plan.global_batch=65536", "plan.tensor=8", "plan.data=1")
+    smallest = [change for change in remedies.changes(stated) if change[0].startswith("plan.microbatch")][-1]
+    assert smallest == (f"plan.microbatch={65536 // remedies.MOST_MICROBATCHES}",)
