@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
+from numbers import Integral, Real
+
+import numpy as np
 
 from simulator import kinds
 from simulator.engine.simpy_engine import run
@@ -22,7 +26,8 @@ from simulator.program.transfers import add_transfers
 
 Times = float | Sequence[float]
 _MAX_TICKS = 2**40
-"""Times that are not whole numbers are counted in ticks, the longest being about this many: exact to 12 digits."""
+"""Times that are not whole numbers, or larger than this, are counted in ticks, the longest being about this many:
+exact to 12 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ def pipeline_step(
 
     given = {"forward": forward, "backward_input": backward_input, "backward_weight": backward_weight}
     rows = [_per_rank(times, stages, what) for what, times in given.items()]
-    if comm < 0:
-        raise ScenarioError(f"{comm} is not a latency; give a number of at least 0", key="comm")
+    if not _is_time(comm):
+        raise ScenarioError(f"{comm!r} is not a latency; give a number of at least 0", key="comm")
     tick = _tick([time / num_chunks for row in rows for time in row] + [comm])
     f, i, w = ([round(Fraction(time) / num_chunks / tick) for time in row] for row in rows)
     lasts = {"F": f, "B": [a + b for a, b in zip(i, w, strict=True)], "I": i, "W": w}
@@ -103,14 +108,18 @@ def _edge(action: Action) -> tuple:
 
 
 def _per_rank(times: Times, stages: int, what: str) -> list[float]:
-    row = list(times) if isinstance(times, Sequence) else [times] * stages
-    if len(row) != stages or min(row) < 0:
+    row = list(times) if isinstance(times, Sequence | np.ndarray) else [times] * stages
+    if len(row) != stages or not all(map(_is_time, row)):
         raise ScenarioError(f"{what} needs one time of at least 0, or {stages} of them; got {times!r}", key=what)
-    return row
+    return [int(time) if isinstance(time, Integral) else float(time) for time in row]
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, Real) and 0 <= value < inf
 
 
 def _tick(times: list[float]) -> Fraction:
     """The unit of the integer clock: 1 where all times are whole numbers, so that closed forms hold exactly."""
-    if all(float(time).is_integer() for time in times):
+    if all(float(time).is_integer() for time in times) and max(times) <= _MAX_TICKS:
         return Fraction(1)
     return Fraction(max(times)) / _MAX_TICKS

@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import re
+
+MAX_WORD = 200
+"""Letters of one word that a sentence repeats."""
+
 
 class RehearseError(Exception):
     """Base of every error a user can cause or can act upon; its text is one sentence with the remedy."""
@@ -22,6 +27,7 @@ class ScenarioError(RehearseError):
     def __init__(self, message: str, *, key: str | None = None, file: str | None = None, line: int | None = None):
         # What a file holds may be quoted in it: one line, whatever that is.
         message = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
+        message = re.sub(rf"(\S{{{MAX_WORD - 3}}})\S{{4,}}", r"\1...", message)
         self.message, self.key, self.file, self.line = message, key, file, line
         super().__init__(message)
 

@@ -30,7 +30,7 @@ from simulator.model.blocks import Cut
 from simulator.policies.decisions import Decision
 from simulator.program.jagged import decisions_of
 from simulator.program.lowering import lower
-from simulator.program.program import Program
+from simulator.program.program import Program, RankProgram
 from simulator.road import Prices, Road
 from simulator.settle import settle
 from simulator.stage_balance import adapts
@@ -52,11 +52,11 @@ class Result:
     samples_ns: makespans of the samples, in order of their index (one entry without sampling). steps_ns: of the steps
     in the lower-median sample, which breakdown and utilization are the mean of; timeline, graph and links are those of
     its lower-median step, as is program. tokens: real positions in a step's samples. program_digest: of the first step.
-    memory: of the fullest one. reason: why it does not fit in memory, None where it does. warnings: sentences about
-    what the costs rest on. decisions: what the scenario's policies decided. moves: of layers to other
-    stages. codec_range: the step if compression's own
-    kernels cost half or double, where nobody has measured them. unmeasured: kernels and messages that the profiles hold
-    nothing near (`Pricer.unmeasured`).
+    memory: of the fullest one, whose program and timeline are `fullest`. reason: why it does not fit in memory,
+    None where it does. warnings: sentences about what the costs rest on. decisions: what the scenario's policies
+    decided. moves: of layers to other stages. codec_range: the step if compression's own kernels cost half or
+    double, where nobody has measured them. unmeasured: kernels and messages that the profiles hold nothing near
+    (`Pricer.unmeasured`).
     """
 
     scenario: object
@@ -66,6 +66,7 @@ class Result:
     expanded: Expanded
     timeline: Timeline
     memory: Memory
+    fullest: tuple[Program, Timeline]
     flops: FlopsPerStep
     engine: str
     samples_ns: tuple[int, ...]
@@ -121,13 +122,20 @@ class Result:
         return ns_to_seconds(ordered[max(0, -(-percent * len(ordered) // 100) - 1)])
 
     def memory_curve(self, rank: int) -> MemoryCurve:
-        """What a rank holds over the step that is shown, by kind; of many, another may be fuller (`memory`)."""
-        own = next(own for own in self.program.ranks if rank in own.members)
+        """What a rank holds over the step that is shown, by kind; of many, another may be fuller (`fullest_curve`)."""
+        own = _program_of(rank, self.program)
         return memory_curve(rank, moments(own, self.scenario, self.cut), self.timeline)
+
+    @cached_property
+    def fullest_curve(self) -> MemoryCurve:
+        """What the fullest rank of `memory` holds over the step in which it is that full."""
+        program, timeline = self.fullest
+        rank = self.memory.tightest.rank
+        return memory_curve(rank, moments(_program_of(rank, program), self.scenario, self.cut), timeline)
 
     def memory_reserve(self, rank: int) -> dict[str, int]:
         """Bytes beside a rank's tensors: `context`, which the limit leaves out, and `allocator`, which it does not."""
-        own = next(own for own in self.program.ranks if rank in own.members)
+        own = _program_of(rank, self.fullest[0])
         context = context_reserve(self.scenario.cluster.device_of(rank))
         return {"context": context, "allocator": allocator_reserve(own, self.scenario, self.cut)}
 
@@ -153,7 +161,7 @@ class Result:
             "utilization": {"busy": self.utilization.busy, "compute": self.utilization.compute},
             "breakdown_s": {label: ns_to_seconds(ns) for label, ns in self.breakdown.items()},
             "memory_bytes": self.memory.to_dict(),
-            "memory_over_time": self.memory_curve(self.memory.tightest.rank).to_dict(),
+            "memory_over_time": self.fullest_curve.to_dict(),
             "memory_reserve_bytes": self.memory_reserve(self.memory.tightest.rank),
             "cost_usd_per_million_samples": None,
             "ops": len(self.graph),
@@ -224,7 +232,7 @@ def simulate(
     steps_ns = tuple(step.step_ns for step in run)
     shown = roads[lower_median(steps_ns)]
     graph = expanded(shown, chosen)
-    memory = max((road.memory for road in dict.fromkeys(roads)), key=lambda found: found.tightest.peak)
+    fullest = max(dict.fromkeys(roads), key=lambda road: road.memory.tightest.peak)
     codecs = codec_range(roads[0])
     return Result(
         scenario=scenario,
@@ -233,13 +241,14 @@ def simulate(
         program_digest=roads[0].program.digest(),
         expanded=graph,
         timeline=shown.timeline(graph),
-        memory=memory,
+        memory=fullest.memory,
+        fullest=(fullest.program, timelines[fullest]),
         flops=flops_per_step(scenario),
         engine="simpy",
         samples_ns=tuple(makespans) if samples else (mean_ns(steps_ns),),
         steps_ns=steps_ns,
         tokens=sum(sum(scenario.lengths(step)) for step in range(len(roads))) / len(roads),
-        reason=shortage(scenario, memory, prices.cut),
+        reason=shortage(scenario, fullest.memory, prices.cut),
         warnings=(*([codecs.sentence(scenario.name)] if codecs else []), *prices.warnings),
         breakdown=mean_breakdown([step.breakdown for step in run]),
         utilization=mean_utilization([step.utilization for step in run]),
@@ -258,6 +267,10 @@ def check_engine(engine: str) -> None:
         raise NotSupportedYet(f"engine {engine} is not supported yet; use {' or '.join(ENGINES)}", key="--engine")
     if engine not in ENGINES:
         raise ScenarioError(f"{engine!r} is not an engine; use {' or '.join(ENGINES)}", key="--engine")
+
+
+def _program_of(rank: int, program: Program) -> RankProgram:
+    return next(own for own in program.ranks if rank in own.members)
 
 
 def memory_of(scenario) -> Memory:

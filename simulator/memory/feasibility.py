@@ -6,6 +6,7 @@ Smallest is the first that fits in the written order of `candidates.py`.
 from __future__ import annotations
 
 import json
+
 from simulator.errors import RehearseError
 from simulator.memory.candidates import candidates
 from simulator.memory.peak import Memory, measure_memory

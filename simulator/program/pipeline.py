@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 
 from simulator.errors import ScenarioError
 from simulator.program.actions import Action
 from simulator.program.zero_bubble import Order, zb_h1, zb_h2, zb_v
+
+MAX_ACTIONS = 10_000_000
+"""Forward passes of one schedule: what is still written out within a minute."""
 
 
 def gpipe(stages: int, microbatches: int, virtual_stages: int = 1) -> Order:
@@ -121,8 +125,18 @@ def chunks_per_rank(name: str, virtual_stages: int) -> int:
 def schedule_order(name: str, stages: int, microbatches: int, virtual_stages: int = 1) -> Order:
     """The action list of each pipeline rank. Raises ScenarioError for a name or a count that cannot be scheduled."""
     schedule = schedule_named(name)
-    if min(stages, microbatches, virtual_stages) < 1:
+    counts = {"stages": stages, "microbatches": microbatches, "virtual_stages": virtual_stages}
+    for what, count in counts.items():
+        if not isinstance(count, Integral) or isinstance(count, bool):
+            raise ScenarioError(f"{count!r} is not a whole number", key=what)
+    if min(counts.values()) < 1:
         raise ScenarioError("stages, microbatches and virtual_stages must be at least 1", key="plan.schedule")
+    if stages * microbatches * virtual_stages > MAX_ACTIONS:
+        raise ScenarioError(
+            f"stages {stages} * microbatches {microbatches} * virtual_stages {virtual_stages} are more than the "
+            f"{MAX_ACTIONS:,} forward passes of one step; use fewer",
+            key="plan.schedule",
+        )
     return schedule.order(stages, microbatches, chunks_per_rank(name, virtual_stages))
 
 

@@ -28,7 +28,7 @@ def memory_time_figure(result) -> go.Figure:
     from simulator.report.charts import DARK, layout, marker, value_axis
 
     fullest = result.memory.tightest
-    curve = result.memory_curve(fullest.rank)
+    curve = result.fullest_curve
     starts, held = curve.fullest(SHARES)
     factor, unit = format.time_axis(curve.step_ns / NS_PER_S)
     times = np.append(starts, curve.step_ns) / NS_PER_S * factor

@@ -141,8 +141,7 @@ def _memory_over_time(result: Any, prefix: str, figures: Figures) -> dict[str, A
     """Nothing for a result that knows only its peak."""
     if not hasattr(result, "memory_curve"):
         return {"over_time": None, "heat": None, "caption": ""}
-    fullest = result.memory.tightest
-    curve = result.memory_curve(fullest.rank)
+    fullest, curve = result.memory.tightest, result.fullest_curve
     action = f"during {curve.peak.action}" if curve.peak.action else "between steps"
     caption = (
         f"Rank {fullest.rank}, fullest {action}, from {format.duration(curve.peak.start_ns / NS_PER_S)} to "

@@ -76,9 +76,10 @@ def check_shards(plan: Plan) -> None:
     """Shards go over equal groups of replicas."""
     replicas = plan.replicas
     if plan.shard_group is not None and replicas % plan.shard_group:
+        common = gcd(plan.shard_group, replicas)
         raise ScenarioError(
             f"{plan.shard_group} does not divide data * context = {replicas}; use "
-            f"{gcd(plan.shard_group, replicas)} or leave it out",
+            f"--set plan.shard_group={common if common > 1 else 'null'}, or leave it out",
             key="plan.shard_group",
         )
     if plan.shard_group == 1 and plan.zero and replicas > 1:

@@ -24,6 +24,9 @@ MAX_FILE_BYTES = 16 * 2**20
 MAX_DEPTH = 100
 """Brackets within brackets; the C loader overflows its stack far above."""
 
+MAX_TEXT = 8192
+"""Letters of one key or value: twice the longest path of Linux."""
+
 MAX_SHOWN = 200
 """Letters of a user's own text that a message repeats."""
 
@@ -207,11 +210,18 @@ class _Builder:
                                 key=dotted(path) or None, file=self.source.label, line=line)  # fmt: skip
         self.source.places.setdefault(path, (self.source.label, line))
         if isinstance(node, yaml.ScalarNode):
+            self._check_length(node, path, line)
             return self._scalar(node, path, line)
         parents = (*parents, id(node))
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, index), parents) for index, item in enumerate(node.value)]
         return self._mapping(node, path, parents)
+
+    def _check_length(self, node: yaml.ScalarNode, path: Path, line: int) -> None:
+        if len(node.value) > MAX_TEXT:
+            raise ScenarioError(f"{printable(node.value[:20])}... is {len(node.value):,} letters long, and no key or "
+                                f"value of a scenario needs more than {MAX_TEXT:,}; shorten it",
+                                key=dotted(path) or None, file=self.source.label, line=line)  # fmt: skip
 
     def _scalar(self, node: yaml.ScalarNode, path: Path, line: int) -> Any:
         if node.style:  # quoted, or a block of text
@@ -230,6 +240,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ScenarioError("a key must be a plain word", key=dotted(path) or None,
                                     file=self.source.label, line=line)  # fmt: skip
+            self._check_length(key_node, path, line)
             key = key_node.value
             if key == "<<" and not key_node.style:
                 for part in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:

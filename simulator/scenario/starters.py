@@ -108,14 +108,14 @@ cluster:
 plan:
   tensor: {start.tensor:<21}# ranks that share a layer
   pipeline: {start.pipeline:<19}# stages
-  # data: {_gpus(start) // (start.tensor * start.pipeline):<20} # replicas; left out: gpus / (tensor * pipeline)
+  # data: {_gpus(start) // (start.tensor * start.pipeline):<20} # replicas; left out: all that the others leave
   sequence_parallel: {str(start.sequence_parallel).lower():<10}# norms and dropout split over the sequence
   schedule: 1f1b               # gpipe | 1f1b | interleaved_1f1b (virtual_stages: 2) | zb_h1 | zb_h2 | zb_v
   # partition: uniform         # uniform | balanced (in FLOPs) | [layers of each stage]
   microbatch: {start.microbatch:<17}# samples of one replica that are in flight together
   global_batch: {start.global_batch:<15}# samples in a step over all replicas
   recompute: {start.recompute:<18}# none | selective (attention core) | selective_op (norms, activations too) | full
-  zero: {start.zero:<23}# 0 | 1 (optimizer states over the replicas)
+  zero: {start.zero:<23}# 0 | 1 (shards optimizer states) | 2 (gradients too) | 3 (FSDP; bucket_mib: null)
   # bucket_mib: 25             # gradients are reduced in pieces of this size
   # overlap: {{grad_reduce: true, param_gather: true, pipeline: true}}
   # compression: {{method: none}}  # fp16 | bf16 | int8 | onebit | topk | randomk | dgc | powersgd ...

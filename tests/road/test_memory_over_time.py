@@ -115,3 +115,13 @@ def test_a_rank_that_is_not_there_is_said():
     result = answer("gpt")
     with pytest.raises(ValueError, match="the timeline has no rank 99"):
         memory_curve(99, [], result.timeline)
+
+
+def test_of_several_steps_the_fullest_is_drawn():
+    """Each step draws its own lengths; the timeline is the median step's, memory that of the step that holds most."""
+    result = answer("hstu", "data.lengths={kind: zipf, alpha: 1.2, max: 128}", "steps=5")
+    found = result.to_dict()
+    assert found["memory_over_time"]["peak"]["bytes"] == found["memory_bytes"]["peak_max"]
+    drawn = [sum(kinds) for kinds in zip(*found["memory_over_time"]["bytes_by_kind"].values(), strict=True)]
+    assert max(drawn) == found["memory_bytes"]["peak_max"]
+    assert result.fullest[0] is not result.program  # or this shows nothing

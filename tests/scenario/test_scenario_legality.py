@@ -100,7 +100,7 @@ REPLICAS = ("plan.pipeline=4", "plan.data=2")
         (TINY, ["cluster.nodes=1000000000000"], ["GPUs are more than the 16,777,216", "use fewer nodes"]),
         (TINY, ["model.trunk.layers=10001"], ["10001 layers are more than the 10,000 of one simulation"]),
         (TINY, ["plan.global_batch=9007199254740992"], ["2251799813685248 forward passes", "raise microbatch or data"]),
-        (TINY, ["plan.shard_group=3"], ["3 does not divide data * context = 4", "leave it out"]),
+        (TINY, ["plan.shard_group=3"], ["3 does not divide data * context = 4", "--set plan.shard_group=null"]),
         (TINY, ["plan.shard_group=1", "plan.zero=3"],
          ["1 shards nothing, and zero is 3", "--set plan.zero=0", "2 to 4"]),
         (TINY, ["plan.zero=2", "plan.pipeline=2", "plan.data=2"],

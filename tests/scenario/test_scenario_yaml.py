@@ -59,6 +59,13 @@ def test_bad_syntax_is_one_sentence_with_its_line(text, line, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["a: {}", "? {}\n: a", "a: [1, {}]", 'a: "{}"'])
+def test_a_word_of_ten_million_letters_is_not_repeated(text):
+    with pytest.raises(ScenarioError, match="shorten it") as caught:
+        parse_yaml(text.format("x" * 10_000_000), "f")
+    assert len(str(caught.value)) < 300
+
+
 def test_endless_nesting_and_endless_aliases_end():
     with pytest.raises(ScenarioError, match=f"more than {MAX_DEPTH} levels"):
         parse_yaml("[" * 100_000, "f")
