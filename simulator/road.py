@@ -131,6 +131,11 @@ class Road:
         return self.program.digest()
 
 
+def memory_of(scenario) -> Memory:
+    """Peak memory of every rank, without pricing or running anything."""
+    return Road(scenario).memory
+
+
 def run_alone(graph: EventGraph) -> tuple[int, tuple[tuple[str, int], ...]]:
     """Makespan of a small graph and how many ns of it each kind takes: how blocks are contracted."""
     timeline = Timeline.of(graph, run(graph))

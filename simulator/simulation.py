@@ -8,30 +8,27 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
-from simulator.adaptation import Move, adapted_run
+from simulator.adaptation import Move, RunStep, adapted_run
 from simulator.codec_costs import CodecRange, codec_range
-from simulator.costs.sampling import repeat_factors
 from simulator.embedding_plan import embedding_plan
 from simulator.errors import NotSupportedYet, ScenarioError
 from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
 from simulator.many_steps import StepAnswer, lower_median, mean_breakdown, mean_ns, mean_utilization
-from simulator.memory import Memory, allocator_reserve, context_reserve, measure_memory, moments
+from simulator.memory import Memory, allocator_reserve, context_reserve, moments
 from simulator.memory.curve import MemoryCurve, memory_curve
 from simulator.memory.feasibility import shortage
 from simulator.metrics import Utilization
 from simulator.model.blocks import Cut
 from simulator.policies.decisions import Decision
 from simulator.program.jagged import decisions_of
-from simulator.program.lowering import lower
 from simulator.program.program import Program, RankProgram
 from simulator.road import Prices, Road
+from simulator.sampled_run import SampledRun
 from simulator.settle import settle
 from simulator.stage_balance import adapts
 from simulator.timeline import Timeline
@@ -201,37 +198,26 @@ def simulate(
     started = time.perf_counter()
     stated, (scenario, decisions) = scenario, settle(scenario)
     prices = Prices.of(scenario)
-    moves_ns, moves = (0,) * scenario.num_draws, ()
+    moves: tuple[Move, ...] = ()
     if adapts(scenario):
         steps, decided, moves = adapted_run(scenario)
-        roads, decisions = [one.road for one in steps], (*decisions, *decided)
-        moves_ns = tuple(one.move_ns for one in steps)
+        decisions = (*decisions, *decided)
     else:
-        roads = [Road(scenario, prices, step) for step in range(scenario.num_draws)]
-    first = roads[0].expanded(roads[0].prices)
-    scatters = bool(first.repeat_error.any())
-
-    def expanded(road: Road, sample: int | None) -> Expanded:
-        if sample is None:
-            return first if road is roads[0] else road.expanded(road.prices)
-        drawn = road.expanded(road.prices.sampled(scenario.seed, sample), whole=scatters, contracted=not scatters)
-        return _repeated(drawn, scenario.seed, sample)
-
-    def timelines_of(sample: int | None) -> dict[Road, Timeline]:
-        return {road: road.timeline(expanded(road, sample)) for road in dict.fromkeys(roads)}
-
+        steps = [RunStep(Road(scenario, prices, step)) for step in range(scenario.num_draws)]
+    run = SampledRun(scenario, steps)
     makespans = []
     for sample in range(samples):
-        timelines = timelines_of(sample)
-        makespans.append(mean_ns([timelines[road].step_ns + ns for road, ns in zip(roads, moves_ns, strict=True)]))
-        for road in roads if watch is not None else ():
-            watch(timelines[road])
+        timelines = run.timelines(sample)
+        makespans.append(run.mean_step_ns(timelines))
+        for timeline in timelines if watch is not None else ():
+            watch(timeline)
     chosen = lower_median(makespans) if samples else None
-    timelines = timelines_of(chosen)
-    run = [StepAnswer.of(timelines[road], ns) for road, ns in zip(roads, moves_ns, strict=True)]
-    steps_ns = tuple(step.step_ns for step in run)
+    timelines = run.timelines(chosen)
+    answers = [StepAnswer.of(own, step.move_ns) for own, step in zip(timelines, steps, strict=True)]
+    steps_ns = tuple(answer.step_ns for answer in answers)
+    roads = [step.road for step in steps]
     shown = roads[lower_median(steps_ns)]
-    graph = expanded(shown, chosen)
+    graph = run.expanded(shown, chosen)
     fullest = max(dict.fromkeys(roads), key=lambda road: road.memory.tightest.peak)
     codecs = codec_range(roads[0])
     return Result(
@@ -242,7 +228,7 @@ def simulate(
         expanded=graph,
         timeline=shown.timeline(graph),
         memory=fullest.memory,
-        fullest=(fullest.program, timelines[fullest]),
+        fullest=(fullest.program, timelines[roads.index(fullest)]),
         flops=flops_per_step(scenario),
         engine="simpy",
         samples_ns=tuple(makespans) if samples else (mean_ns(steps_ns),),
@@ -250,8 +236,8 @@ def simulate(
         tokens=sum(sum(scenario.lengths(step)) for step in range(len(roads))) / len(roads),
         reason=shortage(scenario, fullest.memory, prices.cut),
         warnings=(*([codecs.sentence(scenario.name)] if codecs else []), *prices.warnings),
-        breakdown=mean_breakdown([step.breakdown for step in run]),
-        utilization=mean_utilization([step.utilization for step in run]),
+        breakdown=mean_breakdown([step.breakdown for step in answers]),
+        utilization=mean_utilization([step.utilization for step in answers]),
         cut=prices.cut,
         decisions=(*decisions, *decisions_of(scenario)),
         moves=moves,
@@ -271,22 +257,6 @@ def check_engine(engine: str) -> None:
 
 def _program_of(rank: int, program: Program) -> RankProgram:
     return next(own for own in program.ranks if rank in own.members)
-
-
-def memory_of(scenario) -> Memory:
-    """Peak memory of every rank, without pricing or running anything."""
-    return measure_memory(lower(scenario), scenario, Prices.of(scenario).cut)
-
-
-def _repeated(expanded: Expanded, seed: int, sample: int) -> Expanded:
-    """The same graph with every op's time drawn from the spread of its repeats; parts of contracted ops stay shares."""
-    if not expanded.repeat_error.any():
-        return expanded
-    factors = repeat_factors(seed, sample, expanded.repeat_error, expanded.draw)
-    duration_ns, latency_ns = (
-        np.rint(column * factors).astype(np.int64) for column in (expanded.graph.duration_ns, expanded.graph.latency_ns)
-    )
-    return replace(expanded, graph=replace(expanded.graph, duration_ns=duration_ns, latency_ns=latency_ns))
 
 
 def run_id(scenario, profile_digest: str) -> str:

@@ -201,7 +201,7 @@ def _pace(op: str, span: GroupSpan) -> float:
 def _budgets(scenario) -> tuple[int, ...]:
     """Bytes that the dense part leaves of each member's device: what `memory/` counts without tables."""
     from simulator.memory import memory_limit
-    from simulator.simulation import memory_of
+    from simulator.road import memory_of
 
     plan = scenario.plan.model_copy(update={"embedding_sharding": "row_wise"})
     other = replace(scenario, stated=scenario.stated.model_copy(update={"plan": plan}))

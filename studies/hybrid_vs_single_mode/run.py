@@ -21,7 +21,7 @@ from simulator import simulate
 from simulator.report.html import study_block, write_report
 from simulator.report.palette import time_look
 from simulator.report.tables import study_table
-from simulator.simulation import memory_of
+from simulator.road import memory_of
 from studies.hybrid_vs_single_mode.plans import GPUS, MODELS, NETWORKS, hybrids, single_modes, tunings
 
 CLAIM_THROUGHPUT, CLAIM_UTILIZATION = 0.30, 0.20

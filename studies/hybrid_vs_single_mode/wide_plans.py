@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from simulator.errors import RehearseError
-from simulator.simulation import memory_of
+from simulator.road import memory_of
 from studies.hybrid_vs_single_mode import plans
 
 GLOBAL_BATCH = 1024

@@ -14,8 +14,7 @@ from simulator.errors import RehearseError
 from simulator.memory import feasibility, remedies
 from simulator.memory.candidates import candidates
 from simulator.memory.feasibility import smallest_change
-from simulator.road import Prices
-from simulator.simulation import memory_of
+from simulator.road import Prices, memory_of
 
 FULL = os.environ.get("REHEARSE_FULL") == "1"
 SHAPES = st.fixed_dictionaries({

@@ -9,8 +9,8 @@ import os
 
 import pytest
 
+from simulator.road import memory_of
 from simulator.scenario.loader import scenario_from
-from simulator.simulation import memory_of
 from simulator.units import GIB
 from simulator.validation import load_cases
 from simulator.validation.cases import read_rows
