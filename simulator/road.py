@@ -49,7 +49,7 @@ class Prices:
         defaults = ({} if profile is None else profile.defaults for profile in profiles.values())
         stack = software_stack(scenario.software, newest(defaults))
         pricers = {
-            device: Pricer(profile and profile.variant(stack.name, device.name), cluster, nodes[device])
+            device: Pricer(profile and profile.variant(stack.variant, device.name), cluster, nodes[device])
             for device, profile in profiles.items()
         }
         slowed = cache(lambda device, factor: pricers[device].slowed(factor))

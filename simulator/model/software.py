@@ -21,7 +21,7 @@ class SoftwareFacts:
     separate_kernels: a gate's SiLU and product, and the loss in fp32, are kernels of PyTorch's own, and each keeps what
     its backward reads (memory only). eager: LLaMA's norm, rotary positions and gate run one small kernel an operator.
     dropout: models whose block has dropout train with it. reruns_products: selective_op runs every second product again
-    too (memory is counted as if it kept all).
+    too, and keeps the others alone. stops_early: full recomputation ends before a layer's last product.
     elementwise_loss: the loss of an eager stack runs at the speed of elementwise kernels: all of Megatron's, whose
     vocab_parallel_cross_entropy is max, sub_, exp, sum, div_ (the same code from 2021 to Megatron-core's default);
     False: one softmax kernel. fused_loss: an eager block's loss is one kernel that leaves the gradient in place of the
@@ -45,6 +45,7 @@ class SoftwareFacts:
     eager: bool = False
     dropout: bool = True
     reruns_products: bool = False
+    stops_early: bool = False
     elementwise_loss: bool = False
     fused_loss: bool = False
     loss_kernels: tuple[int, int] = (1, 0)

@@ -22,7 +22,11 @@ Read from github, by date, never from residuals:
   FlashAttention (arXiv 2205.14135) is of the same month and came to Megatron-LM later.
 - llm_foundry: mosaicml/llm-foundry of 2023 on PyTorch FSDP: MosaicGPTConfig's attn_pdrop, resid_pdrop and emb_pdrop are
   0.0 (a GPT without dropout), attn_impl is triton, the pretraining yamls' loss_fn is fused_crossentropy. What Triton's
-  attention of that year loses to today's flash kernels is a constant of the profile (`attention_slowdown`).
+  attention of that year loses to today's flash kernels is a constant of the profile (`attention_slowdown`). Layers
+  are checkpointed without reentering autograd (`activation_checkpointing_reentrant: false`), which since PyTorch 2.1
+  stops once all that was not kept is back (torch/utils/checkpoint.py, `_enable_checkpoint_early_stop`): before a
+  layer's last product, whose result nobody kept.
+- llm_foundry_torch1: the same on PyTorch 1.13, whose checkpoints run a layer again to its end.
 - megatron_2023: Megatron-core's layers as below, run without --use-flash-attn. pretrain_gpt.py's get_batch of that year
   broadcasts each microbatch on every stage and for every model chunk, and megatron/core/tensor_parallel/data.py reads
   its sizes back to the host (`sizes_cuda.cpu()`); p2p_communication.py calls torch.cuda.synchronize() behind transfers
@@ -41,7 +45,8 @@ Read from github, by date, never from residuals:
   are dropped (`param.grad = None`). PyTorch 1.10's binary_cross_entropy_with_logits is 13 elementwise kernels and a
   mean, its backward 4 kernels (aten/src/ATen/native/Loss.cpp of that year).
 - torchtitan: pytorch/torchtitan of December 2024: without torch.compile nn.RMSNorm was a composite of small kernels,
-  rotary positions are complex products in fp32, and its `selective_ac_option: op` keeps every second product alone.
+  rotary positions are complex products in fp32, and its `selective_ac_option: op` keeps every second product alone. Its
+  checkpoints stop as those of llm_foundry do.
 - torch: PyTorch modules, on devices whose profile names no generation (CPU workers, datasheets).
 
 `software.compile` goes with any stack: `blocks/compiled.py`.
@@ -59,10 +64,17 @@ from simulator.model.software import SoftwareFacts
 
 @dataclass(frozen=True, slots=True)
 class Stack(SoftwareFacts):
-    """A generation of software by name. sequence_parallel: known to it."""
+    """A generation of software by name. sequence_parallel: known to it. constants: whose constants of a profile
+    (`name@variant`) hold for it, where they are not its own."""
 
     name: str
     sequence_parallel: bool = True
+    constants: str = ""
+
+    @property
+    def variant(self) -> str:
+        """What a profile's constants that hold for it are called after."""
+        return self.constants or self.name
 
 
 MEGATRON_2021 = Stack(
@@ -72,7 +84,8 @@ MEGATRON_2021 = Stack(
 MEGATRON_2022 = Stack(
     "megatron_2022", attention="unfused", fused_accumulation=False, norm="persistent", elementwise_loss=True
 )
-LLM_FOUNDRY = Stack("llm_foundry", sequence_parallel=False, dropout=False, fused_loss=True)
+LLM_FOUNDRY = Stack("llm_foundry", sequence_parallel=False, dropout=False, fused_loss=True, stops_early=True)
+LLM_FOUNDRY_TORCH1 = replace(LLM_FOUNDRY, name="llm_foundry_torch1", stops_early=False, constants="llm_foundry")
 MEGATRON_2023 = Stack(
     "megatron_2023", attention="unfused", norm="persistent", separate_bias=True, elementwise_loss=True,
     synchronizes=True, broadcasts=True,
@@ -83,11 +96,12 @@ EXAMPLES = replace(
     TORCH, name="deeplearning_examples", fused_mlp=True, sparse_gradients=True, autocast=True, graphed=True,
     clips=False, loss_kernels=(14, 4),
 )  # fmt: skip
-TORCHTITAN = replace(TORCH, name="torchtitan", eager=True, reruns_products=True)
+TORCHTITAN = replace(TORCH, name="torchtitan", eager=True, reruns_products=True, stops_early=True)
 STACKS = {
     stack.name: stack
     for stack in (
-        MEGATRON_2021, MEGATRON_2022, LLM_FOUNDRY, MEGATRON_2023, CURRENT, EXAMPLES, TORCHTITAN, TORCH,
+        MEGATRON_2021, MEGATRON_2022, LLM_FOUNDRY_TORCH1, LLM_FOUNDRY, MEGATRON_2023, CURRENT, EXAMPLES, TORCHTITAN,
+        TORCH,
     )
 }  # fmt: skip
 

@@ -52,6 +52,7 @@ class Software(Value):
             "megatron_2021",
             "megatron_2022",
             "llm_foundry",
+            "llm_foundry_torch1",
             "megatron_2023",
             "current",
             "torchtitan",

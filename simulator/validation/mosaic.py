@@ -30,6 +30,11 @@ MODES = {
 }
 
 
+STACKS = {"PURE": "llm_foundry_torch1", "DEFAULT": "llm_foundry"}
+"""By image: mosaicml/pytorch:1.13.1 with PURE (submit_benchmarks.py's defaults), a nightly of 2.1.0 with DEFAULT
+(benchmarking/h100new.csv, column Image)."""
+
+
 def mosaic_cases(source: str, clusters: dict[str, dict[str, Any]]) -> tuple[Case, ...]:
     """The rows of the GPUs that `clusters` names, as the table spells them. No two rank against each other."""
     shapes = {row["model"]: row for row in read_rows("mosaic_mpt_shapes.csv")}
@@ -54,7 +59,7 @@ def _case(source: str, row: dict[str, str], shape: dict[str, str], cluster: dict
             dtype="bf16",
             precision=MODES[row["MP Mode"]],
             optimizer="adamw",
-            software={"stack": "llm_foundry"},
+            software={"stack": STACKS[row["MP Mode"]]},
             cluster={**cluster, "nodes": gpus // 8},
             plan=_plan(row, gpus, microbatch),
         ),

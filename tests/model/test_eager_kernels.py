@@ -34,6 +34,16 @@ def test_other_families_have_no_such_kernels():
     assert moved("mlp", EAGER, model=GPT) == moved("mlp", FUSED, model=GPT)
 
 
+def test_the_products_that_run_again_are_not_kept():
+    """Of each position: K, and up, in 16 bits. (The attention's product that runs again stands for the last one, which
+    is kept for nobody.)"""
+    rerun = replace(FUSED, reruns_products=True)
+    for kind, width in (("attention", 4 * 64), ("mlp", 3072)):
+        unit = next(unit for unit in blocks.units(MODEL) if unit.kind == kind)
+        less = [blocks.kept_bytes(MODEL, unit, cut, "selective_op") for cut in (FUSED, rerun)]
+        assert less[0] - less[1] == 2 * TOKENS * width
+
+
 def test_every_second_product_runs_again():
     """K and the output, then up: of Q, K, V, output, gate, up and down the second, fourth and sixth."""
     rerun = replace(FUSED, reruns_products=True)

@@ -52,6 +52,8 @@ SETTINGS = [
     Knob("gpt", "software.stack", "megatron_2023", "current", time_of("other"), ">"),
     Knob("gpt", "software.stack", "torch", "current", step, ">"),
     Knob("llama", "software.stack", "current", "null", timeline, "="),
+    Knob("gpt", "software.stack", "llm_foundry", "llm_foundry_torch1", step, "<", "plan.recompute=full"),  # stops early
+    Knob("gpt", "software.stack", "llm_foundry", "llm_foundry_torch1", step, "="),
     Knob("gpt", "software.attention", "flash", "unfused", step, "<"),
     Knob("gpt", "software.attention", "flash", "unfused", memory("activations"), "<"),
     Knob("llama", "software.compile", "true", "false", step, "<"),

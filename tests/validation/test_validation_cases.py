@@ -17,11 +17,11 @@ HSTU = {"block": "hstu", "layers": 8, "hidden": 1024, "heads": 4}
 """What preset hstu_nv_ranking is; every other case spells its trunk out."""
 CASES = [case for source in SOURCES for case in load_cases(source)]
 ROWS = {
-    "sc21_table1": 5, "sc21_table2": 3, "korthikanti_table5": 4, "korthikanti_table4": 4, "vtrain_multi": 73,
-    "dgxc_h100": 16, "zero_bubble": 24, "sc21_zero3": 3, "mosaic_a100": 82, "mosaic_h100": 27, "torchtitan_h100": 4,
-    "recsys_dlrm": 20,
-    "bert_large_dp": 10, "megascale": 4, "hstu_h100": 1, "hstu_kernels": 12, "megatron_core_h100": 4,
-    "llama3": 1,
+    "sc21_table1": 8, "sc21_table2": 3, "korthikanti_table5": 6, "korthikanti_table4": 4, "vtrain_multi": 93,
+    "dgxc_h100": 36, "zero_bubble": 24, "sc21_zero3": 3, "mosaic_a100": 139, "mosaic_h100": 58, "torchtitan_h100": 5,
+    "torchtitan_a100": 6, "recsys_dlrm": 20,
+    "bert_large_dp": 10, "megascale": 8, "hstu_h100": 1, "hstu_kernels": 12, "megatron_core_h100": 4,
+    "llama3": 3,
 }  # fmt: skip
 
 
@@ -122,7 +122,8 @@ def test_settings_of_each_source():
         "sc21_table1": "megatron_2021", "sc21_table2": "megatron_2021", "vtrain_multi": "megatron_2021",
         "korthikanti_table4": "megatron_2022", "korthikanti_table5": "megatron_2022", "dgxc_h100": "current",
         "zero_bubble": "megatron_2023", "sc21_zero3": "megatron_2021", "mosaic_a100": "llm_foundry",
-        "mosaic_h100": "llm_foundry", "torchtitan_h100": "torchtitan", "bert_large_dp": "torch",
+        "mosaic_h100": "llm_foundry", "torchtitan_h100": "torchtitan", "torchtitan_a100": "torchtitan",
+        "bert_large_dp": "torch",
         "megascale": "megatron_2022", "megatron_core_h100": "current", "llama3": "current",
         "recsys_dlrm": "deeplearning_examples",
     }  # fmt: skip
@@ -152,7 +153,7 @@ def test_mosaics_parameters_and_steps_follow_from_its_columns():
     """NumParams of each MPT is our GPT's to the digit; microbatches and tokens of a step are the columns' products."""
     rows = [row for row in read_rows("mosaic_fsdp.csv") if row["GPU"] in ("a100_80gb", "a100_40gb", "h100_80gb")]
     cases = {case.name: case for source in ("mosaic_a100", "mosaic_h100") for case in load_cases(source)}
-    assert len(rows) == len(cases) == 109
+    assert len(rows) == len(cases) == 197
     for row in rows:
         case = next(one for name, one in cases.items() if name.startswith(
             f"{row['Model']} T{row['SeqLen (T)']} b{row['MicroBatchSize']}x{row['GradAccum']} on {row['# GPUs']} "

@@ -54,7 +54,7 @@ def test_every_predicted_row_is_drawn_once_in_both_figures(report):
     predicted = [row for row in report.rows if row.predicted_s is not None]
     for figure in (parity_figure(report), error_figure(report)):
         marks = [trace for trace in figure.data if trace.mode == "markers"]
-        assert sum(len(trace.x) for trace in marks) == len(predicted) == 5 + 4 + 5
+        assert sum(len(trace.x) for trace in marks) == len(predicted) == 8 + 6 + 5
     assert parity_figure(report).layout.xaxis.type == parity_figure(report).layout.yaxis.type == "log"
 
 
@@ -83,7 +83,7 @@ def test_a_bar_of_terms_ends_at_100_plus_bias(report):
 
 
 def test_the_page_answers_first_and_lists_every_row(report):
-    assert answer(report).startswith("7 published times that the costs were not fitted to are off by 10.0 %")
+    assert answer(report).startswith("12 published times that the costs were not fitted to are off by 10.0 %")
     page = report_html((), title="Validation", notes=(answer(report),), blocks=validation_blocks(report))
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert text.index("off by 10.0 %") < text.index("Predicted against measured")

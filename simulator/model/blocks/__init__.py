@@ -144,7 +144,8 @@ def backward_weights(model: ModelSpec, unit: Unit, cut: Cut) -> tuple[Step, ...]
 
 
 def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, ...]:
-    """What runs again before the unit's backward, by `MODES`: nothing, the attention core, cheap ops, its forward.
+    """What runs again before the unit's backward, by `MODES`: nothing, the attention core, cheap ops, its forward (up
+    to a layer's last product, where software stops early).
 
     Under full the layer is one checkpoint: the recompute of both its units comes before the backward of the second.
     """
@@ -152,7 +153,7 @@ def recompute(model: ModelSpec, unit: Unit, cut: Cut, mode: str) -> tuple[Step, 
     if mode == "none" or unit.layer < 0:
         return ()
     style = STYLES[model.trunk.block]
-    rerun = {"selective": style.core, "selective_op": style.cheap, "full": style.forward}[mode]
+    rerun = {"selective": style.core, "selective_op": style.cheap, "full": style.again}[mode]
     steps = rerun(model.trunk, unit, cut, training(model, unit))
     return tuple(step.as_recompute() if isinstance(step, Kernel) else step for step in steps)
 

@@ -92,6 +92,13 @@ class Hstu:
             )
         return tuple(steps)
 
+    def again(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
+        """Its forward; without the output projection and the residual, where software stops early."""
+        steps = self.forward(trunk, unit, cut, trained)
+        if not cut.stops_early or trained.row:
+            return steps
+        return steps[: -len(row_forward(trunk.query_width, trunk.hidden, cut, trained)) - 1]
+
     def core(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """The attention kernel keeps nothing of size s^2: selective recomputation has nothing to do."""
         return ()

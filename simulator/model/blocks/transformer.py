@@ -130,6 +130,14 @@ class Style:
             steps.append(memory_bound("elementwise", elements, 3 * cut.bytes, cut))
         return tuple(steps)
 
+    def again(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
+        """What full recomputation runs again: its forward. Software that stops early ends before the layer's last
+        product, unless backward reads something behind it: a norm's input, dropout's mask, an adapter's."""
+        steps = self.forward(trunk, unit, cut, trained)
+        if not cut.stops_early or unit.kind != "mlp" or self.norm_behind or self.drops(cut) or trained.row:
+            return steps
+        return steps[: -len(row_forward(trunk.ffn, trunk.hidden, cut, trained)) - 1]
+
     def core(self, trunk: Trunk, unit: Unit, cut: Cut, trained: Training = WHOLE) -> tuple[Step, ...]:
         """What selective recomputation runs again; a flash kernel recomputes on its own, so nothing then."""
         if unit.kind != "attention" or cut.attention == "flash" or not trained.inner:
@@ -182,7 +190,8 @@ class Style:
         """Of each position: Q, K, V and the output projection's input.
 
         Q and K that were turned stand beside the QKV product: V is a view of it, so that none of it can go.
-        selective_op keeps the product, or what other ranks of a context group were sent.
+        selective_op keeps the product (K not, where every second product is run again), or what other ranks of a
+        context group were sent.
         """
         query, key = cut.share(trunk.query_width), cut.share(trunk.kv_width)
         output = query if cut.attention == "flash" or trained.keeps_inner else 0
@@ -192,11 +201,15 @@ class Style:
             return query + output + (0 if self.rotary else 2 * key)
         if cut.context > 1:  # Q, K and V are kept as they came; a flash kernel keeps its output before it leaves
             return (query if cut.attention == "flash" else 0) + (query if trained.keeps_inner else 0)
-        turned = query + key if self.rotary and cut.attention == "flash" and mode != "selective_op" else 0
+        if mode == "selective_op":
+            return query + (1 if cut.reruns_products else 2) * key + output
+        turned = query + key if self.rotary and cut.attention == "flash" else 0
         return query + 2 * key + output + turned
 
     def _mlp_elements(self, trunk: Trunk, cut: Cut, mode: str, trained: Training) -> int:
-        """Of each position: the activation's input and output; selective_op keeps what it is made of again.
+        """Of each position: the activation's input and output; selective_op keeps what it is made of again, where every
+        second product is run again the gate's alone. (Such software keeps the last product's output, which nobody
+        reads, and not the sum that the unit's norm reads: as many bytes.)
 
         ReLU's backward reads its output alone. Unfused, SiLU of the gate is a tensor of its own.
         """
@@ -204,7 +217,7 @@ class Style:
         if not trained.inner:
             widths = 1 if mode != "selective_op" or self.relu else read
         elif self.relu or mode == "selective_op":
-            widths = read
+            widths = 1 if cut.reruns_products and mode == "selective_op" else read
         else:
             apart = self.gated and cut.separate_kernels and not cut.compiled
             widths = read + apart + trained.keeps_inner

@@ -13,7 +13,7 @@ READINGS = (
 )
 
 FIT_ROWS = ("530B present work",)
-"""The largest run of the two."""
+"""The largest run."""
 
 VARIANTS = (
     ("full recompute", "iter_full_recompute_s", {"recompute": "full", "sequence_parallel": False}),

@@ -23,5 +23,5 @@ CLUSTERS = {
 
 
 def cases() -> tuple[Case, ...]:
-    """82 rows."""
+    """139 rows."""
     return mosaic.mosaic_cases("mosaic_a100", CLUSTERS)

@@ -1,4 +1,4 @@
-"""Megatron-LM on Selene, five model sizes (weak scaling)."""
+"""Megatron-LM on Selene, eight model sizes (weak scaling)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIT_ROWS = ("530B on 2520 A100",)
 
 
 def cases() -> tuple[Case, ...]:
-    """Five rows; no two rank against each other."""
+    """Eight of the table's ten rows (310B and 1T take long to simulate); no two rank against each other."""
     return tuple(_case(row) for row in read_rows("sc21_table1.csv"))
 
 
