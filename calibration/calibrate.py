@@ -12,10 +12,11 @@ from calibration.build import Context
 from calibration.imports.command import import_file
 from calibration.measure import launched
 from calibration.measure.fleet import Fleet
+from calibration.measure.groups import lie_of, lies
 from calibration.pieces import Job, jobs_of_scenario
 from calibration.points import COLLECTIVE, KERNEL, Point, merged
 from calibration.report import report_lines
-from calibration.scenarios import wanted_by
+from calibration.scenarios import MOST_RANKS, wanted_by
 from calibration.session import Say, Session
 from calibration.sizes import OF_DEVICE
 from simulator import registry
@@ -121,8 +122,8 @@ def _points(
     """What to measure, in the order of importance, each point and each piece once; keys of what `missing` asks for."""
     wanted = [one for path in missing for one in wanted_by(path)]
     kernels, dtype, sizes = [one for one in wanted if isinstance(one, Point)], DTYPES[device], OF_DEVICE[device]
-    if device == "cuda":
-        kernels = [one for one in kernels if one.what == KERNEL or one.shape[0] <= gpus]
+    groups = _groups(device, gpus)
+    kernels = [one for one in kernels if one.what == KERNEL or lie_of(one.shape) in groups]
     for point in kernels:
         if point.dtype not in DTYPE_BYTES:
             raise ScenarioError(f"{point.dtype!r} is not a dtype; use one of {', '.join(DTYPE_BYTES)}", key="--missing")
@@ -161,6 +162,14 @@ def _points(
     mixed = _interleaved(mixed, between[1:])
     points = [rest[0], *between[:1], *jobs, *asked, *mixed, *grid.collective_points(worlds[1:], sizes)]
     return points, frozenset(one.key for one in (*jobs, *asked))
+
+
+def _groups(device: str, gpus: int) -> list[tuple[int, int]]:
+    """(ranks, nodes) of the groups that can be measured here."""
+    if launched.is_launched():
+        return lies(launched.whole_world(), launched.local_world())
+    most = gpus if device == "cuda" else MOST_RANKS
+    return lies(most, most) if most > 1 else []
 
 
 def computing_ranks() -> int:

@@ -29,6 +29,7 @@ def describe(device: str, torch_facts: dict, share: int) -> dict:
     found = {
         "processor": processor(),
         "cores": num_cores(),
+        "clock_mhz": clock_mhz(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
@@ -51,6 +52,17 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def clock_mhz() -> float | None:
+    """The first core's clock at this moment as the system says it; None where it does not. Read, never set."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("cpu MHz"):
+                return round(float(line.partition(":")[2]))
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def today() -> str:

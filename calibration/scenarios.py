@@ -85,11 +85,12 @@ def _points_of_list(path: str) -> list[Point]:
 
 
 def _point_of_row(row: dict) -> Point | None:
-    """What a row of `rehearse simulate --missing` asks for; None where a message cannot be sent inside one machine."""
+    """What a row of `rehearse simulate --missing` asks for; None where its message is nothing that can be timed."""
     if "ranks" in row:
-        ranks, size = int(row["ranks"]), int(row["bytes"])
-        can = int(row.get("nodes", 1)) == 1 and 2 <= ranks <= MOST_RANKS and size > 0
-        return Point(COLLECTIVE, row["op"], "fp32", (ranks, size)) if can else None
+        ranks, size, nodes = int(row["ranks"]), int(row["bytes"]), int(row.get("nodes", 1))
+        if ranks < 2 or size < 1 or nodes < 1 or ranks % nodes:
+            return None
+        return Point(COLLECTIVE, row["op"], "fp32", (ranks, size) if nodes == 1 else (ranks, size, nodes))
     shape = tuple(int(size) for size in row["shape"])
     kernel = Kernel(row["op"], shape, row.get("dtype", "fp32"), bytes_moved=int(row.get("bytes_moved", 0)))
     return kernel_point(kernel) if kernel.op and kernel.shape else None

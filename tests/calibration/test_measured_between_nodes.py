@@ -1,5 +1,6 @@
 """A calibration of several nodes: who is in which group, what a repeat took, and what the profile makes of it."""
 
+import json
 import os
 import socket
 import subprocess
@@ -59,6 +60,20 @@ def test_nodes_that_hold_unlike_numbers_of_processes_are_refused(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     with pytest.raises(ScenarioError, match="7 processes do not lie evenly on nodes of 4"):
         launched.whole_world()
+
+
+def test_what_a_simulation_missed_between_nodes_is_measured_where_there_are_such(monkeypatch, tmp_path):
+    from calibration import calibrate
+
+    path = tmp_path / "m.json"
+    rows = [{"op": "all_reduce", "ranks": 4, "nodes": 2, "bytes": 1024}, {"op": "gemm", "shape": [64, 64, 64]}]
+    path.write_text(json.dumps(rows))
+    found, _ = calibrate._points("cpu", 0, [str(path)], 90.0)
+    assert [point.op for point in found] == ["gemm"]
+    for key, value in {"TORCHELASTIC_RUN_ID": "r", "RANK": "0", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(key, value)
+    found, _ = calibrate._points("cpu", 0, [str(path)], 90.0)
+    assert [point.shape for point in found if point.op == "all_reduce"] == [(4, 1024, 2)]
 
 
 def test_two_nodes_of_torchrun_write_one_profile_with_curves_between_them(tmp_path):
