@@ -184,6 +184,12 @@ class Plan(Value):
         return self.zero == 3 and self.shards > 1
 
     @property
+    def gathers_each(self) -> bool:
+        """Whether every pass of a microbatch gathers its blocks: under a pipeline only where they are dropped behind it
+        (torchtitan's fsdp_reshard_after_forward: always). Needs `data`."""
+        return self.gathers_blocks and (self.pipeline == 1 or self.reshard_after_forward)
+
+    @property
     def hop(self) -> int | None:
         """Among how many consecutive replicas quantized gradients meet first; None where all meet at once."""
         inside = self.compression.inside or 1
@@ -192,7 +198,7 @@ class Plan(Value):
     @property
     def scatters_each(self) -> bool:
         """Whether gradients are reduced behind every microbatch, so that no rank accumulates whole ones. Under a
-        pipeline FSDP reduces (and gathers) once a step, as `torch.distributed.pipelining` has it. Needs `data`."""
+        pipeline FSDP reduces once a step, as `torch.distributed.pipelining` has it. Needs `data`."""
         return self.zero >= 2 and self.shards > 1 and self.pipeline == 1
 
     @property

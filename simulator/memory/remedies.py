@@ -61,12 +61,12 @@ def _states(scenario) -> Iterator[Change]:
         yield ("plan.embedding_sharding=auto",)
     if plan.zero and plan.shard_group not in (None, plan.replicas):
         yield ("plan.shard_group=null",)
-    if plan.replicas > 1 and plan.pipeline == 1:  # a pipeline keeps what it has gathered, and sums up what it scatters
-        if plan.zero < 2:
-            yield ("plan.zero=2",)
-        if plan.zero < 3:
-            yield ("plan.zero=3", "plan.bucket_mib=null")
-    if plan.gathers_blocks and not plan.reshard_after_forward and plan.pipeline == 1:
+    if plan.replicas > 1 and plan.pipeline == 1 and plan.zero < 2:  # under a pipeline whole gradients are summed up
+        yield ("plan.zero=2",)
+    if plan.replicas > 1 and plan.zero < 3:
+        kept = () if plan.pipeline == 1 or plan.reshard_after_forward else ("plan.reshard_after_forward=true",)
+        yield ("plan.zero=3", "plan.bucket_mib=null", *kept)
+    if plan.gathers_blocks and not plan.reshard_after_forward:
         yield ("plan.reshard_after_forward=true",)
 
 

@@ -13,6 +13,7 @@ from simulator.program.compression import Compressing, compress_reductions
 from simulator.program.data_parallel import Sharing, gather_parameters, make_buckets, reduce_gradients
 from simulator.program.parameters import codec_shapes, local_numel
 from simulator.program.pipeline import schedule_named
+from simulator.program.placement import ends_meet
 from simulator.program.priority import carried_buckets
 from simulator.program.program import Bucket, Chunk, Launch
 from simulator.program.sharded import gather_each, gather_once, make_blocks, scatter_each
@@ -54,7 +55,9 @@ def passes_cut(plan, last: int, *, carries: bool, seams: bool) -> Callable[[Acti
         if seams and action.verb in "FB":
             return True
         if action.verb == "F":
-            return (plan.gathers_blocks and plan.scatters_each) or (first_forward and action.microbatch == 0)
+            return plan.gathers_each or (first_forward and action.microbatch == 0)
+        if plan.gathers_each and action.verb in "BI":
+            return True
         return action.verb in "BW" and (plan.scatters_each or (last_backward and action.microbatch == last))
 
     return cut
@@ -98,14 +101,23 @@ def add_gathers(scenario, launches: list[Launch], chunks, buckets: tuple[Bucket,
     plan, sharing, overlap = scenario.plan, _sharing(scenario), scenario.plan.overlap.param_gather
     if not plan.gathers_blocks:
         return gather_parameters(launches, chunks, buckets, sharing, overlap=overlap)
-    if not plan.scatters_each:
+    if not plan.gathers_each:
         return gather_once(launches, chunks, buckets, sharing, overlap=overlap)
-    shared = blocks.tied_parameter(scenario.model) is not None
-    ends, units = [chunk.last for chunk in chunks], blocks.units(scenario.model)
+    shared, units = read_by_head(scenario), blocks.units(scenario.model)
+    ends = [chunk.last for chunk in chunks] if plan.pipeline == 1 else []
 
-    def again(bucket: Bucket) -> bool:
-        if not plan.reshard_after_forward or bucket.last in ends or (shared and bucket.first == 0):
+    def needs(bucket: Bucket, verb: str, microbatch: int) -> bool:
+        whole = shared and bucket.first == 0
+        if verb == "F":
+            return not (whole and plan.pipeline > 1 and microbatch)
+        if not plan.reshard_after_forward or bucket.last in ends or whole:
             return False
         return any(blocks.training(scenario.model, unit).runs for unit in units[bucket.first : bucket.last + 1])
 
-    return gather_each(launches, chunks, buckets, sharing, again=again, overlap=overlap)
+    return gather_each(launches, chunks, buckets, sharing, needs=needs, overlap=overlap)
+
+
+def read_by_head(scenario) -> bool:
+    """Whether the head reads the embedding's block too, which then stays whole for it."""
+    beside = scenario.plan.pipeline == 1 or ends_meet(scenario.plan)
+    return beside and blocks.tied_parameter(scenario.model) is not None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from simulator.model import blocks
 from simulator.program.actions import COMPUTE_VERBS, Action
+from simulator.program.gradients import read_by_head
 from simulator.program.program import Bucket, RankProgram
 
 
@@ -40,7 +41,7 @@ def touches(own: RankProgram, scenario) -> Mapping[str, Touch]:
     if not plan.gathers_blocks and not plan.scatters_each:
         return {}
     # the head reads a shared embedding too, and its backward pass comes first
-    shared = [one.name for one in own.buckets if one.first == 0 and blocks.tied_parameter(scenario.model)]
+    shared = [one.name for one in own.buckets if one.first == 0 and read_by_head(scenario)]
     actions = [launch.action for launch in own.launches]
     names = {action.name for action in actions}
     trained = {one.name for one in own.buckets if one.numel}
@@ -78,6 +79,10 @@ def touches(own: RankProgram, scenario) -> Mapping[str, Touch]:
             for name in packed:
                 opened.pop(name, None)
             drops = packed + tuple(name for name in lasts.get(action.name, ()) if name not in idle)
+            if plan.gathers_each and not plan.scatters_each:  # behind each pass, whatever it completes
+                spanned = [one.name for one in _spanned(own, action)] if action.verb in ("B", "I") else []
+                drops = tuple(name for name in drops if name in shared)
+                drops += tuple(name for name in spanned if name not in shared and name not in idle)
             if action.verb == "F":
                 again = {one.name: f"all_gather {one.name} B{action.microbatch}" for one in _spanned(own, action)}
                 drops = tuple(name for name, gather in again.items() if gather in names or name in idle)
@@ -89,7 +94,7 @@ def touches(own: RankProgram, scenario) -> Mapping[str, Touch]:
 def _idle(own: RankProgram, scenario) -> set[str]:
     """Buckets that are dropped behind their forward for good: they have no backward pass."""
     plan, units = scenario.plan, blocks.units(scenario.model)
-    if not plan.reshard_after_forward or not plan.scatters_each:
+    if not plan.reshard_after_forward or not (plan.scatters_each or plan.gathers_each):
         return set()
     return {
         one.name for one in own.buckets

@@ -12,8 +12,9 @@ events that they wait for:
   head shares (FSDP2's root, torchtitan's last layers). Frozen parameters are gathered with the others of their block
   and have no part in its reduction; a block without a backward pass is not gathered for it.
 - With microbatches, each one gathers and scatters anew (FSDP2 without `set_requires_gradient_sync(False)`); what a
-  rank accumulates is its shard. Under a pipeline both happen once a step: `torch.distributed.pipelining` gathers in
-  the first forward, keeps everything until the last backward and scatters then.
+  rank accumulates is its shard. Under a pipeline gradients are scattered once a step: `torch.distributed.pipelining`
+  does it behind the last backward. Parameters are gathered in the first forward and kept, or, resharded, by every pass
+  of a microbatch, the last block's too (torchtitan's fsdp_reshard_after_forward: never, and always).
 """
 
 from __future__ import annotations
@@ -101,19 +102,21 @@ def scatter_each(
 
 def gather_each(
     launches: list[Launch], chunks: tuple[Chunk, ...], buckets: tuple[Bucket, ...], sharing: Sharing, *,
-    again: Callable[[Bucket], bool], overlap: bool,
+    needs: Callable[[Bucket, str, int], bool], overlap: bool,
 ) -> list[Launch]:  # fmt: skip
     """Adds the gather of every block ahead of its forward, and again ahead of its backward where it was dropped.
 
-    again: whether a block is dropped behind its forward and needed in backward. overlap: gathers run ahead
-    (`PREFETCH`), else compute waits.
+    needs: whether a block is gathered for a pass (its verb) of a microbatch. overlap: gathers run ahead (`PREFETCH`),
+    else compute waits.
     """
     whose = {(bucket.first, bucket.last): bucket for bucket in buckets}
 
     def needed(action: Action) -> Launch | None:
+        if action.verb == "W":
+            return None
         bucket = whose[_chunk(chunks, action).span(action.verb, action.segment)]
-        if action.verb == "F" or again(bucket):
-            return sharing.gather(bucket, (), action.verb, action.microbatch)
+        if needs(bucket, action.verb, action.microbatch):
+            return sharing.gather(bucket, (), "F" if action.verb == "F" else "B", action.microbatch)
         return None
 
     return _gather_ahead(launches, needed, PREFETCH if overlap else 0)

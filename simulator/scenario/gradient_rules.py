@@ -107,15 +107,8 @@ def check_sharded_passes(plan: Plan) -> None:
     if plan.pipeline > 1 and plan.zero == 2 and plan.replicas > 1:
         raise ScenarioError(
             f"2 scatters gradients behind every microbatch, which its own software, DeepSpeed, refuses with a pipeline "
-            f"(pipeline {plan.pipeline}); use --set plan.zero=1, or --set plan.zero=3 "
-            "--set plan.reshard_after_forward=false",
+            f"(pipeline {plan.pipeline}); use --set plan.zero=1, or --set plan.zero=3",
             key="plan.zero",
-        )
-    if plan.pipeline > 1 and plan.gathers_blocks and plan.reshard_after_forward:
-        raise ScenarioError(
-            f"true would gather every block again for each microbatch of pipeline {plan.pipeline}; FSDP keeps "
-            "gathered parameters there: use --set plan.reshard_after_forward=false, or --set plan.zero=1",
-            key="plan.reshard_after_forward",
         )
 
 

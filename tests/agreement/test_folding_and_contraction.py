@@ -63,7 +63,7 @@ def scenarios(draw, broken=None):
         "overlap": overlap, "virtual_stages": chunks,
         "sequence_parallel": draw(st.booleans()), "recompute": draw(st.sampled_from(["none", "selective", "full"])),
         "bucket_mib": None if zero == 3 else draw(st.sampled_from([1, 25, 1000])),
-        "reshard_after_forward": pipeline == 1 and draw(st.booleans()),
+        "reshard_after_forward": draw(st.booleans()),
     }  # fmt: skip
     if zero and plan["data"] * context > 2 and draw(st.booleans()):
         plan["shard_group"] = 2

@@ -19,7 +19,7 @@ PLAN = {
     "sequence_parallel": (True,),
     "recompute": ("selective", "selective_op", "full"),
     "zero": (1, 2, 3),
-    "reshard_after_forward": (False,),
+    "reshard_after_forward": (True, False),
     "shard_group": (2,),
     "bucket_mib": (0.004, 25),
     "aggregation": ({"order": "priority"}, {"sparse": "balanced"}),
@@ -35,6 +35,7 @@ REST = {
     "dtype": ("bf16", "fp16"),
     "precision": ({"parameters": "fp32"}, {"gradients": "bf16"}, {"reduce": "bf16"}, {"vectors": "bf16"}),
     "seed": (7,),
+    "faults": ({"stragglers": [{"rank": 0, "factor": 1.2}]},),
 }  # fmt: skip
 DEGREES = ("tensor", "pipeline", "context", "data")
 
@@ -56,7 +57,10 @@ def any_plan(seed: int, ranks: int) -> dict:
     }  # fmt: skip
     if looks_up == "dlrm":
         plan |= {"schedule": "1f1b", "recompute": "none", "bottom_mlp": rng.choice(("replicated", "one_rank"))}
-    plan["virtual_stages"] = 2 if plan["schedule"] in ("interleaved_1f1b", "zb_v") else 1
+    several = {"interleaved_1f1b": (2, 2, 3), "zb_v": (2,)}
+    plan["virtual_stages"] = rng.choice(several.get(plan["schedule"], (1,)))
+    if rng.random() < 0.15:
+        plan["partition"] = _layers(rng, model["trunk"].get("layers", 0), degrees["pipeline"] * plan["virtual_stages"])
     if plan.get("zero") == 3:
         plan.pop("bucket_mib", None)
     if degrees["data"] * degrees["context"] > 1 and rng.random() < 0.2:
@@ -84,6 +88,12 @@ def _some(rng: Random, choices: dict, share: float) -> dict:
     return {key: rng.choice(values) for key, values in choices.items() if rng.random() < share}
 
 
+def _layers(rng: Random, layers: int, stages: int) -> list[int] | str:
+    """Some layers to each stage, none perhaps to the first and the last."""
+    cuts = sorted(rng.randint(0, layers) for _ in range(stages - 1))
+    return [last - first for first, last in zip([0, *cuts], [*cuts, layers], strict=True)] or "uniform"
+
+
 def _sharding(rng: Random, tables) -> object:
     if tables and rng.random() < 0.4:
         return {table["name"]: rng.choice(KINDS[1:]) for table in tables}
@@ -93,11 +103,15 @@ def _sharding(rng: Random, tables) -> object:
 def _stack(rng: Random) -> tuple[dict, str]:
     block = rng.choice(BLOCKS)
     trunk = {
-        "block": block, "layers": rng.choice((2, 4, 4)), "hidden": 16, "heads": rng.choice((2, 4)),
-        "vocab": rng.choice((0, 37)) if block in ("hstu", "sasrec") else 37, "seq": 8,
+        "block": block, "layers": rng.choice((1, 2, 4, 4, 6)), "hidden": 16, "heads": rng.choice((2, 4, 4)),
+        "vocab": rng.choice((0, 37)) if block in ("hstu", "sasrec") else 37, "seq": rng.choice((8, 8, 8, 7, 16)),
     }  # fmt: skip
     if block == "llama":
         trunk |= {"ffn": 24, "kv_heads": 2}
+    if block == "hstu" and rng.random() < 0.5:
+        trunk["head_dim"] = 6
+    if trunk["vocab"] and rng.random() < 0.2:
+        trunk["tied_embeddings"] = False
     if rng.random() < 0.15:
         trunk["causal"] = rng.choice((True, False))
     count = rng.randint(0 if trunk["vocab"] else 1, 3)

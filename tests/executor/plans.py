@@ -11,6 +11,7 @@ from lamb_plans import LAMB_PLANS
 from length_plans import LENGTH_PLANS
 from lora_plans import LORA_PLANS
 from replica_plans import REPLICA_PLANS
+from resharded_plans import RESHARDED_PLANS
 from sample_id_plans import SAMPLE_ID_PLANS
 from sharded_compression_plans import SHARDED_COMPRESSED
 from table_plans import TABLE_PLANS
@@ -200,6 +201,7 @@ PLANS = {
         *SHARDED_COMPRESSED[4],
         *DLRM_PLANS[4],
         *SAMPLE_ID_PLANS[4],
+        *RESHARDED_PLANS[4],
         *LAMB_PLANS[4],
     ],
     8: [
@@ -220,6 +222,7 @@ PLANS = {
         *SHARDED_COMPRESSED[8],
         *DLRM_PLANS[8],
         *SAMPLE_ID_PLANS[8],
+        *RESHARDED_PLANS[8],
     ],
 }  # fmt: skip
 

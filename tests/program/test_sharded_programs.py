@@ -134,6 +134,15 @@ def test_under_a_pipeline_blocks_are_gathered_in_the_first_forward_and_reduced_i
     assert "0F1" in names and "0B0" in names, "only those two are cut"
 
 
+def test_under_a_pipeline_that_reshards_every_pass_gathers_its_blocks_and_gradients_still_go_once():
+    found = actions("plan.zero=3", "plan.pipeline=2", "plan.tensor=1")
+    passes = [(one.of, one.microbatch) for one in found.values() if one.verb == "all_gather"]
+    assert sorted(set(passes)) == sorted(("FB"[back], number) for back in (0, 1) for number in range(4))
+    assert all(passes.count(one) == 3 for one in passes)
+    assert found["0F2.1"].after == ("all_gather b1 F2",)
+    assert [one.after[0] for one in found.values() if one.verb == "reduce_scatter"] == ["0B3.0", "0B3.1", "0B3.2"]
+
+
 def test_zero_2_gathers_whole_parameters_once_a_step_as_zero_1_does():
     found = [[(one.name, one.size_bytes, one.after) for one in actions(f"plan.zero={zero}").values()
               if one.verb == "all_gather"] for zero in (1, 2)]  # fmt: skip
@@ -143,7 +152,11 @@ def test_zero_2_gathers_whole_parameters_once_a_step_as_zero_1_does():
 @pytest.mark.parametrize("sets", [FULL, (*FULL, UNTIED), (*FULL, "plan.reshard_after_forward=false"),
                                   (*FULL, "plan.overlap.grad_reduce=false"), (*FULL, "plan.shard_group=2"),
                                   ("plan.zero=2", "plan.bucket_mib=4"),
-                                  ("plan.zero=3", "plan.pipeline=2", "plan.reshard_after_forward=false")])  # fmt: skip
+                                  ("plan.zero=3", "plan.pipeline=2", "plan.reshard_after_forward=false"),
+                                  ("plan.zero=3", "plan.pipeline=2"),
+                                  ("plan.zero=3", "plan.pipeline=2", "plan.schedule=zb_h1"),
+                                  ("plan.zero=3", "plan.pipeline=2", "plan.schedule=zb_v"),
+                                  ("plan.zero=3", "plan.pipeline=2", "plan.schedule=zb_v", UNTIED)])  # fmt: skip
 def test_what_comes_goes(sets):
     """Whatever is unpacked is dropped, whatever is opened is packed, whatever is packed is released."""
     stated = scenario("gpt", *sets)

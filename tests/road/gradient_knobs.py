@@ -34,6 +34,9 @@ GRADIENTS = [
     Knob("gpt", "plan.reshard_after_forward", "false", "true", memory("parameters"), ">", "plan.zero=3"),
     Knob("gpt", "plan.reshard_after_forward", "false", "true", sent("all_gather"), "<", "plan.zero=3"),
     Knob("gpt", "plan.reshard_after_forward", "false", "true", step, "<", TWO_NODES + "; plan.zero=3"),
+    *(Knob("gpt", "plan.reshard_after_forward", "false", "true", look, sign,
+           "plan.zero=3; plan.pipeline=2; model.trunk.layers=32")
+      for look, sign in ((memory("parameters"), ">"), (sent("all_gather"), "<"))),
     Knob("gpt", "plan.bucket_mib", "0.001", "25", launches("reduce"), ">"),
     Knob("gpt", "plan.bucket_mib", "0.001", "25", sent("reduce"), "="),
     Knob("gpt", "plan.bucket_mib", "1000", "25", launches("reduce"), "<"),

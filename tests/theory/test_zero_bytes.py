@@ -95,6 +95,17 @@ def test_under_a_pipeline_fully_sharded_parameters_travel_once_a_step():
     assert on_the_wire(*sets, rank=1) == 2 * share(GPUS // 2) * 4 * (UNTIED - first)
 
 
+def test_under_a_pipeline_that_reshards_parameters_travel_twice_a_microbatch():
+    """m microbatches gather in both passes, gradients are scattered once: 2 m + 1 times its own."""
+    sets = ("plan.zero=3", "plan.pipeline=2", "plan.global_batch=32",
+            "model.trunk.tied_embeddings=false")  # fmt: skip
+    first = EMBEDDING + POSITIONS + LAYERS // 2 * LAYER
+    microbatches = scenario("gpt", *BASE, *sets).microbatches
+    assert microbatches > 1
+    assert on_the_wire(*sets) == (2 * microbatches + 1) * share(GPUS // 2) * 4 * first
+    assert on_the_wire(*sets, rank=1) == (2 * microbatches + 1) * share(GPUS // 2) * 4 * (UNTIED - first)
+
+
 def test_each_dtype_is_its_own_on_the_wire():
     """Parameters are gathered as they are stored, gradients scattered in the reduce dtype."""
     sets = ("plan.zero=3", "plan.reshard_after_forward=false", f"plan.global_batch={GPUS}")

@@ -93,6 +93,8 @@ PLANS = [
     ("gpt", {"pipeline": 4, "microbatch": 2, "schedule": "zb_h1", "partition": [0, 1, 2, 1], "rank": 2}),
     ("gpt", {"pipeline": 2, "data": 2, "microbatch": 4, "zero": 1, "dtype": "bf16", "rank": 1}),
     ("llama", {"pipeline": 2, "data": 2, "microbatch": 2, "zero": 3, "reshard_after_forward": False, "rank": 0}),
+    *(("llama", {"pipeline": 2, "data": 2, "microbatch": 2, "zero": 3, "rank": rank}) for rank in (0, 2)),
+    ("gpt", {"pipeline": 2, "data": 2, "microbatch": 2, "zero": 3, "schedule": "zb_v", "rank": 0}),
     ("gpt", {"data": 2, "context": 2, "zero": 3, "microbatch": 4}),
     ("gpt", {"recompute": "selective", "tensor": 2, "sequence_parallel": True, "sets": UNFUSED}),
 ]
