@@ -104,6 +104,18 @@ AWAITED_LAUNCH = constant(
 """What one operation of that software costs its host, Python's modules and loops over parameters included. Of no row
 that is predicted: those are training."""
 
+MEGATRON_LAUNCH = constant(
+    59e-6,
+    "s",
+    "published",
+    "vTrain (arXiv 2312.12391), data/ground_truth_single.csv, hidden 1024, sequence 1024, 16 microbatches of 1, one "
+    "stage: 20 layers less 12 took 387.2, 428.1, 441.6 and 639.1 ms at tensor 1, 2, 4 and 8, so 3.03, 3.34, 3.45 and "
+    "4.99 ms a layer and microbatch whatever a rank computes, over the 58 kernels (64 with all-reduces) that are "
+    "counted of two forward passes and a backward: 52, 52, 54 and 78 us",
+)
+"""What a counted kernel costs the host of the software that these ran: modules, autograd, checkpointing, random states.
+Of no row that is predicted: those have 24 layers. Later Megatron-LM is not known to launch faster, nor as slowly."""
+
 MEMORY_UNDER_LOAD = 1.23
 """H100's, to 2 % what was fitted on A100 (`cluster_fits.py`): elementwise kernels then reach 0.64 of the datasheet's
 bandwidth in a step, against 0.79 alone with nothing but GELU."""
@@ -132,6 +144,7 @@ A100 = {
     ),
     **{name: {**entry, "kind": "transferred"} for name, entry in EMBEDDING.items()},
     "awaited_launch_s": AWAITED_LAUNCH,
+    "launch_s@megatron_2021": MEGATRON_LAUNCH,
     "clock_under_load": constant(
         1.0, "1", "assumed", "a 400 W A100 keeps 1,410 MHz in the published GEMM tables and in steps alike"
     ),

@@ -84,3 +84,5 @@ def _leave_one_out(source: str | None, as_json: bool) -> None:
         print(f"{one.source}: {one.percent_with:.2f} % of {one.rows} rows, without its own {one.percent_without:.2f} %")
         if not one.is_within:
             print("  more than half as much again")
+        elif one.percent_without > fits.ALLOWED_RISE * one.percent_with:
+            print("  more than half as much again, but not for every measurement that rounds to the published digits")

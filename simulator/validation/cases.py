@@ -23,6 +23,8 @@ class Case:
     quantity: step; the forward or backward time of one layer, which is the difference between `scenario` and
     `baseline`; a scaled step: that of `baseline` as measured (baseline_s) times the ratio of the two as predicted; or
     the sum of kernels, those of `ops`, in one step.
+    rounding_percent: half a unit of the last digit that was published, % of the measurement; 0 where it is far below
+    the errors here.
     fitted: whether a constant was fitted to it (its source's FIT_ROWS): it then checks nothing, and is shown apart.
     stand_in: empty for the plan that was measured; otherwise what differs: such a row is shown, and kept out of the
     source's means.
@@ -38,6 +40,7 @@ class Case:
     baseline_s: float | None = None
     ops: tuple[str, ...] = ()
     stand_in: str = ""
+    rounding_percent: float = 0.0
     fitted: bool = False
 
 
@@ -56,3 +59,9 @@ def gpt_model(*, layers: int, hidden: int, heads: int, seq: int, vocab: int) -> 
 def scenario(name: str, *, model: dict, cluster: dict, plan: dict, **keys: Any) -> dict[str, Any]:
     """A scenario of version 1."""
     return {"schema_version": 1, "name": name, "model": model, "cluster": cluster, "plan": plan, **keys}
+
+
+def rounded_percent(published: str) -> float:
+    """Half a unit of the last digit of a published number, % of it: '149' -> 0.34."""
+    _, _, decimals = published.partition(".")
+    return 50.0 * 10.0 ** -len(decimals) / float(published)

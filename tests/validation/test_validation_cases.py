@@ -19,7 +19,7 @@ CASES = [case for source in SOURCES for case in load_cases(source)]
 ROWS = {
     "sc21_table1": 8, "sc21_table2": 3, "korthikanti_table5": 6, "korthikanti_table4": 4, "vtrain_multi": 93,
     "dgxc_h100": 36, "zero_bubble": 24, "sc21_zero3": 3, "mosaic_a100": 139, "mosaic_h100": 58, "torchtitan_h100": 5,
-    "torchtitan_a100": 6, "recsys_dlrm": 20,
+    "torchtitan_a100": 6, "recsys_dlrm": 20, "vtrain_single": 72,
     "bert_large_dp": 10, "megascale": 8, "hstu_h100": 1, "hstu_kernels": 12, "megatron_core_h100": 4,
     "llama3": 3,
 }  # fmt: skip
@@ -120,6 +120,7 @@ def test_settings_of_each_source():
     stacks = {source: case["software"]["stack"] for source, case in first.items() if "software" in case}
     assert stacks == {
         "sc21_table1": "megatron_2021", "sc21_table2": "megatron_2021", "vtrain_multi": "megatron_2021",
+        "vtrain_single": "megatron_2021",
         "korthikanti_table4": "megatron_2022", "korthikanti_table5": "megatron_2022", "dgxc_h100": "current",
         "zero_bubble": "megatron_2023", "sc21_zero3": "megatron_2021", "mosaic_a100": "llm_foundry",
         "mosaic_h100": "llm_foundry", "torchtitan_h100": "torchtitan", "torchtitan_a100": "torchtitan",

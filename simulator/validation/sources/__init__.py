@@ -8,8 +8,8 @@ from importlib import import_module
 from simulator.errors import ScenarioError
 from simulator.validation.cases import Case
 
-SOURCES = ("sc21_table1", "sc21_table2", "korthikanti_table5", "korthikanti_table4", "vtrain_multi", "dgxc_h100",
-           "zero_bubble", "sc21_zero3", "mosaic_a100", "mosaic_h100", "torchtitan_h100", "torchtitan_a100",
+SOURCES = ("sc21_table1", "sc21_table2", "korthikanti_table5", "korthikanti_table4", "vtrain_multi", "vtrain_single",
+           "dgxc_h100", "zero_bubble", "sc21_zero3", "mosaic_a100", "mosaic_h100", "torchtitan_h100", "torchtitan_a100",
            "bert_large_dp", "megascale", "megatron_core_h100", "llama3", "hstu_h100", "hstu_kernels",
            "recsys_dlrm")  # fmt: skip
 """Each a module of this package with CITATION, READINGS and cases(); FIT_ROWS names the rows that costs know."""

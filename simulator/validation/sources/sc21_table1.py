@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.validation.cases import Case, gpt_model, read_rows, scenario
+from simulator.validation.cases import Case, gpt_model, read_rows, rounded_percent, scenario
 from simulator.validation.megatron import SELENE, megatron_keys, megatron_plan
 
 CITATION = "Narayanan et al., SC'21, arXiv 2104.04473, Table 1, and the authors' run_table_1.sh"
@@ -28,6 +28,7 @@ def _case(row: dict[str, str]) -> Case:
         source="sc21_table1",
         name=name,
         measured_s=float(row["iter_time_derived_s"]),
+        rounding_percent=rounded_percent(row["tflops_per_gpu"]),
         group=row["model"],
         scenario=scenario(
             name,
