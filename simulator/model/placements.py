@@ -79,7 +79,7 @@ class TablePlacement:
 
 @lru_cache(maxsize=256)
 def placements(scenario) -> tuple[TablePlacement, ...]:
-    """The place of every sparse table, in the model's order. Raises ScenarioError for pieces that cannot be cut."""
+    """The place of every sparse table, in the model's order. Raises ScenarioError for nodes that are not alike."""
     if any(scenario.plan.sharding_of(table.name) == "auto" for table in sparse_tables(scenario.model)):
         from simulator.table_choices import planned
 
@@ -129,18 +129,10 @@ def column_counts(scenario, table: Table, most: int) -> tuple[int, ...]:
 def column_pieces(scenario, table: Table, most: int) -> int:
     """Pieces that a table's columns are cut into: the most that are equal, not over `most`, and wide enough.
 
-    Raises ScenarioError where there is more than one place for pieces and the table cannot be cut in two.
+    A table that cannot be cut is one piece, as in TorchRec (shards' sizes: a width that does not divide is replaced by
+    the whole), so that a kind may be stated for tables of all widths.
     """
-    pieces = column_counts(scenario, table, most)[-1]
-    if pieces == 1 and most > 1:
-        halves = table.dim % (2 * COLUMN_STEP) == 0
-        remedy = f"--set plan.embedding_columns={table.dim // 2}, or use " if halves else ""
-        raise ScenarioError(
-            f"table {table.name} has {table.dim} columns, which cannot be cut into equal pieces of at least "
-            f"{scenario.plan.embedding_columns} columns, a multiple of {COLUMN_STEP}; use {remedy}row_wise for it",
-            key="plan.embedding_sharding",
-        )
-    return pieces
+    return column_counts(scenario, table, most)[-1]
 
 
 def _place(scenario, table: Table, kind: str, loads: Sequence[tuple[int, ...]]) -> TablePlacement:

@@ -60,10 +60,14 @@ def test_pieces_are_as_many_as_fit_and_no_narrower_than_stated():
     assert placements(stated("column_wise", ({"dim": 128},), embedding_columns=16))[0].pieces == 8
     assert placements(stated("column_wise", ({"dim": 24},), embedding_columns=4))[0].pieces == 6
     assert placements(stated("grid", ({"dim": 128},), nodes=3))[0].pieces == 2  # 3 pieces of 128 are not equal
-    with pytest.raises(ScenarioError, match=r"plan\.embedding_columns=16, or use row_wise"):
-        placements(stated("column_wise", ({"dim": 32},)))
-    with pytest.raises(ScenarioError, match="table t0 has 6 columns"):
-        placements(stated("column_wise", ({"dim": 6},), embedding_columns=4))
+
+
+@pytest.mark.parametrize("kind, owners", [("column_wise", 1), ("grid", 4)])
+def test_a_table_that_is_too_narrow_to_cut_is_one_piece_beside_others_that_are_cut(kind, owners):
+    """As in TorchRec, where one kind may be stated for tables of all widths."""
+    wide, narrow, odd = placements(stated(kind, ({"dim": 128}, {"dim": 32}, {"dim": 6}), nodes=2, gpus=4))
+    assert wide.pieces > 1 and narrow.pieces == odd.pieces == 1
+    assert len(narrow.owners) == len(odd.owners) == owners
 
 
 def test_the_largest_goes_first_to_whoever_has_least():
