@@ -43,7 +43,7 @@ def test_plans_are_all_different_programs():
 def test_the_intervals_are_counted_and_measured():
     from types import SimpleNamespace
 
-    from studies.predict_then_run.run import interval_sentence
+    from studies.predict_then_run.study import interval_sentence
 
     def one(low: float, measured_s: float, high: float):
         bounds = {5: low, 95: high}
