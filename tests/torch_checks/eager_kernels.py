@@ -51,9 +51,10 @@ def table_bytes(model: ModelSpec, cut: Cut) -> int:
     goes back; where activations are 16-bit the model counts only their cast."""
     copies = 1 if cut.bytes == VECTOR_BYTES else 2
     ids = (
-        (table, cut.batch * lookups.ids_per_sample(model, table) // cut.context)
+        (table, cut.batch * lookups.ids_per_sample(model, table) // cut.context
+         if table.pooling != "none" or lookups.is_positional(table) else blocks.embedding.vectors(model, table, cut))
         for table in blocks.sparse_tables(model)
-    )
+    )  # fmt: skip
     return sum(copies * VECTOR_BYTES * count * table.dim for table, count in ids)
 
 

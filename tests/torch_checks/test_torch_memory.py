@@ -73,6 +73,10 @@ PLANS = [
             {"context": 2, "sets": PACKED},
         )
     ),
+    *(
+        ("hstu_users", {"embedding_sharding": "data_parallel", **keys})  # a few ids in front of each sample
+        for keys in ({"context": 2}, {"tensor": 2, "sequence_parallel": True})
+    ),
     ("llama", {"sets": PADDED}),
     ("gpt", {"tensor": 2, "sets": PACKED}),
     ("llama", {"context": 2, "sets": PACKED}),

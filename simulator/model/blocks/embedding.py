@@ -80,7 +80,7 @@ def forward(model: ModelSpec, cut: Cut) -> tuple[Step, ...]:
     for table in sparse_tables(model):
         steps += cast(model, table, cut)
     for table in _projected(model):
-        steps.append(gemm(_vectors(model, table, cut), trunk.hidden, table.dim, cut))
+        steps.append(gemm(vectors(model, table, cut), trunk.hidden, table.dim, cut))
     for _ in _pooled(model):  # a sample's vector is added at each of its positions: reads the sum, writes it
         steps.append(memory_bound("elementwise", elements, 2 * size, cut))
     if trunk.block in LEARNED_POSITIONS:  # reads both summands, writes the sum
@@ -113,7 +113,7 @@ def backward(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> tuple[Ste
     for table in sparse_tables(model):
         steps += cast(model, table, cut)
     for table in _projected(model):
-        rows = _vectors(model, table, cut)
+        rows = vectors(model, table, cut)
         steps.append(gemm(rows, table.dim, trunk.hidden, cut))
         if not trained.frozen:
             steps += weight_gradient(trunk.hidden, table.dim, rows, cut)
@@ -140,16 +140,16 @@ def kept_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
         return kept
     if token_table(model):
         kept += cut.tokens * ID_BYTES
-    return kept + sum(_vectors(model, table, cut) * table.dim * cut.bytes for table in _projected(model))
+    return kept + sum(vectors(model, table, cut) * table.dim * cut.bytes for table in _projected(model))
 
 
 def weight_bytes(model: ModelSpec, cut: Cut, trained: Training = WHOLE) -> int:
     """The vectors that projections read, and the gradient of their sum. Rows and positions are done with in I."""
     if trained.frozen:
         return 0
-    held = sum(_vectors(model, table, cut) * table.dim for table in _projected(model))
+    held = sum(vectors(model, table, cut) * table.dim for table in _projected(model))
     return cut.bytes * (
-        held + max((_vectors(model, table, cut) for table in _projected(model)), default=0) * model.trunk.hidden
+        held + max((vectors(model, table, cut) for table in _projected(model)), default=0) * model.trunk.hidden
     )
 
 
@@ -163,7 +163,7 @@ def _pooled(model: ModelSpec) -> tuple[Table, ...]:
     return tuple(table for table in sparse_tables(model) if table.pooling != "none")
 
 
-def _vectors(model: ModelSpec, table: Table, cut: Cut) -> int:
+def vectors(model: ModelSpec, table: Table, cut: Cut) -> int:
     """Vectors of one microbatch that enter the trunk from this table, on the rank that has most; of its tensor group
     under sequence parallelism too. Of a table that pools, every rank has those of all samples."""
     if table.pooling != "none":
@@ -184,7 +184,7 @@ def cast(model: ModelSpec, table: Table, cut: Cut) -> tuple[Step, ...]:
     if arrives == cut.bytes:
         return ()
     each = arrives + cut.bytes
-    return (memory_bound("cast", _vectors(model, table, cut) * table.dim, each, cut),)
+    return (memory_bound("cast", vectors(model, table, cut) * table.dim, each, cut),)
 
 
 def _scattered(model: ModelSpec, cut: Cut) -> bool:
