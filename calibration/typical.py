@@ -16,6 +16,9 @@ SIZES: dict[str, Sizes] = {
 }
 """(width, samples, positions) of a microbatch, by device."""
 
+OPTIMIZERS = ("sgd", "adagrad", "lamb")
+"""Of weights, beside Adam: an update runs its own kernels, so that none of them is another's times a factor."""
+
 COMPRESSIONS = ({"method": "bf16"}, {"method": "topk"}, {"method": "powersgd"}, {"method": "int8"})
 SPARSE_TABLES = ({}, {"optimizer": "rowwise_adagrad"}, {"optimizer": "sgd"}, {"optimizer": "adagrad"},
                  {"ids": {"kind": "uniform"}})  # fmt: skip
@@ -30,6 +33,7 @@ def scenarios(dtype: str, ranks: int, sizes: Sizes = SIZES["cpu"]) -> list:
     found = [_scenario("sasrec", *size, dtype, ranks) for size in sizes]
     found += [_scenario(block, *size, dtype, ranks) for size in sizes[::2] for block in ("hstu", "llama")]
     found += [_scenario("sasrec", *sizes[1], dtype, ranks, head=SPARSE_HEAD, table=table) for table in SPARSE_TABLES]
+    found += [_scenario("sasrec", *size, dtype, ranks, optimizer=one) for one in OPTIMIZERS for size in sizes[::2]]
     if ranks > 1:
         found.append(_scenario("sasrec", *sizes[1], dtype, ranks, tensor=ranks))
         found += [_scenario("sasrec", *sizes[1], dtype, ranks, compression=one) for one in COMPRESSIONS]
@@ -38,7 +42,7 @@ def scenarios(dtype: str, ranks: int, sizes: Sizes = SIZES["cpu"]) -> list:
 
 def _scenario(
     block: str, hidden: int, samples: int, seq: int, dtype: str, ranks: int, *, head: dict | None = None,
-    tensor: int = 1, compression: dict | None = None, table: dict | None = None,
+    tensor: int = 1, compression: dict | None = None, table: dict | None = None, optimizer: str = "adam",
 ):  # fmt: skip
     ffn = {"hstu": {"ffn": 0}, "sasrec": {"ffn": hidden}}.get(block, {"ffn": 2 * hidden})
     plan = {"microbatch": samples, "global_batch": samples * (ranks // tensor), "tensor": tensor}
@@ -50,6 +54,7 @@ def _scenario(
         "name": f"one-layer-{block}-{hidden}",
         "model": {"trunk": trunk, "tables": [stated], "head": head or DENSE_HEAD},
         "dtype": dtype,
+        "optimizer": optimizer,
         "cluster": {"preset": "cpu_host", "gpus_per_node": ranks},
         "plan": plan | ({"compression": compression} if compression else {}),
     })  # fmt: skip

@@ -91,3 +91,14 @@ def test_zipf_ids_fall_on_few_rows_where_the_op_says_so():
     zipf, uniform = (len(ids(2048, 20_000).unique()) for ids in (maker.zipf_ids, maker.ids))
     assert zipf < uniform / 2
     assert "embedding" in operators(Point(KERNEL, "embedding_lookup_zipf", "fp32", (64 * 64, 8 * 64 * 64 + 512)))
+
+
+def test_the_whole_update_of_every_optimizer_of_weights_is_measured_at_two_sizes():
+    from calibration import typical
+    from calibration.pieces import jobs_of_scenario
+
+    updates = {job.key: job for made in typical.scenarios("fp32", 2) for job in jobs_of_scenario(made)
+               if job.what == "optimizer"}  # fmt: skip
+    names = [job.pieces[0].name for job in updates.values()]
+    for name in ("adam", "sgd", "adagrad", "lamb"):
+        assert names.count(f"{name}.optimizer") >= 2
