@@ -63,7 +63,7 @@ def readback(scenario) -> tuple[Step, ...]:
     if not scales_loss(scenario):
         return ()
     steps: list[Step] = [*_small(SCALE_INVERSION), Host(1), Host(1)]  # reads the flag; the dense update
-    if tables.updates_last(scenario):
+    if tables.updates_rows_last(scenario):
         steps += [step for kernel in _small(SCALE_INVERSION) for step in (Host(1), kernel)]
         steps.append(Host(1))
     return tuple(steps)
