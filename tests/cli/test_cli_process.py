@@ -5,11 +5,10 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from interrupts import hears_ctrl_c
+from interrupts import hears_ctrl_c, until_it_reads_a_pipe
 from scenario_texts import GPT3
 
 HEAVY = ("torch", "pandas", "numba", "scipy", "plotly", "networkx", "numpy", "pydantic")
@@ -57,7 +56,7 @@ def test_ctrl_c_ends_without_a_traceback(tmp_path):
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_root(),
         preexec_fn=hears_ctrl_c,
     )  # fmt: skip
-    time.sleep(1.5)  # it waits for standard input by then
+    until_it_reads_a_pipe(child.pid)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert child.returncode == 130 and out == "" and err.strip() == "rehearse: interrupted"
