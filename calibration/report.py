@@ -26,6 +26,7 @@ def report_lines(record: dict, path: str) -> list[str]:
     lines += _overlap_rows(record)
     lines += _piece_rows(record)
     lines += _check_rows(record)
+    lines += _hull_rows(record)
     lines += [
         "",
         "held out: median error of a point predicted from all others; largest: of the largest, from the rest.",
@@ -35,7 +36,6 @@ def report_lines(record: dict, path: str) -> list[str]:
     if journal["failed"]:
         lines.append(f"left out: {len(journal['failed'])} points, the first: {next(iter(journal['failed'].items()))}")
     lines += [] if "gpu" in machine else [f"not applicable: {facts.NOT_ON_A_CPU}"]
-    lines += ["shapes beyond those measured are extrapolated at the efficiency of the nearest one, and warned about"]
     what = machine.get("device") or machine["processor"]
     load = f"load {machine['load_before']} before and {machine['load_after']} after"
     lines += ["", f"machine   {what}, {machine['cores']} cores, torch {machine['torch']}, {load}"]
@@ -76,8 +76,7 @@ def _collective_rows(record: dict) -> list[str]:
         op_class = f"transfer.{row['tier']}" if row["op"] == "send" else f"collective.{row['tier']}.{row['op']}"
         fit = record["fits"].get(op_class if nodes == 1 else f"{TIMED}{op_class}", {}).get("figures", {})
         largest = fit.get("larger_group_median_abs_pct") if row["group_size"] > 2 else None
-        name = f"{row['op']} over {row['group_size']}" + (f" on {nodes} nodes" if nodes > 1 else "")
-        lines.append(_row(name, len(row["median_ns"]), sum(row["count"]),
+        lines.append(_row(_group(row), len(row["median_ns"]), sum(row["count"]),
                           fit.get("between_sizes_median_abs_pct"), largest))  # fmt: skip
     return lines
 
@@ -125,15 +124,40 @@ def _check_rows(record: dict) -> list[str]:
     return lines
 
 
+def _hull_rows(record: dict) -> list[str]:
+    """Between which sizes each family and each group was measured: what lies beyond stays extrapolated."""
+    rows = [(f"{row['op']} {row['dtype']}", row["columns"]) for row in _measured(record, "kernels")]
+    rows += [(_group(row), {"bytes": row["size_bytes"]}) for row in _measured(record, "collectives")]
+    lines = [
+        "",
+        "measured between               (beyond: extrapolated at the efficiency of the nearest, and warned about)",
+    ]
+    for name, columns in rows:
+        ranges = [f"{axis} {_size(axis, min(values))}..{_size(axis, max(values))}" for axis, values in columns.items()]
+        lines.append(f"{name:<30} {', '.join(ranges)}")
+    return lines
+
+
+def _group(row: dict) -> str:
+    """The name of a collective's curve."""
+    nodes = row.get("nodes", 1)
+    return f"{row['op']} over {row['group_size']}" + (f" on {nodes} nodes" if nodes > 1 else "")
+
+
+def _size(axis: str, value: float) -> str:
+    return format_bytes(int(value)) if axis == "bytes" else f"{int(value)}"
+
+
 def _row(name: str, points: int, samples: int, inside: float | None, outside: float | None) -> str:
     inside_text, outside_text = (f"{value:.1f} %" if value is not None else "-" for value in (inside, outside))
     return f"{name:<30} {points:>6} {samples:>8} {inside_text:>9} {outside_text:>9}"
 
 
 def _absent(record: dict) -> list[str]:
-    """Families of kernels without a measured table."""
+    """Families of kernels without a measured table, and without one that stands in."""
     known = {row["op"] for row in _measured(record, "kernels")}
-    return [op for op in dict.fromkeys(FAMILIES) if op not in known and op not in STOOD_FOR]
+    absent = [op for op in dict.fromkeys(FAMILIES) if op not in known and measured.STANDS_IN.get(op) not in known]
+    return [op for op in absent if op not in STOOD_FOR]
 
 
 STOOD_FOR = ("residual", "reduction", "embedding_backward")

@@ -1,5 +1,6 @@
 """Profiles on disk: whole at every moment, continued by the same machine only."""
 
+import errno
 import json
 import os
 import random
@@ -137,3 +138,26 @@ def test_missing_kernels_are_read_and_bad_lists_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(ScenarioError, match=r"kernels\.json is not a JSON list of kernels"):
             wanted_by(str(path))
+
+
+def test_a_disk_that_is_full_is_said_with_the_profiles_name(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "p.json"
+    path.write_text("old")
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*p\.json"):
+        files.write({"name": "new"}, path)
+    assert path.read_text() == "old" and [one.name for one in tmp_path.iterdir()] == ["p.json"]
+
+
+def test_the_table_at_the_end_says_what_stays_extrapolated():
+    from calibration.report import report_lines
+
+    lines = report_lines(build(journal(), context()), "p.json")
+    place = next(number for number, line in enumerate(lines) if line.startswith("measured between"))
+    assert "extrapolated" in lines[place]
+    ranges = {" ".join(line.split()[:2]): line for line in lines[place + 1 :]}
+    assert "m 64..1024, n 64..256, k 64..256" in ranges["gemm fp32"]
+    assert any(line.startswith("all_reduce over 4") and "bytes 1KiB..16MiB" in line for line in lines[place:])
