@@ -19,6 +19,9 @@ class HostClock:
     def wait(self) -> None:
         """Returns when the device is idle: at once."""
 
+    def finish(self) -> None:
+        """Returns when the kernels are over that were launched here: at once."""
+
 
 class DeviceClock:
     """For kernels of a CUDA stream: device events, so that the host's launch counts only where the device waits for it.
@@ -44,6 +47,10 @@ class DeviceClock:
     def wait(self) -> None:
         """Returns when the device is idle."""
         self._torch.cuda.synchronize()
+
+    def finish(self) -> None:
+        """Returns when the kernels are over that were launched here, whatever other streams still copy or send."""
+        self._torch.cuda.current_stream().synchronize()
 
 
 Clock = HostClock | DeviceClock

@@ -163,7 +163,7 @@ class Worker:
         begin = self._cached(point.key, lambda: collectives.make_begin(point, group, self.device))
         beside = point.beside()
         compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
-        compute = overlap.finished(compute, self._clock.wait)
+        compute = overlap.finished(compute, self._clock.finish)
         spans = overlap.take_overlaps(begin, compute, lambda: self._barrier(point.shape[0]), repeats)
         return {"spans": spans}
 
@@ -173,7 +173,7 @@ class Worker:
         ranks, beside = point.shape[0], point.beside()
         begin = self._cached(point.key, lambda: copies.make_rows(point, self.device))
         compute = self._cached(beside.key, lambda: kernels.make_call(beside, self.device))
-        compute = overlap.finished(compute, self._clock.wait)
+        compute = overlap.finished(compute, self._clock.finish)
         barrier = (lambda: self._barrier(ranks)) if ranks > 1 else (lambda: None)
         return {"copies": copies.take_copies(begin, compute, barrier, repeats)}
 

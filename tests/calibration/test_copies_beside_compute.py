@@ -58,3 +58,18 @@ def test_a_copy_really_takes_its_time_beside_kernels():
         assert beside_ns > 0 and slowdown > 0
         assert 2**22 / alone_ns < 1000.0  # no memory copies a terabyte a second
     assert begin(20).taken_ns() > begin(1).taken_ns()
+
+
+def test_a_kernel_beside_a_copy_is_awaited_without_the_copy(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from types import SimpleNamespace
+
+    from calibration.measure import clock, overlap
+
+    waited = []
+    monkeypatch.setattr(torch.cuda, "Event", lambda **how: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append("device"))
+    stream = SimpleNamespace(synchronize=lambda: waited.append("stream"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    overlap.finished(lambda: waited.append("kernel"), clock.make_clock("cuda").finish)()
+    assert waited == ["kernel", "stream"]
