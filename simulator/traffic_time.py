@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from functools import cache
 
 from simulator.cluster import PlacedCluster
-from simulator.graph.expand import OP_OF_VERB
+from simulator.graph.messages import Message, collective_of
 from simulator.graph.steps import StepSource
-from simulator.graph.whole_actions import GROUP_OF_STREAM
 from simulator.model.work import Collective
 from simulator.policies.rank_orders import Order
-from simulator.program.embedding import MESSAGES
 from simulator.program.lowering import lower
 from simulator.road import Prices
 
 
 @dataclass(frozen=True)
 class RankTraffic:
-    """Of one representative, each with how often a step sends it. collectives: (group, op, bytes). sends: (pipeline
-    rank, bytes)."""
+    """Of one representative, each with how often a step sends it. collectives: `Message`. sends: (pipeline rank,
+    bytes)."""
 
     members: tuple[int, ...]
     collectives: Counter
@@ -37,7 +35,7 @@ class TrafficTime:
     def __init__(self, scenario, prices: Prices):
         cluster = scenario.cluster
         self.base = cluster.base if isinstance(cluster, PlacedCluster) else cluster
-        program, self.algorithm = lower(scenario), scenario.plan.aggregation.algorithm
+        program = lower(scenario)
         self.layout = program.layout
         self.pricers = {cluster.device_of(rank): prices.pricer_of(rank) for rank in reversed(range(cluster.gpus))}
         steps = StepSource(scenario, prices.cut)
@@ -48,7 +46,7 @@ class TrafficTime:
     def __call__(self, order: Order) -> int:
         busiest = 0
         for number, own in enumerate(self.ranks):
-            kinds = dict.fromkeys(kind for kind, _, _ in own.collectives)
+            kinds = dict.fromkeys(sent.group for sent in own.collectives)
             for rank in own.members:
                 total = 0
                 for kind in kinds:
@@ -67,24 +65,22 @@ class TrafficTime:
             action = launch.action
             if launch.stream == "compute":
                 inner = (step for piece in steps.steps(own, action) for step in piece.steps)
-                found = [(one.group, one.op, one.size_bytes) for one in inner if isinstance(one, Collective)]
-                collectives.update(one for one in found if len(self.layout.group(one[0], own.rank)) > 1)
+                found = [
+                    Message(one.op, one.group, one.size_bytes, "auto") for one in inner if isinstance(one, Collective)
+                ]
+                collectives.update(one for one in found if len(self.layout.group(one.group, own.rank)) > 1)
             elif action.verb == "send":
                 sends[action.peer, action.size_bytes] += 1
             elif action.verb != "recv":
-                op, group = MESSAGES.get(action.verb) or (OP_OF_VERB[action.verb], GROUP_OF_STREAM[launch.stream])
-                size = action.size_bytes
-                if action.method not in (None, "none"):
-                    op, size = steps.wire(action, len(self.layout.group(group, own.rank)))
-                collectives[group, op, size] += 1
+                sent = collective_of(launch, steps, lambda kind, rank=own.rank: len(self.layout.group(kind, rank)))
+                collectives[sent] += 1
         return RankTraffic(tuple(own.members), collectives, sends)
 
     def _collective_ns(self, number: int, kind: str, devices: Order) -> int:
         span, pricer = self.base.span(devices), self._pricer(devices)
-        algorithm = self.algorithm if kind in ("data", "shard", "replica") else "auto"
         return sum(
-            count * pricer.collective(op, size, span, algorithm).duration_ns
-            for (group, op, size), count in self.ranks[number].collectives.items() if group == kind
+            count * pricer.collective(sent.op, sent.size_bytes, span, sent.algorithm).duration_ns
+            for sent, count in self.ranks[number].collectives.items() if sent.group == kind
         )  # fmt: skip
 
     def _send_ns(self, size: int, devices: Order) -> int:

@@ -18,23 +18,20 @@ from simulator import kinds
 from simulator.costs.price import SOURCES
 from simulator.graph.assemble import Links, Tiling
 from simulator.graph.event_graph import EventGraph
+from simulator.graph.messages import KIND_OF_STREAM, collective_of
 from simulator.graph.pieces import Piece
 from simulator.graph.steps import StepSource
 from simulator.graph.surroundings import Surroundings
 from simulator.graph.templates import Op, Solve, Template, bytes_by_slot, contract, in_turn, lay_out, source_shares
-from simulator.graph.whole_actions import GROUP_OF_STREAM, KIND_OF_STREAM, WholeActions
+from simulator.graph.whole_actions import WholeActions
 from simulator.network.loads import Slot
-from simulator.program.actions import SHUFFLE_VERBS, Action
-from simulator.program.embedding import MESSAGES
+from simulator.program.actions import Action
 from simulator.program.fold import Folding
 from simulator.program.program import Launch, RankProgram
 from simulator.units import NS_PER_S
 
 if TYPE_CHECKING:
     from simulator.costs.pricer import Pricer
-
-OP_OF_VERB = {"reduce": "all_reduce", "reduce_scatter": "reduce_scatter", "all_gather": "all_gather",
-               "gather lengths": "all_gather", "shuffle samples": "all_to_all"}  # fmt: skip
 
 
 class LinkUse(NamedTuple):
@@ -99,8 +96,8 @@ def expand(
 ) -> Expanded:  # fmt: skip
     """The priced graph of a folded program.
 
-    steps: what each compute action runs. pricer_of: the prices of a rank. scenario: for its cluster and its
-    aggregation. solve: runs a small graph alone. shared: messages share links. contracted False keeps every op; times
+    steps: what each compute action runs. pricer_of: the prices of a rank. scenario: for its
+    cluster. solve: runs a small graph alone. shared: messages share links. contracted False keeps every op; times
     agree to the nanosecond (tested).
     """
     return _Expansion(folding, steps, pricer_of, scenario, solve, shared, contracted).run()
@@ -109,7 +106,7 @@ def expand(
 class _Expansion:
     def __init__(self, folding: Folding, steps: StepSource, pricer_of, scenario, solve: Solve, shared, contracted):
         self.folding, self.steps, self.solve, self.contracted = folding, steps, solve, contracted
-        self.layout, self.algorithm = folding.program.layout, scenario.plan.aggregation.algorithm
+        self.layout = folding.program.layout
         self.pricers = {own.rank: pricer_of(own.rank) for own in folding.program.ranks}
         self.around = {
             rank: Surroundings(scenario.cluster, self.layout, folding, rank, pricer, shared=shared)
@@ -212,13 +209,8 @@ class _Expansion:
             demand = around.transfer(price, peer, sends=op == "send")
         else:
             kind = KIND_OF_STREAM[launch.stream]
-            op, group = MESSAGES.get(action.verb) or (OP_OF_VERB[action.verb], GROUP_OF_STREAM[launch.stream])
-            span = around.span(group)
-            if action.method not in (None, "none"):
-                op, size = self.steps.wire(action, span.size)
-            shuffles = action.verb in SHUFFLE_VERBS  # of samples, not of what `aggregation` is about
-            algorithm = self.algorithm if group in ("data", "shard", "replica") and not shuffles else "auto"
-            price = pricer.collective(op, size, span, algorithm)
+            op, group, size, algorithm = collective_of(launch, self.steps, lambda kind: around.span(kind).size)
+            price = pricer.collective(op, size, around.span(group), algorithm)
             demand = around.collective(group, price)
         compute_rate, own_rate = pricer.rates(kind, size)
         return Template((Op(launch.stream, kind, price, op, group=group, compute_rate=compute_rate, own_rate=own_rate,

@@ -10,16 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from simulator import kinds
+from simulator.graph.messages import KIND_OF_STREAM
 from simulator.graph.surroundings import Surroundings
 from simulator.layout import Layout
 from simulator.program.program import Launch, RankProgram
+from simulator.program.standing import GROUP_OF_STREAM
 from simulator.units import FULL_RATE
-
-GROUP_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "samples": "samples", "tied": "tied",
-                   "embedding": "table"}  # fmt: skip
-KIND_OF_STREAM = dict.fromkeys(("data", "shard", "replica", "samples", "tied"), kinds.DATA) | {
-    "embedding": kinds.EMBEDDING
-}
 
 
 class WholeActions:

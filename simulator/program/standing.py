@@ -31,8 +31,9 @@ def patterns_of(plan, *, direct_reduction: bool, shares_bags: bool = False) -> P
     return found
 
 
-_KIND_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "samples": "samples",
-                   "tied": "tied", "embedding": "table"}  # fmt: skip
+GROUP_OF_STREAM = {"data": "data", "shard": "shard", "replica": "replica", "samples": "samples", "tied": "tied",
+                   "embedding": "table"}  # fmt: skip
+"""The kind of group whose collectives a stream runs, where the action does not say another."""
 
 
 class Standings:
@@ -45,7 +46,7 @@ class Standings:
     def kinds(self, own: RankProgram) -> tuple[str, ...]:
         """The kinds of groups in which a rank communicates."""
         streams = {launch.stream for launch in own.launches}
-        kinds = [kind for stream, kind in _KIND_OF_STREAM.items() if stream in streams]
+        kinds = [kind for stream, kind in GROUP_OF_STREAM.items() if stream in streams]
         if self._layout.node and "embedding" in streams:
             kinds += ["table_node", "table_across"]
         return (*self._layout.inner_kinds, *kinds)
