@@ -153,7 +153,7 @@ def _points(
         first = [] if any(one.what == KERNEL for one in asked) else rest[:1]  # no profile is without a kernel
         return [*first, *asked], frozenset(one.key for one in asked)
     beside = side_by_side.points(device, worlds, ranks, dtype, sizes)
-    pairs = [*grid.collective_points(worlds[:1], sizes), *beside]
+    pairs = _interleaved(grid.collective_points(worlds[:1], sizes), beside)
     judged = [*checks.points(dtype, worlds[:1], sizes), *(facts.points() if device == "cuda" else ())]
     mixed = _interleaved(rest[1:], pairs, usual, judged)
     between = []
