@@ -54,7 +54,7 @@ def _at_their_rows(env: Env, vectors: torch.Tensor, rows: torch.Tensor) -> torch
     """[ids, width] -> [own rows, width]: those of a sample at its first positions, as NVIDIA/recsys-examples puts
     contextual features in front of a history; what stands at one position adds up."""
     count = env.batch * env.seq // (env.tensor.size if env.tensor.shards_sequence else 1)
-    return vectors.new_zeros((count, vectors.shape[1])).index_add(0, rows, vectors)
+    return vectors.new_zeros((count, vectors.shape[1])).index_put((rows,), vectors, accumulate=True)
 
 
 def _tokens(env: Env, weights, inputs: Inputs) -> torch.Tensor:
