@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 MAX_WORD = 200
 """Letters of one word that a sentence repeats."""
@@ -66,3 +68,14 @@ class BrokenLaw(RehearseError):
     """A program, graph or timeline breaks a law of the engine (see engine/checks.py)."""
 
     kind = "broken_law"
+
+
+@contextmanager
+def in_63_bits() -> Iterator[None]:
+    """Numbers that numpy's integers do not hold are the input's fault: ScenarioError in place of OverflowError."""
+    try:
+        yield
+    except OverflowError:
+        raise ScenarioError(
+            "times or bytes do not fit 63 bits (292 years in nanoseconds); make the model or the batch smaller"
+        ) from None

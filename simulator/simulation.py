@@ -14,7 +14,7 @@ from functools import cached_property
 from simulator.adaptation import Move, RunStep, adapted_run
 from simulator.codec_costs import CodecRange, codec_range
 from simulator.embedding_plan import embedding_plan
-from simulator.errors import NotSupportedYet, ScenarioError
+from simulator.errors import NotSupportedYet, ScenarioError, in_63_bits
 from simulator.flops import FlopsPerStep, flops_per_step
 from simulator.graph.event_graph import EventGraph
 from simulator.graph.expand import Expanded, LinkUse
@@ -181,6 +181,7 @@ class Result:
         }
 
 
+@in_63_bits()
 def simulate(
     scenario, *, engine: str = "auto", samples: int = 0, watch: Callable[[Timeline], None] | None = None
 ) -> Result:

@@ -123,9 +123,6 @@ def predicted(file: str, sets: Sequence[str], engine: str = "auto", samples: int
         return predict(scenario, engine=engine, samples=samples)
     except ScenarioError as error:
         raise scenario.located(error) from error
-    except OverflowError:
-        message = "times or bytes do not fit 63 bits (292 years in nanoseconds); make the model or the batch smaller"
-        raise scenario.located(ScenarioError(message)) from None
     except Exception as error:
         error.name = scenario.name
         raise

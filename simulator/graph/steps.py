@@ -38,6 +38,10 @@ class StepSource:
         self.scenario, self.cut, self.cuts = scenario, cut, cuts_of(scenario, cut)
         self.model, self.plan = scenario.model, scenario.plan
         self.units = blocks.units(scenario.model)
+        self._of_layer: dict[int, list[blocks.Unit]] = {}
+        for unit in self.units:
+            if unit.layer >= 0:
+                self._of_layer.setdefault(unit.layer, []).append(unit)
         self._compressor = cache(lambda method: compressor_of(self.plan, method))
         self._touches: dict[tuple, dict] = {}
         self._pieces: dict[tuple, Piece] = {}
@@ -156,7 +160,7 @@ class StepSource:
         """
         mode, pieces = "none" if verb == "W" else self.plan.recompute, []
         for unit in reversed(self.units[first : last + 1]):
-            layer = [other for other in self.units if other.layer == unit.layer >= 0]
+            layer = self._of_layer.get(unit.layer, [])
             if mode == "full" and layer and unit is layer[-1]:  # a later segment of the same layer finds it rerun
                 pieces += [self._rerun(other, mode, cut) for other in layer]
             elif mode in ("selective", "selective_op"):

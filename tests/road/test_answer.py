@@ -10,6 +10,7 @@ import pytest
 from road_scenarios import BASES, answer, scenario
 
 from simulator import simulate
+from simulator.errors import ScenarioError
 from simulator.metrics import breakdown_ns
 from simulator.model import blocks
 from simulator.units import GIB
@@ -251,3 +252,9 @@ def test_the_timeline_becomes_a_frame_of_representatives_or_of_all_ranks():
     every = result.timeline.to_frame(expand=True)
     assert len(every) == 8 * len(frame) and sorted(set(every["rank"])) == list(range(16))
     assert every["end_ns"].max() == frame["end_ns"].max() == result.timeline.step_ns
+
+
+@pytest.mark.parametrize("key", ["hidden", "seq"])
+def test_a_model_beyond_the_integers_is_refused_in_a_sentence(key):
+    with pytest.raises(ScenarioError, match="do not fit 63 bits"):
+        answer("gpt", f"model.trunk.{key}={2**53}", "plan.sequence_parallel=false")
