@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from calibration import files, grid
 from calibration.build import Context, build
@@ -35,6 +36,7 @@ SENTINEL_S = 4.0
 MOST_ROUNDS = 40
 """More rounds than this teach nothing new: a long budget ends early."""
 
+ONE_WAY = ("send", "broadcast")
 REPEATS = 8
 LARGE_BYTES = 4 * 2**20
 LARGE_REPEATS = 2
@@ -173,8 +175,8 @@ class Session:
             elif what.what == COLLECTIVE or what.op in MESSAGES:
                 repeats = LARGE_REPEATS if what.shape[1] >= LARGE_BYTES else REPEATS
                 spans = self.fleet.collective(what, repeats)
-                taken_ns = _transfer_ns if len(what.shape) == 2 else _shortest_ns
-                self.journal.add(what, TOGETHER, [[taken_ns(members), 0] for members in zip(*spans, strict=True)])
+                far = partial(_own_clocks_ns, what.op) if len(what.shape) > 2 else _transfer_ns
+                self.journal.add(what, TOGETHER, [[far(members), 0] for members in zip(*spans, strict=True)])
             else:
                 for samples in self.fleet.kernel(what, ranks, WINDOW_NS):
                     self.journal.add(what, visit.condition, samples)
@@ -209,9 +211,11 @@ class Session:
         self.say(line, spent_s / (spent_s + left_s))
 
 
-def _shortest_ns(members: tuple[list[int], ...]) -> int:
-    """The same where members have clocks of their own: the last to come waits for nobody."""
-    return max(1, min(end - start for start, end in members))
+def _own_clocks_ns(op: str, members: tuple[list[int], ...]) -> int:
+    """The same where members have clocks of their own: the last to come waits for nobody, so the shortest counts. Who
+    only sends is done before it has arrived: there the longest does."""
+    choose = max if op in ONE_WAY else min
+    return max(1, choose(end - start for start, end in members))
 
 
 def _transfer_ns(members: tuple[list[int], ...]) -> int:

@@ -75,10 +75,10 @@ class Fleet:
         return [row for answer in self._ask(point.shape[0], command) for row in answer["copies"]]
 
     def collective(self, point: Point, repeats: int) -> list[list[list[int]]]:
-        """[start_ns, end_ns] of each repeat on each member, by the clock of its node; between two kernels where every
-        member has a core."""
+        """[start_ns, end_ns] of each repeat on each member, by the clock of its node; inside a node between two kernels
+        where every member has a core (between nodes what a kernel takes cannot be taken off one member's time)."""
         ranks, nodes = lie = lie_of(point.shape)
-        between = ranks // nodes <= self.share
+        between = nodes == 1 and ranks <= self.share
         command = {"do": "collective", "point": json.loads(point.to_json()), "repeats": repeats, "between": between}
         return [answer["spans"] for answer in self._ask(members(lie, self.per_node), command)]
 

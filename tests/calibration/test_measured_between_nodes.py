@@ -15,7 +15,7 @@ from calibration.journal import TOGETHER
 from calibration.measure.groups import lie_of, lies, members
 from calibration.points import COLLECTIVE, Point
 from calibration.report import report_lines
-from calibration.session import _shortest_ns
+from calibration.session import _own_clocks_ns
 from calibration.sizes import CPU
 from simulator.costs.profile import load_profile, profile_from_record
 from simulator.errors import ScenarioError
@@ -38,7 +38,12 @@ def test_every_group_between_nodes_is_measured_with_every_collective():
 
 def test_the_member_that_came_last_says_how_long_it_took_whatever_the_clocks():
     early, late = [1_000, 9_000], [900_000_500, 900_003_500]  # of two clocks
-    assert _shortest_ns((early, late)) == 3_000
+    assert _own_clocks_ns("all_reduce", (early, late)) == 3_000
+
+
+def test_a_message_has_arrived_when_its_receiver_says_so():
+    sender, receiver = [1_000, 1_200], [900_000_500, 900_003_500]
+    assert _own_clocks_ns("send", (sender, receiver)) == 3_000
 
 
 def test_what_was_measured_between_nodes_is_a_curve_of_its_own():
