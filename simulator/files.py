@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 
 from simulator.errors import ScenarioError
 
@@ -12,10 +12,11 @@ MOST_BYTES = 2**28
 def text_of(path: str, *, key: str, remedy: str) -> str:
     """The text. Raises ScenarioError for what is no readable file in UTF-8, with `remedy` as the way out."""
     try:
-        if os.path.getsize(path) > MOST_BYTES:
+        with open(path, "rb") as file:
+            raw = file.read(MOST_BYTES + 1)  # a device has no size, and no end
+        if len(raw) > MOST_BYTES:
             raise ScenarioError(f"{path} is larger than {MOST_BYTES // 2**20} MiB; {remedy}", key=key)
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
+        return io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
     except UnicodeDecodeError:
         raise ScenarioError(f"{path} is not a text file in UTF-8; {remedy}", key=key) from None
     except (OSError, ValueError) as error:

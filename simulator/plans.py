@@ -15,7 +15,7 @@ from simulator.layout import Layout
 from simulator.model.memory_rules import Shares
 from simulator.policies.balancer_settings import Balancer
 from simulator.policies.compression_settings import Compression
-from simulator.values import MAX_INTEGER, Natural, Positive, PositiveReal, Value, Variant, quoted
+from simulator.values import MAX_INTEGER, Natural, Positive, PositiveReal, Value, Variant, Whole, quoted
 
 
 class Aggregation(Value):
@@ -134,7 +134,9 @@ class Plan(Value):
     recompute: Literal["none", "selective", "selective_op", "full"] = Field(
         "none", description="activations that are computed again in backward; selective: the attention core"
     )
-    zero: Literal[0, 1, 2, 3] = Field(0, description="1 shards optimizer states, 2 gradients too, 3 parameters too")
+    zero: Annotated[Literal[0, 1, 2, 3], Whole] = Field(
+        0, description="1 shards optimizer states, 2 gradients too, 3 parameters too"
+    )
     shard_group: Positive | None = Field(None, description="zero shards over this many consecutive members; null: all")
     reshard_after_forward: bool = Field(True, description="zero 3: drop a block's parameters after its forward")
     bucket_mib: PositiveReal | None = Field(

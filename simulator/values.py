@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
 MAX_INTEGER = 2**53
 
@@ -12,6 +12,16 @@ Positive = Annotated[int, Field(gt=0, le=MAX_INTEGER, strict=True)]
 Natural = Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
 PositiveReal = Annotated[float, Field(gt=0, le=MAX_INTEGER, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool | float):  # true == 1 == 1.0, and a choice is found by ==
+        raise ValueError(f"{str(value).lower()} is not a whole number; write it without a point or quotes")
+    return value
+
+
+Whole = BeforeValidator(_whole)
+"""Beside a Literal of integers: takes nothing that is merely equal to one of them."""
 
 
 class Value(BaseModel):

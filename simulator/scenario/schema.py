@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJs
 
 from simulator.model.spec import ModelSpec
 from simulator.plans import Plan
-from simulator.values import Natural, Positive, PositiveReal, Value, Variant
+from simulator.values import Natural, Positive, PositiveReal, Value, Variant, Whole
 
 Text = Annotated[str, Field(min_length=1)]
 Dtype = Literal["bf16", "fp16", "fp32", "tf32", "fp8"]
@@ -208,7 +208,7 @@ Profiles = Annotated[
 class ScenarioFile(Value):
     """A training run to rehearse: a model, a cluster and a plan."""
 
-    schema_version: Literal[1] = Field(description="version of this format")
+    schema_version: Annotated[Literal[1], Whole] = Field(description="version of this format")
     name: Text = Field(description="what results are labelled with")
     model: ModelSection
     dtype: Dtype = Field("bf16", description="dtype of the matrix products")

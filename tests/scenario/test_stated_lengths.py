@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scenario_texts import HSTU
 
-from simulator import simulate
+from simulator import files, simulate
 from simulator.datasets import movielens
 from simulator.datasets.histories import Histories
 
@@ -83,3 +83,8 @@ def test_samples_that_differ_are_filled_up_where_equal_ones_must_divide(load, re
     for layout in ("packed", "padded"):
         scenario = load(HSTU, f"data.lengths={{kind: zipf, alpha: 1.2, max: 4099, layout: {layout}}}", *sets)
         assert simulate(scenario).timeline.step_ns > 0
+
+
+def test_a_device_without_an_end_is_a_file_that_is_too_large(refused, monkeypatch):
+    monkeypatch.setattr(files, "MOST_BYTES", 2**16)
+    assert "is larger than" in refused(HSTU, "data.lengths={kind: file, path: /dev/zero}")
