@@ -10,9 +10,9 @@ from simulator.cli.validate import validate as command
 from simulator.errors import ScenarioError
 
 STORED = {one.source: one for one in leave_one_out.stored()}
-BEYOND = ("mosaic_h100", "torchtitan_h100")
-"""Sources whose error rises by more than half. Of Mosaic's software on H100 and of a 500 W part no other source tells
-anything: nothing published knows what their own rows do."""
+BEYOND = ("mosaic_a100", "mosaic_h100", "torchtitan_h100")
+"""Sources whose error rises by more than half. Of Mosaic's software and of a 500 W part no other source tells anything:
+nothing published knows what their own rows do. Mosaic's on A100 rise by 57 %."""
 
 
 def test_every_source_that_set_a_constant_was_left_out_once():
