@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from simulator.executor import weights as starts
-from simulator.executor.flat import FlatBucket, Held, hold, let_go
+from simulator.executor.flat import FlatBucket, hold, let_go
 from simulator.executor.groups import Group
+from simulator.executor.held import Held, held_parameters
 from simulator.executor.lamb import Layers
 from simulator.executor.numerics import Numerics
 from simulator.executor.optimizers import update
 from simulator.model import blocks
 from simulator.model import memory_rules as priced
 from simulator.program.held import Touch
-from simulator.program.placement import ends_meet
 from simulator.program.program import RankProgram
 
 
@@ -273,21 +273,6 @@ class DenseParameters:
         # without a master copy the optimizer writes the weights themselves
         own = bucket.trained_weights
         return own.to(self.numerics.master) if self.numerics.has_master else own
-
-
-def held_parameters(scenario, first: int, last: int) -> tuple[Held, ...]:
-    """What one rank holds of units [first, last], in the order of `program.parameters.local_shapes`."""
-    model, layout = scenario.model, scenario.layout
-    units = blocks.units(model)
-    tied = None if ends_meet(scenario.plan) else blocks.tied_parameter(model)
-    found = []
-    for index in range(first, last + 1):
-        for parameter in blocks.parameters(model, units[index]):
-            is_tied = tied is not None and parameter.name == tied.name
-            found.append(Held(parameter, index, parameter.local_shape(layout.tensor), is_tied))
-    if tied is not None and units[last].kind == "head":
-        found.append(Held(tied, last, tied.local_shape(layout.tensor), True))
-    return tuple(found)
 
 
 def _used_here(tensor: torch.Tensor) -> None:

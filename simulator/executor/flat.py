@@ -15,20 +15,10 @@ from math import prod
 
 import torch
 
-from simulator.model.blocks import Parameter
+from simulator.executor.held import Held
 
 Regions = tuple[tuple[int, int], ...]
 """(first, length) pieces of a flat tensor."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """A parameter that this rank holds a shard of. unit: its index in the model. tied: another stage holds it too."""
-
-    parameter: Parameter
-    unit: int
-    shape: tuple[int, ...]
-    tied: bool = False
 
 
 @dataclass

@@ -19,11 +19,12 @@ from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
 from simulator.executor.job import own_program, peer_of
 from simulator.executor.loader import Loader
+from simulator.executor.pieces import Step
 from simulator.executor.reductions import Reductions
 from simulator.executor.shuffle import Loaded, Reads, exchange, gather_lengths
 from simulator.executor.slow_rank import SlowRank
 from simulator.executor.spans import Recorder, Span
-from simulator.executor.stages import Stages, Step
+from simulator.executor.stages import Stages
 from simulator.executor.streams import HostStreams, Task
 from simulator.executor.tables import SparseTables
 from simulator.model.lengths import Samples

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 
 import torch
 
 from simulator.executor.blocks import Env, Inputs, forward
 from simulator.executor.dense import DenseParameters
 from simulator.executor.groups import Group
+from simulator.executor.pieces import Saved, Step, pieces_of
 from simulator.executor.spans import Recorder
 from simulator.executor.tables import SparseTables
 from simulator.model import blocks
@@ -23,41 +23,7 @@ from simulator.model.blocks.head import scored_width
 from simulator.model.lookups import is_positional, samples_rows
 from simulator.program.actions import Action
 from simulator.program.placement import carries_rows, holder, num_stages
-from simulator.program.program import Chunk, RankProgram
-
-
-@dataclass
-class Piece:
-    """Units [first, last] of a stage between two seams. layer: under full recomputation, the places of the pieces that
-    make up its layer; the whole layer is run again before the backward of the last of them. passes: whether the
-    gradient of its input is asked for. runs: whether it has a backward pass."""
-
-    first: int
-    last: int
-    layer: tuple[int, ...] = ()
-    passes: bool = True
-    runs: bool = True
-
-
-@dataclass
-class Saved:
-    """What a piece's forward leaves for its backward. x: the input, a leaf. out: None where it must be run again; then
-    only the first piece of a layer keeps x."""
-
-    x: torch.Tensor | None
-    out: torch.Tensor | None
-
-
-@dataclass
-class Step:
-    """What one step of a rank is made of while it runs. mail: what an action leaves for another one, under the words
-    of that one: (verb, F or B, stage, microbatch). waiting: products of each piece that I has left to W."""
-
-    inputs: list[Inputs] = field(default_factory=list)
-    saved: dict[tuple[int, int, int], Saved] = field(default_factory=dict)
-    waiting: dict[tuple[int, int, int], list] = field(default_factory=dict)
-    mail: dict[tuple, torch.Tensor] = field(default_factory=dict)
-    losses: list[torch.Tensor] = field(default_factory=list)
+from simulator.program.program import RankProgram
 
 
 class Stages:
@@ -82,34 +48,8 @@ class Stages:
         self.hidden = model.trunk.hidden
         self.carries = carries_rows(scenario)
         self.scatters = self.layout.tensor > 1 and not self.plan.sequence_parallel
-        self.pieces = {chunk.stage: self._cut(chunk) for chunk in own.chunks}
+        self.pieces = {chunk.stage: pieces_of(scenario, chunk) for chunk in own.chunks}
         self.step = Step()
-
-    def _cut(self, chunk: Chunk) -> list[Piece]:
-        """A stage's pieces, in forward order, and which of them pass gradients on."""
-        pieces = self._seams(chunk)
-        for piece in pieces:
-            trained = [blocks.training(self.scenario.model, unit) for unit in self.units[piece.first : piece.last + 1]]
-            piece.passes, piece.runs = trained[0].passes, any(one.runs for one in trained)
-        return pieces
-
-    def _seams(self, chunk: Chunk) -> list[Piece]:
-        """A stage's segments, under full recomputation cut at layers too."""
-        if self.plan.recompute != "full":
-            return [Piece(first, last) for first, last in chunk.segments]
-        starts = {first for first, _ in chunk.segments}
-        pieces: list[Piece] = []
-        for index in range(chunk.first, chunk.last + 1):
-            layer = self.units[index].layer
-            if pieces and index not in starts and layer >= 0 and self.units[index - 1].layer == layer:
-                pieces[-1].last = index
-            else:
-                pieces.append(Piece(index, index))
-        for piece in pieces:
-            layer = self.units[piece.first].layer
-            if layer >= 0:
-                piece.layer = tuple(p for p, other in enumerate(pieces) if self.units[other.first].layer == layer)
-        return pieces
 
     def _of_action(self, action: Action) -> list[int]:
         """Places, in forward order, of the pieces that a compute action runs."""

@@ -20,6 +20,8 @@ from simulator.units import NS_PER_S
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from simulator.graph.expand import LinkUse
+
 MAX_TABLE_RANKS = 24
 MAX_TABLE_LINKS = 12
 
@@ -219,15 +221,18 @@ def _utilization(result: Any, prefix: str, figures: Figures) -> dict[str, Any]:
 
 
 def _links(result: Any) -> list[dict[str, str]]:
-    """The busiest links, one of each class of alike ones."""
+    """The busiest links, one of each class of alike ones; classes that carry as much of as much share a row."""
+    alike: dict[tuple[int, int], list[LinkUse]] = {}
+    for use in result.busiest_links:
+        alike.setdefault((use.capacity_bytes_per_s, use.size_bytes), []).append(use)
     return [
         {
-            "link": use.link,
-            "capacity": format.bytes_per_s(use.capacity_bytes_per_s),
-            "size": format.bytes_text(use.size_bytes),
-            "share": format.percent(use.share(result.timeline.step_ns)),
+            "link": f"{first.link} and {len(others)} more" if others else first.link,
+            "capacity": format.bytes_per_s(first.capacity_bytes_per_s),
+            "size": format.bytes_text(first.size_bytes),
+            "share": format.percent(first.share(result.timeline.step_ns)),
         }
-        for use in result.busiest_links[:MAX_TABLE_LINKS]
+        for first, *others in list(alike.values())[:MAX_TABLE_LINKS]
     ]
 
 
