@@ -25,6 +25,9 @@ FEW_POINTS_ERROR = 0.15
 """Assumed where a table has too few points to hold any out."""
 
 
+DEVIATION_PER_MAD = 1.4826
+"""Of a normal distribution."""
+
 IN_STEP_ERROR = 0.05
 """Assumed: what a piece takes inside a step against the same piece by itself (whole steps of 2 ranks on 2 cores came
 out 3 to 10 % off when composed of such measurements)."""
@@ -42,12 +45,16 @@ def fits(profile: Profile, cluster: Cluster) -> dict[str, dict]:
 
 def of_machine(sentinel_ns: list[int]) -> dict[str, dict]:
     """How far the machine's own speed strays from visit to visit of the sentinel: a run of another minute has one
-    speed, which no table knows. Standard deviation of the log; none before the second visit."""
+    speed, which no table knows. None before the second visit.
+
+    Standard deviation of the log, from the median absolute deviation: a visit in which something else ran says nothing
+    of a run's median step, and one such in forty would make every interval five times as wide.
+    """
     logs = np.log(sentinel_ns)
     if len(logs) < 2:
         return {}
-    strayed = logs - np.median(logs)
-    return {MACHINE: _record(strayed, strayed, "", "")}
+    error = _digits(DEVIATION_PER_MAD * float(np.median(np.abs(logs - np.median(logs)))))
+    return {MACHINE: {"error": error, "outside_error": error, "points": len(logs), "figures": {}}}
 
 
 def imported(profile: Profile, citations: set[str]) -> dict[str, dict]:
