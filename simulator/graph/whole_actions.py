@@ -7,7 +7,9 @@ the members of its tensor and context groups do not keep the same pace, so that 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from simulator import kinds
 from simulator.graph.messages import KIND_OF_STREAM
@@ -112,8 +114,9 @@ def interacting_actions(launches: Sequence[Launch], disturbs: Callable[[str], bo
         follows[name], proves[name], tail[stream] = known, proof, name
     marked: dict[str, None] = {}
     for stream, starts in begins.items():
-        proofs = over.get(stream, [])
+        proofs = over.get(stream, [])  # counts never fall: each compute action knows what the one before it knew
         for number, start in enumerate(starts, 1):
-            end = next((at for at, count in proofs if count >= number), len(order))
+            first = bisect_left(proofs, number, key=itemgetter(1))
+            end = proofs[first][0] if first < len(proofs) else len(order)
             marked.update(dict.fromkeys(order[start:end]))
     return frozenset(marked)
