@@ -20,8 +20,8 @@ Counts = tuple[int, ...]
 
 def in_lockstep(model, plan) -> bool:
     """Whether replicas wait for each other in every microbatch, so that all of them run equally many: they look up
-    each other's tables, or gather and scatter each other's blocks."""
-    return plan.scatters_each or bool(sparse_tables(model))
+    each other's tables, or gather or scatter each other's blocks."""
+    return plan.scatters_each or plan.gathers_each or bool(sparse_tables(model))
 
 
 def deal_microbatches(times: Sequence[Callable[[int], float]], total: int, most: Sequence[int]) -> Counts | None:

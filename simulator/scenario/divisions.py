@@ -79,7 +79,7 @@ def check_replicas(model: ModelSpec, plan: Plan) -> None:
         return
     check_counts(counts, plan)
     if plan.counts and in_lockstep(model, plan):
-        why = f"zero {plan.zero}" if plan.scatters_each else "tables"
+        why = f"zero {plan.zero}" if plan.scatters_each or plan.gathers_each else "tables"
         raise ScenarioError(
             f"{list(counts)} are unequal, and with {why} replicas wait for each other in every microbatch; use "
             "--set plan.balancer.microbatches=equal",

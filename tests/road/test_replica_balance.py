@@ -22,6 +22,7 @@ cluster: {groups: [{preset: dgx_h100, nodes: 1, gpus_per_node: 2}, {preset: dgx_
 plan: {tensor: 2, microbatch: 1, global_batch: 16, balancer: {kind: static}}
 """
 SLOW = ("cluster={preset: dgx_h100, gpus_per_node: 4}", "faults.stragglers=[{rank: 3, factor: 2}]")
+STAGES = ("plan.tensor=1", "plan.pipeline=2", "plan.partition=[2, 2]", *SLOW)
 
 
 @pytest.fixture
@@ -65,6 +66,10 @@ def test_replicas_on_older_devices_run_fewer_microbatches(load):
 def test_replicas_alike_and_those_in_lockstep_stay_equal(load):
     assert counts_of(load("cluster={preset: dgx_h100, gpus_per_node: 4}")) == ((), [])
     assert counts_of(load("plan.zero=3")) == ((), [])
+    kept, dropped = (f"plan.reshard_after_forward={value}" for value in ("false", "true"))  # behind a pipeline
+    assert (
+        counts_of(load("plan.zero=3", *STAGES, kept))[0] and counts_of(load("plan.zero=3", *STAGES, dropped))[0] == ()
+    )
     assert counts_of(load("plan.zero=1"))[0]
     assert counts_of(load("plan.global_batch=2")) == ((), [])  # one each, and none less than one
     tables = "model={trunk: {block: sasrec, layers: 2, hidden: 64, heads: 2, seq: 50}, tables: [{name: item, rows: " \
