@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.validation.cases import Case, gpt_model, read_rows, scenario
-from simulator.validation.megatron import megatron_keys, megatron_plan
+from simulator.validation.cases import Case, read_rows
+from simulator.validation.vtrain import vtrain_case
 
 CITATION = "vTrain (Bang et al., MICRO 2024, arXiv 2312.12391), github VIA-Research/vTrain data/ground_truth_multi.csv"
 READINGS = (
@@ -15,7 +15,7 @@ READINGS = (
     "the 39B rows at tensor 2 and 4 run 10-40 % slower than their tensor-8 twins for no reason in the table",
 )
 
-GPU_COLUMN, STEP_COLUMN = "# GPUs", "iteration time (ms)"
+GPU_COLUMN = "# GPUs"
 
 
 def cases() -> tuple[Case, ...]:
@@ -24,27 +24,7 @@ def cases() -> tuple[Case, ...]:
 
 
 def _case(row: dict[str, str]) -> Case:
-    size = row["Parameters (billion)"]
-    tensor, data = int(row["tensor parallelism"]), int(row["data parallelism"])
-    pipeline, microbatch = int(row["pipeline parallelism"]), int(row["micro batch"])
-    name = f"{size}B t{tensor} d{data} p{pipeline} b{microbatch}"
-    return Case(
-        source="vtrain_multi",
-        name=name,
-        measured_s=float(row[STEP_COLUMN]) / 1e3,
-        group=f"{size}B",
-        scenario=scenario(
-            name,
-            model=gpt_model(
-                layers=int(row["# layers"]), hidden=int(row["hidden size"]), heads=int(row["attention heads"]),
-                seq=int(row["sequence length"]), vocab=51200,
-            ),
-            cluster={"preset": "dgx_a100", "nodes": int(row[GPU_COLUMN]) // 8, "nic_gbit_per_s": 800,
-                     "nics_per_node": 4},
-            plan=megatron_plan(
-                tensor=tensor, pipeline=pipeline, data=data, virtual_stages=1, microbatch=microbatch,
-                global_batch=int(row["global batch"]), recompute="full",
-            ),
-            **megatron_keys("megatron_2021"),
-        ),
-    )  # fmt: skip
+    size = f"{row['Parameters (billion)']}B"
+    nodes = int(row[GPU_COLUMN]) // 8
+    cluster = {"preset": "dgx_a100", "nodes": nodes, "nic_gbit_per_s": 800, "nics_per_node": 4}
+    return vtrain_case("vtrain_multi", row, kind=size, group=size, cluster=cluster)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.validation.cases import Case, gpt_model, read_rows, scenario
-from simulator.validation.megatron import megatron_keys, megatron_plan
-from simulator.validation.sources.vtrain_multi import STEP_COLUMN
+from simulator.validation.cases import Case, read_rows
+from simulator.validation.vtrain import vtrain_case
 
 CITATION = "vTrain (Bang et al., MICRO 2024, arXiv 2312.12391), github VIA-Research/vTrain data/ground_truth_single.csv"
 READINGS = (
@@ -22,26 +21,6 @@ def cases() -> tuple[Case, ...]:
 
 
 def _case(row: dict[str, str]) -> Case:
-    tensor, data = int(row["tensor parallelism"]), int(row["data parallelism"])
-    pipeline, microbatch = int(row["pipeline parallelism"]), int(row["micro batch"])
-    hidden, batch = int(row["hidden size"]), int(row["global batch"])
-    name = f"{hidden} wide t{tensor} d{data} p{pipeline} b{microbatch}"
-    return Case(
-        source="vtrain_single",
-        name=name,
-        measured_s=float(row[STEP_COLUMN]) / 1e3,
-        group=f"{hidden} wide, {batch} samples",
-        scenario=scenario(
-            name,
-            model=gpt_model(
-                layers=int(row["# layers"]), hidden=hidden, heads=int(row["attention heads"]),
-                seq=int(row["sequence length"]), vocab=51200,
-            ),
-            cluster={"preset": "dgx_a100"},
-            plan=megatron_plan(
-                tensor=tensor, pipeline=pipeline, data=data, virtual_stages=1, microbatch=microbatch,
-                global_batch=batch, recompute="full",
-            ),
-            **megatron_keys("megatron_2021"),
-        ),
-    )  # fmt: skip
+    width = f"{row['hidden size']} wide"
+    group = f"{width}, {row['global batch']} samples"
+    return vtrain_case("vtrain_single", row, kind=width, group=group, cluster={"preset": "dgx_a100"})
