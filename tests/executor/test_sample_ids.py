@@ -6,24 +6,44 @@ import pytest
 from measured_runs import runs
 from plans import PLANS
 from sample_id_plans import SAMPLE_ID_PLANS
+from small_scenarios import scenario as scenario_of
 
 from simulator.executor.job import own_program
 from simulator.model import tables
 from simulator.model.blocks import sparse_tables
 from simulator.model.lookups import group_size, ids_of
 
-EACH = [(ranks, number) for ranks, plans in SAMPLE_ID_PLANS.items() for number in range(len(plans))]
+
+def plans_of(holds):
+    """(ranks, number) of each plan of whose scenario this holds."""
+    return [
+        (ranks, number)
+        for ranks, plans in SAMPLE_ID_PLANS.items()
+        for number, (model, keys) in enumerate(plans)
+        if holds(scenario_of(model, **{"microbatch": 2, **keys}))
+    ]
+
+
+def is_known_beforehand(scenario):
+    """Whether what is sent does not depend on what is drawn."""
+    return not scenario.samples_differ and not scenario.plan.embedding_dedup
+
+
+def asks_once(scenario):
+    """Not where one rank has every row; equal ids are asked for once under dedup, those of cut columns more often,
+    those of replicated tables never."""
+    kinds = [(part.sharding, part.placed.pieces) for part in tables.parts(scenario)]
+    cut = any(kind == "data_parallel" or (kind != "table_wise" and pieces > 1) for kind, pieces in kinds)
+    return group_size(scenario) > 1 and not scenario.plan.embedding_dedup and not cut
 
 
 def run(ranks: int, number: int):
     return runs(ranks)[PLANS[ranks].index(SAMPLE_ID_PLANS[ranks][number])]
 
 
-@pytest.mark.parametrize(("ranks", "number"), EACH, ids=str)
+@pytest.mark.parametrize(("ranks", "number"), plans_of(is_known_beforehand), ids=str)
 def test_the_rank_that_asks_for_most_sends_what_the_program_says(ranks, number):
     job, records = run(ranks, number)
-    if job.scenario.samples_differ or job.scenario.plan.embedding_dedup:
-        pytest.skip("what is sent depends on what is drawn")
     parts = [part for part in tables.parts(job.scenario) if part.sharding != "data_parallel"]
     slices = range(max((len(part.sent_by) for part in parts), default=0))
     asked = {
@@ -42,16 +62,11 @@ def test_the_rank_that_asks_for_most_sends_what_the_program_says(ranks, number):
         assert sorted(found) == sorted(sizes * shares), verb
 
 
-@pytest.mark.parametrize(("ranks", "number"), EACH, ids=str)
+@pytest.mark.parametrize(("ranks", "number"), plans_of(asks_once), ids=str)
 def test_every_id_is_asked_for_once(ranks, number):
     """By whichever rank: over all ranks as many as there are, but for what fills equal shares of a tensor group up."""
     job, records = run(ranks, number)
     scenario, plan = job.scenario, job.scenario.plan
-    if group_size(scenario) == 1:
-        pytest.skip("one rank has every row")
-    if plan.embedding_dedup or any((part.sharding != "table_wise" and part.placed.pieces > 1) or
-                                   part.sharding == "data_parallel" for part in tables.parts(scenario)):  # fmt: skip
-        pytest.skip("equal ids are asked for once, those of cut columns more often, of replicated tables never")
     real = sum(scenario.lengths(0))
     there = sum(ids_of(scenario.model, table, plan.global_batch, real) for table in sparse_tables(scenario.model))
     sent = sum(
